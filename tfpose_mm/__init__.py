@@ -1,0 +1,16 @@
+"""TFPose (Direct Human Pose Estimation with Transformers) as a plugin for MMPose 1.x.
+
+Importing the package registers ``TFPoseLabel``, ``DeformableTransformerNeck``, ``TFPoseHead`` and ``TFPoseLoss`` with
+MMPose. A config does so with ``custom_imports = dict(imports=["tfpose_mm"], allow_failed_imports=False)``.
+"""
+
+from __future__ import annotations
+
+from . import host
+from .version import __version__
+
+if not host.runs_check_env():
+    host.require()
+    from . import codecs, models
+
+    __all__ = ["__version__", "codecs", "models"]

@@ -1,0 +1,9 @@
+"""Models of TFPose."""
+
+from __future__ import annotations
+
+from .heads import TFPoseHead
+from .losses import TFPoseLoss
+from .necks import DeformableTransformerNeck
+
+__all__ = ["DeformableTransformerNeck", "TFPoseHead", "TFPoseLoss"]

@@ -1,0 +1,26 @@
+"""Pure torch modules of TFPose: they know no head, neck or config."""
+
+from __future__ import annotations
+
+from .deformable_attention import DeformableAttention, SpatialShapes, attend, attend_by_grid_sample
+from .initialisation import check_feature_maps, check_transformer_sizes
+from .keypoint_decoder import KeypointDecoder, KeypointDecoderLayer, RefinementBranch
+from .pixel_encoder import PixelEncoder, PixelEncoderLayer
+from .token_maps import maps_to_tokens, token_centres, tokens_to_maps
+
+__all__ = [
+    "DeformableAttention",
+    "KeypointDecoder",
+    "KeypointDecoderLayer",
+    "PixelEncoder",
+    "PixelEncoderLayer",
+    "RefinementBranch",
+    "SpatialShapes",
+    "attend",
+    "attend_by_grid_sample",
+    "check_feature_maps",
+    "check_transformer_sizes",
+    "maps_to_tokens",
+    "token_centres",
+    "tokens_to_maps",
+]

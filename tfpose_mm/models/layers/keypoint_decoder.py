@@ -1,0 +1,159 @@
+"""The transformer decoder: keypoint queries that refine their coordinates layer by layer."""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+import torch
+from mmcv.cnn.bricks.transformer import FFN, MultiheadAttention
+from mmdet.models.layers import MLP, inverse_sigmoid
+from mmengine.model import BaseModule, ModuleList
+from torch import Tensor, nn
+
+from .deformable_attention import DeformableAttention, SpatialShapes
+from .initialisation import init_transformer
+
+
+class KeypointDecoderLayer(BaseModule):
+    """Query-to-query attention, pixel-to-query deformable attention, FFN; a norm after each.
+
+    The names are those of mmdet's ``DeformableDetrTransformerDecoderLayer``, which has no switch for its first part.
+
+    Source: TFPose, section 3.3 and Figure 4.
+
+    Args:
+        embed_dims: Channels C.
+        num_levels: Levels L of the memory.
+        num_heads: Attention heads.
+        num_points: Sampling points of a head on a level.
+        feedforward_channels: Hidden channels of the FFN.
+        dropout: Dropout of attention weights, attention outputs and FFN.
+        query_attention: Whether keypoints attend to each other ("q2q", Table 1).
+    """
+
+    def __init__(
+        self,
+        embed_dims: int,
+        num_levels: int,
+        num_heads: int = 8,
+        num_points: int = 4,
+        feedforward_channels: int = 1024,
+        dropout: float = 0.1,
+        query_attention: bool = True,
+    ) -> None:
+        super().__init__()
+        self.self_attn = None
+        if query_attention:
+            self.self_attn = MultiheadAttention(
+                embed_dims,
+                num_heads,
+                attn_drop=dropout,
+                dropout_layer=dict(type="Dropout", drop_prob=dropout),
+                batch_first=True,
+            )
+        self.cross_attn = DeformableAttention(embed_dims, num_heads, num_levels, num_points, dropout)
+        self.ffn = FFN(embed_dims, feedforward_channels, ffn_drop=dropout)
+        self.norms = ModuleList(nn.LayerNorm(embed_dims) for _ in range(3))
+        if not query_attention:
+            self.norms[0] = nn.Identity()  # keeps the names of the other two
+
+    def forward(
+        self,
+        query: Tensor,
+        query_pos: Tensor,
+        memory: Tensor,
+        reference_points: Tensor,
+        spatial_shapes: SpatialShapes,
+    ) -> Tensor:
+        """Update the keypoint queries from each other and from the memory.
+
+        Args:
+            query: Q_{d-1}, (B, K, C).
+            query_pos: (B or 1, K, C).
+            memory: M, (B, N, C).
+            reference_points: Coordinates of layer d-1, (B, K, 2), (x, y) in [0, 1].
+            spatial_shapes: (h, w) of each level.
+
+        Returns:
+            Q_d, (B, K, C).
+        """
+        if self.self_attn is not None:
+            query = self.norms[0](self.self_attn(query, query_pos=query_pos))
+        query = self.norms[1](
+            self.cross_attn(query, memory, reference_points[:, :, None], spatial_shapes, query_pos=query_pos)
+        )
+        return self.norms[2](self.ffn(query))
+
+
+class RefinementBranch(MLP):
+    """MLP of three layers from a keypoint query to the step that its coordinates make before the sigmoid.
+
+    Its last layer starts at zero, so that an untrained model predicts y_0.
+
+    Source: TFPose, section 3.3 and eq. (4); depth and initialisation as in Deformable DETR.
+
+    Args:
+        embed_dims: Channels C.
+    """
+
+    def __init__(self, embed_dims: int) -> None:
+        super().__init__(embed_dims, embed_dims, 2, num_layers=3)
+
+    def init_weights(self) -> None:
+        """Initialise as torch does, the last layer with zeros, in spite of any parent's ``init_cfg``."""
+        super().init_weights()
+        for layer in self.layers:
+            layer.reset_parameters()
+        nn.init.zeros_(self.layers[-1].weight)
+        nn.init.zeros_(self.layers[-1].bias)
+
+
+class KeypointDecoder(BaseModule):
+    """N_D decoder layers, each of which predicts and refines the coordinates.
+
+    Source: TFPose, eq. (4). As in Deformable DETR's iterative refinement, a layer takes the coordinates of the layer
+    before as given: gradients do not flow through them, only the learned y_0 receives one.
+
+    Args:
+        num_layers: Layers N_D, at least 1.
+        **layer_cfg: Arguments of :class:`KeypointDecoderLayer`.
+    """
+
+    def __init__(self, num_layers: int, **layer_cfg: int | float | bool) -> None:
+        super().__init__()
+        self.layers = ModuleList(KeypointDecoderLayer(**layer_cfg) for _ in range(num_layers))
+
+    def init_weights(self) -> None:
+        """Initialise as Deformable DETR does, after and in spite of any parent's ``init_cfg``."""
+        super().init_weights()
+        init_transformer(self)
+
+    def forward(
+        self,
+        query: Tensor,
+        query_pos: Tensor,
+        memory: Tensor,
+        reference_points: Tensor,
+        spatial_shapes: SpatialShapes,
+        reg_branches: Sequence[nn.Module],
+    ) -> Tensor:
+        """Refine y_0 to y_1 .. y_{N_D}.
+
+        Args:
+            query: Q, (B, K, C).
+            query_pos: (B or 1, K, C).
+            memory: M, (B, N, C).
+            reference_points: y_0, (B, K, 2), (x, y) in (0, 1).
+            spatial_shapes: (h, w) of each level.
+            reg_branches: For each layer a module (B, K, C) -> (B, K, 2), the refinement before the sigmoid.
+
+        Returns:
+            The coordinates of every layer, (N_D, B, K, 2), float32, (x, y) in [0, 1].
+        """
+        coordinates = []
+        for layer, reg_branch in zip(self.layers, reg_branches):
+            query = layer(query, query_pos, memory, reference_points, spatial_shapes)
+            refined = torch.sigmoid(inverse_sigmoid(reference_points) + reg_branch(query).float())
+            coordinates.append(refined)
+            reference_points = refined.detach()
+        return torch.stack(coordinates)

@@ -1,0 +1,93 @@
+"""The transformer encoder: pixel-to-pixel deformable attention over all levels."""
+
+from __future__ import annotations
+
+from mmcv.cnn.bricks.transformer import FFN
+from mmengine.model import BaseModule, ModuleList
+from torch import Tensor, nn
+
+from .deformable_attention import DeformableAttention, SpatialShapes
+from .initialisation import init_transformer
+from .token_maps import token_centres
+
+
+class PixelEncoderLayer(BaseModule):
+    """Pixel-to-pixel deformable attention and FFN, a norm after each; the names are mmdet's.
+
+    Source: TFPose, Figure 4; Deformable DETR, appendix A.4.
+
+    Args:
+        embed_dims: Channels C.
+        num_levels: Levels L of the feature pyramid.
+        num_heads: Attention heads.
+        num_points: Sampling points of a head on a level.
+        feedforward_channels: Hidden channels of the FFN.
+        dropout: Dropout after attention and in the FFN.
+    """
+
+    def __init__(
+        self,
+        embed_dims: int,
+        num_levels: int,
+        num_heads: int = 8,
+        num_points: int = 4,
+        feedforward_channels: int = 1024,
+        dropout: float = 0.1,
+    ) -> None:
+        super().__init__()
+        self.self_attn = DeformableAttention(embed_dims, num_heads, num_levels, num_points, dropout)
+        self.ffn = FFN(embed_dims, feedforward_channels, ffn_drop=dropout)
+        self.norms = ModuleList(nn.LayerNorm(embed_dims) for _ in range(2))
+
+    def forward(
+        self, tokens: Tensor, position: Tensor, reference_points: Tensor, spatial_shapes: SpatialShapes
+    ) -> Tensor:
+        """Let every pixel gather from all levels.
+
+        Args:
+            tokens: (B, N, C).
+            position: (1, N, C).
+            reference_points: (1, N, 1, 2), see :func:`token_centres`.
+            spatial_shapes: (h, w) of each level.
+
+        Returns:
+            (B, N, C).
+        """
+        attended = self.self_attn(tokens, tokens, reference_points, spatial_shapes, query_pos=position)
+        return self.norms[1](self.ffn(self.norms[0](attended)))
+
+
+class PixelEncoder(BaseModule):
+    """N_E encoder layers that turn F_0 into the memory M.
+
+    Source: TFPose, section 3.2.
+
+    Args:
+        num_layers: Layers N_E, at least 1.
+        **layer_cfg: Arguments of :class:`PixelEncoderLayer`.
+    """
+
+    def __init__(self, num_layers: int, **layer_cfg: int | float) -> None:
+        super().__init__()
+        self.layers = ModuleList(PixelEncoderLayer(**layer_cfg) for _ in range(num_layers))
+
+    def init_weights(self) -> None:
+        """Initialise as Deformable DETR does, after and in spite of any parent's ``init_cfg``."""
+        super().init_weights()
+        init_transformer(self)
+
+    def forward(self, tokens: Tensor, position: Tensor, spatial_shapes: SpatialShapes) -> Tensor:
+        """Compute the memory.
+
+        Args:
+            tokens: F_0, (B, N, C).
+            position: (1, N, C), level and pixel embedding; added where attention is computed, not to the values.
+            spatial_shapes: (h, w) of each level.
+
+        Returns:
+            The memory M, (B, N, C).
+        """
+        centres = token_centres(spatial_shapes, tokens.device)
+        for layer in self.layers:
+            tokens = layer(tokens, position, centres, spatial_shapes)
+        return tokens
