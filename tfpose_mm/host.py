@@ -31,6 +31,7 @@ class Problem(NamedTuple):
     remedy: str
 
     def __str__(self) -> str:
+        """One sentence for the user."""
         return f"{self.what}: {self.remedy}."
 
 
@@ -144,7 +145,7 @@ def check_imports(import_module: Callable = importlib.import_module) -> list[Pro
     for module in ("torch", "cv2", "mmcv", "mmcv._ext", "mmdet.models", "xtcocotools.coco", "mmpose.models"):
         try:
             import_module(module)
-        except Exception as error:  # noqa: BLE001 - broken binaries raise anything, and the user needs the sentence
+        except Exception as error:  # broken binaries raise anything, and the user needs the sentence
             return [explain(error) or Problem(f"{module} does not import ({error})", INSTALL)]
     return []
 

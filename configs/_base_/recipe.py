@@ -1,0 +1,28 @@
+# Optimiser and schedule of TFPose, section 4.1. The paper gives neither batch size nor epochs nor warm-up: these are
+# those of MMPose's regression configs on COCO (8 GPUs x 64, 210 epochs, 500 iterations).
+_base_ = "mmpose::_base_/default_runtime.py"
+
+custom_imports = dict(imports=["tfpose_mm"], allow_failed_imports=False)
+
+train_cfg = dict(by_epoch=True, max_epochs=210, val_interval=10)
+
+# The transformer (and with it the projections that predict sampling offsets) learns at a tenth of the rate.
+optim_wrapper = dict(
+    optimizer=dict(type="AdamW", lr=4e-3, betas=(0.9, 0.999), weight_decay=1e-4),
+    paramwise_cfg=dict(
+        custom_keys={
+            "neck.encoder": dict(lr_mult=0.1),
+            "level_embed": dict(lr_mult=0.1),
+            "transformer_decoder": dict(lr_mult=0.1),
+            "query_embedding": dict(lr_mult=0.1),
+            "reference_points": dict(lr_mult=0.1),
+        }
+    ),
+)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.001, begin=0, end=500, by_epoch=False),
+    dict(type="CosineAnnealingLR", by_epoch=True, convert_to_iter_based=True),  # over all of max_epochs
+]
+auto_scale_lr = dict(base_batch_size=512)
+
+default_hooks = dict(checkpoint=dict(save_best="coco/AP", rule="greater", max_keep_ckpts=3))

@@ -1,0 +1,3 @@
+"""Data that the project brings along."""
+
+from __future__ import annotations

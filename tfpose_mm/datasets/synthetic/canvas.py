@@ -1,0 +1,77 @@
+"""An image on which every pixel knows which part of which person it shows."""
+
+from __future__ import annotations
+
+from typing import Sequence, Tuple
+
+import cv2
+import numpy as np
+
+Colour = Tuple[float, float, float]  # blue, green, red in 0..255
+
+_SHIFT = 4  # OpenCV's fixed-point bits: drawing is exact to 1/16 pixel
+_CIRCLE = np.stack([f(np.linspace(0, 2 * np.pi, 16, endpoint=False)) for f in (np.cos, np.sin)], axis=1)
+
+NOTHING = 0  # owner of background and clutter
+OBJECT = 1  # owner of what stands in front of people
+
+
+class Canvas:
+    """A BGR image and its owner map.
+
+    Args:
+        image: (H, W, 3) uint8, drawn upon in place.
+
+    Attributes:
+        image: The image.
+        owner: (H, W) int32, what each pixel shows: :data:`NOTHING`, :data:`OBJECT` or a caller's number.
+    """
+
+    def __init__(self, image: np.ndarray) -> None:
+        self.image = image
+        self.owner = np.full(image.shape[:2], NOTHING, dtype=np.int32)
+
+    def hull(
+        self,
+        points: Sequence[Sequence[float]],
+        radii: Sequence[float] | float,
+        colour: Colour,
+        owner: int | None = None,
+        outline: bool = True,
+    ) -> None:
+        """Fill the convex hull of discs: a disc from one point, a limb from two, a torso from many.
+
+        Args:
+            points: Centres, (x, y) in pixels.
+            radii: A radius for each, or one for all, in pixels.
+            colour: Fill.
+            owner: What the pixels show from now on; ``None`` leaves them to whom they belong.
+            outline: Whether to draw a darker edge, which tells a limb from a torso of the same colour.
+        """
+        points = np.asarray(points, dtype=np.float64)[:, :2]
+        radii = np.broadcast_to(np.asarray(radii, dtype=np.float64), len(points))
+        rim = (points[:, None] + radii[:, None, None] * _CIRCLE).reshape(-1, 2)
+        polygon = cv2.convexHull(np.round(rim * 2**_SHIFT).astype(np.int32))
+        cv2.fillConvexPoly(self.image, polygon, colour, cv2.LINE_AA, _SHIFT)
+        if outline:
+            edge = tuple(0.6 * channel for channel in colour)
+            cv2.polylines(self.image, [polygon], True, edge, 1, cv2.LINE_AA, _SHIFT)
+        if owner is not None:
+            cv2.fillConvexPoly(self.owner, polygon, owner, cv2.LINE_8, _SHIFT)
+
+    def line(self, points: Sequence[Sequence[float]], colour: Colour, thickness: float) -> None:
+        """Draw an open line that belongs to whoever owned its pixels.
+
+        Args:
+            points: (x, y) in pixels.
+            colour: Its colour.
+            thickness: In pixels, at least 1.
+        """
+        path = np.round(np.asarray(points, dtype=np.float64)[:, :2] * 2**_SHIFT).astype(np.int32)
+        cv2.polylines(self.image, [path], False, colour, max(1, round(thickness)), cv2.LINE_AA, _SHIFT)
+
+    def owner_at(self, point: Sequence[float]) -> int | None:
+        """What the pixel at (x, y) shows, or ``None`` outside the image."""
+        x, y = round(float(point[0])), round(float(point[1]))
+        height, width = self.owner.shape
+        return int(self.owner[y, x]) if 0 <= x < width and 0 <= y < height else None

@@ -1,0 +1,105 @@
+"""How difficult the synthetic people are: one record of ranges for each level."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Tuple
+
+Range = Tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Level:
+    """Ranges that a scene is drawn from; angles in degrees, lengths in parts of the body height.
+
+    Args:
+        people: Fewest and most people in an image.
+        image_height: Height of the image, in pixels.
+        body_size: Body height in parts of the image height.
+        facing: Largest turn away from straight front or back view.
+        tilt: Largest rotation of the whole body in the image plane.
+        lean: Range of leaning forward.
+        arm_swing: Range of swinging an arm forward.
+        arm_abduction: Range of lifting an arm sideways.
+        elbow: Range of bending an elbow.
+        leg_swing: Range of swinging a leg forward.
+        leg_abduction: Range of spreading a leg.
+        knee: Range of bending a knee.
+        clutter: Fewest and most shapes behind the people.
+        occluders: Fewest and most objects in front of a person.
+        truncation: Chance that the image border cuts a person.
+        camouflage: Chance that clothes take a colour of the background.
+        pattern: Chance of striped clothes or a backpack.
+        noise: Standard deviation of the sensor noise, in grey levels.
+        blur: Largest standard deviation of the blur, in pixels.
+        gamma: Range of the exposure's exponent.
+    """
+
+    people: tuple[int, int]
+    image_height: tuple[int, int]
+    body_size: Range
+    facing: float
+    tilt: float
+    lean: Range
+    arm_swing: Range
+    arm_abduction: Range
+    elbow: Range
+    leg_swing: Range
+    leg_abduction: Range
+    knee: Range
+    clutter: tuple[int, int]
+    occluders: tuple[int, int]
+    truncation: float
+    camouflage: float
+    pattern: float
+    noise: Range
+    blur: float
+    gamma: Range
+
+
+LEVELS = {
+    "easy": Level(
+        people=(1, 1),
+        image_height=(176, 240),
+        body_size=(0.6, 0.9),
+        facing=60,
+        tilt=8,
+        lean=(-5, 15),
+        arm_swing=(-30, 70),
+        arm_abduction=(5, 110),
+        elbow=(0, 90),
+        leg_swing=(-25, 40),
+        leg_abduction=(0, 20),
+        knee=(0, 40),
+        clutter=(3, 8),
+        occluders=(0, 1),
+        truncation=0.05,
+        camouflage=0.0,
+        pattern=0.2,
+        noise=(1, 6),
+        blur=0.5,
+        gamma=(0.85, 1.2),
+    ),
+    "hard": Level(
+        people=(1, 3),
+        image_height=(176, 320),
+        body_size=(0.35, 1.0),
+        facing=90,
+        tilt=60,
+        lean=(-20, 70),
+        arm_swing=(-60, 180),
+        arm_abduction=(-20, 170),
+        elbow=(0, 145),
+        leg_swing=(-50, 110),
+        leg_abduction=(-10, 60),
+        knee=(0, 140),
+        clutter=(10, 40),
+        occluders=(0, 3),
+        truncation=0.25,
+        camouflage=0.3,
+        pattern=0.5,
+        noise=(2, 18),
+        blur=1.6,
+        gamma=(0.55, 1.8),
+    ),
+}

@@ -1,0 +1,257 @@
+"""A dressed person: clothes on a skeleton, drawn part by part from far to near."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Callable
+
+import numpy as np
+
+from .canvas import Canvas, Colour
+from .levels import Level
+from .skeleton import COCO_KEYPOINTS, Joints
+
+PARTS = (
+    "torso",
+    "pelvis",
+    "head",
+    "pack",
+    *(f"{side}_{part}" for side in ("left", "right") for part in ("upper_arm", "forearm", "thigh", "shin")),
+)
+_SKIN = ((130, 165, 225), (105, 140, 200), (75, 110, 170), (50, 80, 130), (35, 55, 90))
+_HAIR = ((25, 25, 30), (30, 50, 80), (50, 95, 130), (90, 170, 210), (150, 150, 150))
+
+# the parts on which a keypoint is seen; on any other it is hidden
+_SEEN_ON = {
+    "shoulder": ("torso", "upper_arm", "pack"),
+    "elbow": ("upper_arm", "forearm"),
+    "wrist": ("forearm",),
+    "hip": ("pelvis", "thigh", "torso"),
+    "knee": ("thigh", "shin"),
+    "ankle": ("shin",),
+}
+# how far towards the camera, from the head's centre and in body heights, a feature of the head must lie to be seen
+_SEEN_FROM = {"nose": 0.01, "eye": 0.012, "ear": -0.02}
+
+
+@dataclass(frozen=True)
+class Outfit:
+    """Colours and cuts of one person's clothes."""
+
+    skin: Colour
+    hair: Colour
+    shirt: Colour
+    trousers: Colour
+    shoes: Colour
+    trim: Colour
+    sleeve: float  # part of the arm's two bones that is covered, 0..2
+    trouser_leg: float  # part of the leg's two bones that is covered, 0..2
+    long_hair: bool
+    striped: bool
+    backpack: bool
+
+
+def sample_outfit(rng: np.random.Generator, level: Level, background: Colour) -> Outfit:
+    """Dress a person.
+
+    Args:
+        rng: Source of chance.
+        level: Chances of camouflage and patterns.
+        background: A colour of the scene, for camouflage.
+
+    Returns:
+        The outfit.
+    """
+
+    def cloth() -> Colour:
+        if rng.random() < level.camouflage:
+            return tuple(np.clip(np.asarray(background) + rng.normal(0, 12, 3), 0, 255).tolist())
+        return tuple(rng.uniform(15, 245, 3).tolist())
+
+    return Outfit(
+        skin=_SKIN[rng.integers(len(_SKIN))],
+        hair=_HAIR[rng.integers(len(_HAIR))],
+        shirt=cloth(),
+        trousers=cloth(),
+        shoes=cloth(),
+        trim=tuple(rng.uniform(0, 255, 3).tolist()),
+        sleeve=float(rng.choice([0.0, 0.5, 0.6, 2.0])),
+        trouser_leg=float(rng.choice([0.5, 0.9, 2.0, 2.0])),
+        long_hair=bool(rng.random() < 0.35),
+        striped=bool(rng.random() < level.pattern),
+        backpack=bool(rng.random() < 0.5 * level.pattern),
+    )
+
+
+class Person:
+    """A posed and dressed person at a place in the image.
+
+    Args:
+        joints: The skeleton, in body heights.
+        outfit: The clothes.
+        height: Body height, in pixels.
+        pelvis: (x, y) of the pelvis, in pixels.
+        index: 1, 2, ..: which person of the image this is.
+    """
+
+    def __init__(self, joints: Joints, outfit: Outfit, height: float, pelvis: tuple[float, float], index: int) -> None:
+        self.outfit = outfit
+        self.height = height
+        self.facing, self.gaze = joints["facing"], joints["gaze"]
+        self.depth = {name: float(point[2]) for name, point in joints.items()}
+        self.joints = {name: point[:2] * height + np.asarray(pelvis) for name, point in joints.items()}
+        first = 2 + (index - 1) * len(PARTS)  # after NOTHING and OBJECT
+        self.owners = {part: first + number for number, part in enumerate(PARTS)}
+
+    @property
+    def keypoints(self) -> np.ndarray:
+        """(17, 2), (x, y) in pixels, in COCO's order."""
+        return np.stack([self.joints[name] for name in COCO_KEYPOINTS])
+
+    def mask(self, canvas: Canvas) -> np.ndarray:
+        """(H, W) bool: where the image shows this person."""
+        return (canvas.owner >= self.owners[PARTS[0]]) & (canvas.owner <= self.owners[PARTS[-1]])
+
+    def visibility(self, canvas: Canvas) -> np.ndarray:
+        """How each keypoint is seen, by COCO's numbers.
+
+        Args:
+            canvas: The finished scene.
+
+        Returns:
+            (17,) int: 2 visible; 1 hidden by a limb, another person or an object, but labelled; 0 not labelled, for
+            outside the image and, as annotators do, for a face that is turned away.
+        """
+        return np.array([self._see(name, canvas) for name in COCO_KEYPOINTS])
+
+    def _see(self, name: str, canvas: Canvas) -> int:
+        owner = canvas.owner_at(self.joints[name])
+        if owner is None:
+            return 0
+        side, _, joint = name.rpartition("_")
+        if joint in _SEEN_FROM:
+            if self.depth[name] - self.depth["head"] < _SEEN_FROM[joint]:
+                return 0
+            return 2 if owner == self.owners["head"] else 1
+        seen_on = (self.owners.get(f"{side}_{part}", self.owners.get(part)) for part in _SEEN_ON[joint])
+        return 2 if owner in seen_on else 1
+
+    def draw(self, canvas: Canvas) -> None:
+        """Draw all parts, the farthest first.
+
+        Args:
+            canvas: The scene so far.
+        """
+        jobs: list[tuple[float, Callable[[Canvas], None]]] = []
+        for side in ("left", "right"):
+            jobs += [
+                (self._middle(f"{side}_hip", f"{side}_knee"), lambda c, s=side: self._draw_thigh(c, s)),
+                (self._middle(f"{side}_knee", f"{side}_ankle"), lambda c, s=side: self._draw_shin(c, s)),
+                (self._middle(f"{side}_shoulder", f"{side}_elbow"), lambda c, s=side: self._draw_upper_arm(c, s)),
+                (self._middle(f"{side}_elbow", f"{side}_hand") + 0.005, lambda c, s=side: self._draw_forearm(c, s)),
+            ]
+        torso = self._middle("neck", "left_hip", "right_hip")
+        jobs += [(torso + 0.01, self._draw_torso), (self.depth["head"] + 0.005, self._draw_head)]
+        if self.outfit.backpack:
+            jobs.append((self.depth["pack"] + 0.01, self._draw_backpack))
+        for _, draw_part in sorted(jobs, key=lambda job: job[0]):
+            draw_part(canvas)
+
+    def _middle(self, *names: str) -> float:
+        return sum(self.depth[name] for name in names) / len(names)
+
+    def _px(self, length: float) -> float:
+        return length * self.height
+
+    def _lit(self, colour: Colour, *names: str) -> Colour:
+        """The colour by depth: near parts are brighter."""
+        light = float(np.clip(1 + 1.2 * self._middle(*names), 0.65, 1.25))
+        return tuple(min(255.0, light * channel) for channel in colour)
+
+    def _limb(
+        self, canvas: Canvas, part: str, ends: tuple[str, str], radii: tuple[float, float], bare: Colour,
+        cloth: Colour, covered: float,
+    ) -> None:  # fmt: skip
+        """A bone of bare skin, of which a part from its first end is covered by cloth."""
+        start, end = (self.joints[name] for name in ends)
+        owner, (near, far) = self.owners[part], (self._px(radius) for radius in radii)
+        covered = float(np.clip(covered, 0, 1))
+        if covered < 1:
+            canvas.hull([start, end], [near, far], self._lit(bare, *ends), owner)
+        if covered > 0:
+            middle, radius = start + covered * (end - start), near + covered * (far - near)
+            canvas.hull([start, middle], [1.08 * near, 1.12 * radius], self._lit(cloth, *ends), owner)
+
+    def _draw_thigh(self, canvas: Canvas, side: str) -> None:
+        ends = (f"{side}_hip", f"{side}_knee")
+        o = self.outfit
+        self._limb(canvas, f"{side}_thigh", ends, (0.052, 0.036), o.skin, o.trousers, o.trouser_leg)
+
+    def _draw_shin(self, canvas: Canvas, side: str) -> None:
+        ends = (f"{side}_knee", f"{side}_ankle")
+        o = self.outfit
+        self._limb(canvas, f"{side}_shin", ends, (0.034, 0.023), o.skin, o.trousers, o.trouser_leg - 1)
+        foot = [self.joints[f"{side}_ankle"], self.joints[f"{side}_toe"]]
+        radii = [self._px(0.024), self._px(0.017)]
+        canvas.hull(foot, radii, self._lit(o.shoes, f"{side}_toe"), self.owners[f"{side}_shin"])
+
+    def _draw_upper_arm(self, canvas: Canvas, side: str) -> None:
+        ends = (f"{side}_shoulder", f"{side}_elbow")
+        o = self.outfit
+        self._limb(canvas, f"{side}_upper_arm", ends, (0.036, 0.026), o.skin, o.shirt, o.sleeve)
+
+    def _draw_forearm(self, canvas: Canvas, side: str) -> None:
+        ends = (f"{side}_elbow", f"{side}_wrist")
+        o = self.outfit
+        self._limb(canvas, f"{side}_forearm", ends, (0.025, 0.018), o.skin, o.shirt, o.sleeve - 1)
+        hand = [self.joints[f"{side}_wrist"], self.joints[f"{side}_hand"]]
+        radii = [self._px(0.017), self._px(0.023)]
+        canvas.hull(hand, radii, self._lit(o.skin, f"{side}_hand"), self.owners[f"{side}_forearm"])
+
+    def _draw_torso(self, canvas: Canvas) -> None:
+        j, o = self.joints, self.outfit
+        shirt, names = self._lit(o.shirt, "neck", "left_hip", "right_hip"), ("left_shoulder", "right_shoulder")
+        canvas.hull([j["left_hip"], j["right_hip"]], self._px(0.055), self._lit(o.trousers, "left_hip"),
+                    self.owners["pelvis"])  # fmt: skip
+        outline = [
+            j[n] for n in (*names, "left_hip", "right_hip", "chest_front", "chest_back", "belly_front", "belly_back")
+        ]
+        radii = [self._px(r) for r in (0.034, 0.034, 0.045, 0.045, 0.03, 0.03, 0.03, 0.03)]
+        outline[2], outline[3] = (0.8 * outline[k] + 0.2 * outline[k - 2] for k in (2, 3))  # the shirt ends above
+        canvas.hull(outline, radii, shirt, self.owners["torso"])
+        if o.striped:
+            for t in (0.25, 0.5, 0.75):
+                ends = [(1 - t) * j[f"{s}_shoulder"] + t * j[f"{s}_hip"] for s in ("left", "right")]
+                canvas.line(ends, o.trim, self._px(0.025))
+        if self.facing[2] > 0.15:  # a placket tells front from back
+            canvas.line([0.7 * j["neck"] + 0.3 * j["chest_front"], j["belly_front"]], o.trim, self._px(0.012))
+
+    def _draw_backpack(self, canvas: Canvas) -> None:
+        j, o = self.joints, self.outfit
+        corners = [0.5 * j["pack"] + 0.5 * j[n] for n in ("left_shoulder", "right_shoulder", "left_hip", "right_hip")]
+        canvas.hull(corners, self._px(0.04), self._lit(o.trim, "pack"), self.owners["pack"])
+
+    def _draw_head(self, canvas: Canvas) -> None:
+        j, o, owner = self.joints, self.outfit, self.owners["head"]
+        hair, skin = self._lit(o.hair, "head"), self._lit(o.skin, "head")
+        away = self.gaze[2] < -0.1
+        canvas.hull([j["neck"], j["head"]], self._px(0.03), self._lit(o.skin, "neck"), owner)
+        if o.long_hair and not away:
+            canvas.hull([j["crown"], j["nape"], j["neck"]], self._px(0.06), hair, owner)
+        canvas.hull([j["crown"], j["nape"]], [self._px(0.062), self._px(0.055)], hair, owner)
+        if not away:
+            canvas.hull([j["face"], j["mouth"]], [self._px(0.05), self._px(0.035)], skin, owner, outline=False)
+        for side in ("left", "right"):
+            if self.depth[f"{side}_ear"] - self.depth["head"] > _SEEN_FROM["ear"]:
+                canvas.hull([j[f"{side}_ear"]], self._px(0.016), skin, owner)
+        if o.long_hair and away:
+            canvas.hull([j["crown"], j["nape"], 0.6 * j["neck"] + 0.4 * j["chest_back"]], self._px(0.06), hair, owner)
+        for side in ("left", "right"):
+            if self.depth[f"{side}_eye"] - self.depth["head"] > _SEEN_FROM["eye"]:
+                canvas.hull([j[f"{side}_eye"]], self._px(0.014), (240, 240, 240), owner, outline=False)
+                canvas.hull([j[f"{side}_eye"]], self._px(0.008), (40, 30, 20), owner, outline=False)
+        if self.depth["nose"] - self.depth["head"] > _SEEN_FROM["nose"]:
+            bridge = 0.5 * (j["left_eye"] + j["right_eye"])
+            shade = tuple(0.7 * channel for channel in skin)
+            canvas.hull([bridge, j["nose"]], [self._px(0.004), self._px(0.01)], shade, owner, outline=False)
+            canvas.hull([j["mouth"]], self._px(0.011), (60, 60, 150), owner, outline=False)

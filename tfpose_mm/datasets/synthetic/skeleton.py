@@ -1,0 +1,117 @@
+"""An articulated body in three dimensions, posed at random.
+
+Axes: x to the image's right, y down, z towards the camera; lengths in parts of the body height, origin at the pelvis.
+A body that faces the camera has its left side at positive x.
+"""
+
+from __future__ import annotations
+
+from typing import Dict
+
+import numpy as np
+
+from .levels import Level
+
+Joints = Dict[str, np.ndarray]
+
+COCO_KEYPOINTS = (
+    "nose",
+    "left_eye",
+    "right_eye",
+    "left_ear",
+    "right_ear",
+    "left_shoulder",
+    "right_shoulder",
+    "left_elbow",
+    "right_elbow",
+    "left_wrist",
+    "right_wrist",
+    "left_hip",
+    "right_hip",
+    "left_knee",
+    "right_knee",
+    "left_ankle",
+    "right_ankle",
+)
+
+_DOWN = np.array([0.0, 1.0, 0.0])
+_FORWARD = np.array([0.0, 0.0, 1.0])
+# in the frame of the torso or of the head
+_TORSO = {
+    "neck": (0, -0.30, 0),
+    "chest_front": (0, -0.20, 0.05),
+    "chest_back": (0, -0.20, -0.05),
+    "belly_front": (0, -0.04, 0.045),
+    "belly_back": (0, -0.04, -0.045),
+    "pack": (0, -0.18, -0.09),
+    "left_shoulder": (0.105, -0.275, 0),
+    "right_shoulder": (-0.105, -0.275, 0),
+}
+_HEAD = {
+    "head": (0, -0.085, 0.01),
+    "crown": (0, -0.12, -0.005),
+    "nape": (0, -0.075, -0.02),
+    "face": (0, -0.075, 0.03),
+    "nose": (0, -0.075, 0.075),
+    "mouth": (0, -0.045, 0.062),
+    "left_eye": (0.025, -0.095, 0.06),
+    "right_eye": (-0.025, -0.095, 0.06),
+    "left_ear": (0.058, -0.082, 0.005),
+    "right_ear": (-0.058, -0.082, 0.005),
+}
+_UPPER_ARM, _FOREARM, _HAND = 0.165, 0.145, 0.03
+_HIP, _THIGH, _SHIN, _FOOT = 0.055, 0.235, 0.235, 0.08
+
+
+def sample_joints(rng: np.random.Generator, level: Level) -> Joints:
+    """Pose a body.
+
+    Args:
+        rng: Source of chance.
+        level: Ranges of the angles.
+
+    Returns:
+        The 17 COCO keypoints and the points that clothes and face hang on, each (3,), see the module's axes. The
+        vectors ``facing`` (of the torso) and ``gaze`` (of the head) have length 1.
+    """
+
+    def angle(low: float, high: float) -> float:
+        return np.deg2rad(rng.uniform(low, high))
+
+    facing = angle(-level.facing, level.facing) + (np.pi if rng.random() < 0.4 else 0.0)
+    pelvis = _rot_z(angle(-level.tilt, level.tilt)) @ _rot_y(facing)
+    torso = pelvis @ _rot_y(angle(-20, 20)) @ _rot_x(-angle(*level.lean)) @ _rot_z(angle(-8, 8))
+    joints = {name: torso @ np.array(point) for name, point in _TORSO.items()}
+    head = torso @ _rot_y(angle(-45, 45)) @ _rot_x(-angle(-15, 25)) @ _rot_z(angle(-12, 12))
+    joints.update({name: joints["neck"] + head @ np.array(point) for name, point in _HEAD.items()})
+    joints["facing"], joints["gaze"] = torso @ _FORWARD, head @ _FORWARD
+
+    for side, sign in (("left", 1.0), ("right", -1.0)):
+        upper = torso @ _rot_z(-sign * angle(*level.arm_abduction)) @ _rot_x(angle(*level.arm_swing))
+        lower = upper @ _rot_y(sign * angle(-60, 30)) @ _rot_x(angle(*level.elbow))
+        joints[f"{side}_elbow"] = joints[f"{side}_shoulder"] + _UPPER_ARM * (upper @ _DOWN)
+        joints[f"{side}_wrist"] = joints[f"{side}_elbow"] + _FOREARM * (lower @ _DOWN)
+        joints[f"{side}_hand"] = joints[f"{side}_wrist"] + _HAND * (lower @ _DOWN)
+
+        thigh = pelvis @ _rot_z(-sign * angle(*level.leg_abduction)) @ _rot_x(angle(*level.leg_swing))
+        shin = thigh @ _rot_x(-angle(*level.knee))
+        joints[f"{side}_hip"] = pelvis @ np.array([sign * _HIP, 0.02, 0])
+        joints[f"{side}_knee"] = joints[f"{side}_hip"] + _THIGH * (thigh @ _DOWN)
+        joints[f"{side}_ankle"] = joints[f"{side}_knee"] + _SHIN * (shin @ _DOWN)
+        joints[f"{side}_toe"] = joints[f"{side}_ankle"] + shin @ np.array([0, 0.025, _FOOT])
+    return joints
+
+
+def _rot_x(a: float) -> np.ndarray:
+    """Swing what points down forward."""
+    return np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
+
+
+def _rot_y(a: float) -> np.ndarray:
+    """Turn what points forward to positive x."""
+    return np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
+
+
+def _rot_z(a: float) -> np.ndarray:
+    """Turn clockwise in the image."""
+    return np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])

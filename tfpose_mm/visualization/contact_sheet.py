@@ -1,0 +1,89 @@
+"""Many people on one sheet: what was annotated beside what was predicted."""
+
+from __future__ import annotations
+
+from typing import Sequence
+
+import cv2
+import numpy as np
+from mmengine.structures import InstanceData
+from mmpose.structures import PoseDataSample
+from mmpose.visualization import PoseLocalVisualizer
+
+_MARGIN = 1.25  # of the box, around each person
+_HEADER = 22  # pixels
+_GAP = 4  # pixels
+_INK, _PAPER = (40, 40, 40), 255
+
+
+def draw_contact_sheet(
+    samples: Sequence[PoseDataSample], metainfo: dict, columns: int = 6, cell: tuple[int, int] = (144, 192)
+) -> np.ndarray:
+    """Draw each person twice, annotation left and prediction right.
+
+    Args:
+        samples: Predicted samples as a top-down estimator returns them, with ``img_path``, ``gt_instances`` (bboxes
+            (1, 4) as xyxy, keypoints (1, K, 2), keypoints_visible (1, K)) and ``pred_instances`` (keypoints
+            (1, K, 2)), all in pixels of the photograph.
+        metainfo: The data set's metainfo: links, colours, names.
+        columns: Pairs in a row.
+        cell: Width and height of one picture, in pixels.
+
+    Returns:
+        The sheet, (H, W, 3) uint8 BGR.
+
+    Raises:
+        ValueError: If there are no samples.
+        FileNotFoundError: If a photograph is missing.
+    """
+    if not samples:
+        raise ValueError("A contact sheet needs at least one sample, but got none: is the data set empty?")
+    visualizer = PoseLocalVisualizer(radius=2, line_width=2)
+    visualizer.set_dataset_meta(metainfo)
+    pairs = [_draw_pair(visualizer, sample, cell) for sample in samples]
+    columns = min(columns, len(pairs))
+    pairs += [np.full_like(pairs[0], _PAPER)] * (-len(pairs) % columns)
+    rows = [np.concatenate(pairs[start : start + columns], axis=1) for start in range(0, len(pairs), columns)]
+    return np.concatenate([_header(columns, cell), *rows])
+
+
+def _draw_pair(visualizer: PoseLocalVisualizer, sample: PoseDataSample, cell: tuple[int, int]) -> np.ndarray:
+    path = sample.metainfo["img_path"]
+    image = cv2.imread(path)
+    if image is None:
+        raise FileNotFoundError(f"The image {path} is missing or cannot be read: check the data set's data_prefix.")
+    truth, predicted = sample.gt_instances, sample.pred_instances
+    matrix = _crop_matrix(np.asarray(truth.bboxes)[0], cell)
+    crop = cv2.warpAffine(image, matrix, cell, flags=cv2.INTER_CUBIC, borderValue=(_PAPER,) * 3)
+
+    drawn = PoseDataSample()
+    drawn.gt_instances = InstanceData(
+        keypoints=cv2.transform(np.asarray(truth.keypoints, dtype=np.float64), matrix),
+        keypoints_visible=np.asarray(truth.keypoints_visible),
+    )
+    drawn.pred_instances = InstanceData(
+        keypoints=cv2.transform(np.asarray(predicted.keypoints, dtype=np.float64), matrix),
+        keypoints_visible=np.ones(predicted.keypoints.shape[:2], dtype=np.float32),
+    )
+    rgb = cv2.cvtColor(crop, cv2.COLOR_BGR2RGB)
+    pair = visualizer.add_datasample("", rgb, drawn, draw_bbox=False, draw_heatmap=False, kpt_thr=0.3)
+    pair = cv2.cvtColor(pair, cv2.COLOR_RGB2BGR)
+    return cv2.copyMakeBorder(pair, 0, _GAP, 0, 2 * _GAP, cv2.BORDER_CONSTANT, value=(_PAPER,) * 3)
+
+
+def _crop_matrix(box: np.ndarray, cell: tuple[int, int]) -> np.ndarray:
+    """(2, 3): the widened box, centred, fills the cell."""
+    size = np.array(cell, dtype=np.float64)
+    scale = float((size / np.maximum(_MARGIN * (box[2:] - box[:2]), 1)).min())
+    shift = size / 2 - scale * (box[:2] + box[2:]) / 2
+    return np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+
+
+def _header(columns: int, cell: tuple[int, int]) -> np.ndarray:
+    """Titles above each column of pairs."""
+    pair = np.full((_HEADER, 2 * cell[0] + 2 * _GAP, 3), _PAPER, dtype=np.uint8)
+    for index, title in enumerate(("annotated", "predicted")):
+        cv2.putText(
+            pair, title, (index * cell[0] + 4, _HEADER - 7), cv2.FONT_HERSHEY_SIMPLEX, 0.45, _INK, 1, cv2.LINE_AA
+        )
+    return np.concatenate([pair] * columns, axis=1)
