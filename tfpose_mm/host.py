@@ -9,7 +9,7 @@ import importlib
 import re
 import sys
 from importlib import metadata
-from typing import Callable, NamedTuple
+from typing import NamedTuple, Sequence
 
 INSTALL = "follow 'Install' in the README, or run 'make env' in a clone"
 
@@ -22,6 +22,8 @@ REQUIRED = {
     "mmpose": ("1.3", "2"),
 }
 REPORTED = (*REQUIRED, "torchvision", "numpy", "opencv-python", "xtcocotools", "setuptools", "openmim", "chumpy")
+
+IMPORTS = ("torch", "cv2", "mmcv", "mmcv._ext", "mmdet.models", "xtcocotools.coco", "mmpose.models")
 
 
 class Problem(NamedTuple):
@@ -93,6 +95,18 @@ TRAPS = (
     ),
 )
 
+# package, first version that is affected, what fails later, remedy
+HAZARDS = (
+    (
+        "torch",
+        "2.6",
+        "MMEngine's training checkpoints do not load or resume (weights_only)",
+        "export TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1, for checkpoints that you trust",
+    ),
+    ("numpy", "2.4", "MMPose's drawing with OpenCV fails", "pip install 'numpy<2.4', or use backend='matplotlib'"),
+    ("setuptools", "82", "mim does not start (No module named 'pkg_resources')", "pip install 'setuptools<70'"),
+)
+
 
 def parse_version(text: str) -> tuple[int, ...]:
     """``"2.1.0rc1+cu121"`` to ``(2, 1, 0)``: the leading numbers, enough for range checks."""
@@ -140,14 +154,31 @@ def check_versions() -> list[Problem]:
     return problems
 
 
-def check_imports(import_module: Callable = importlib.import_module) -> list[Problem]:
-    """Modules that are installed but do not import; each is tried once, in order, up to the first failure."""
-    for module in ("torch", "cv2", "mmcv", "mmcv._ext", "mmdet.models", "xtcocotools.coco", "mmpose.models"):
+def check_imports(modules: Sequence[str] = IMPORTS) -> list[Problem]:
+    """Import modules in order, up to the first that fails.
+
+    Args:
+        modules: Their names.
+
+    Returns:
+        What is wrong with the first that fails, or nothing.
+    """
+    for module in modules:
         try:
-            import_module(module)
+            importlib.import_module(module)
         except Exception as error:  # broken binaries raise anything, and the user needs the sentence
             return [explain(error) or Problem(f"{module} does not import ({error})", INSTALL)]
     return []
+
+
+def check_hazards() -> list[Problem]:
+    """Versions that import, but fail later; each with what fails."""
+    hazards = []
+    for package, first_bad, what, remedy in HAZARDS:
+        version = installed_version(package)
+        if version is not None and parse_version(version) >= parse_version(first_bad):
+            hazards.append(Problem(f"{package} {version}: {what}", remedy))
+    return hazards
 
 
 def require() -> None:

@@ -108,7 +108,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("config", help="MMPose config file")
     parser.add_argument("checkpoint", help="checkpoint file")
-    parser.add_argument("--out", type=Path, required=True, help="folder for log, metrics.json and predictions.png")
+    parser.add_argument("--out", type=Path, required=True, help="folder for log, report and pictures")
     parser.add_argument("--pictures", type=int, default=24, help="people on the contact sheet (default: %(default)s)")
     parser.add_argument(
         "--cfg-options", nargs="+", action=DictAction, help="changes to the config, as in mim: key=value"
@@ -126,10 +126,16 @@ def main() -> None:
         cfg.merge_from_dict(args.cfg_options)
     metrics = evaluate(cfg, args.checkpoint, args.out, args.pictures)
     data = cfg.test_dataloader.dataset
-    print(f"\n{Path(args.config).stem} on {Path(data.get('data_root') or '') / data.ann_file}\n{format_table(metrics)}")
-    print(f"metrics:     {args.out / 'metrics.json'}")
+    lines = [
+        f"{Path(args.config).stem} on {Path(data.get('data_root') or '') / data.ann_file}",
+        format_table(metrics),
+        f"metrics:     {args.out / 'metrics.json'}",
+    ]
     if args.pictures:
-        print(f"predictions: {args.out / 'predictions.png'}")
+        lines.append(f"predictions: {args.out / 'predictions.png'}")
+    report = "\n".join(lines)
+    (args.out / "report.txt").write_text(report + "\n", encoding="utf-8")
+    print(f"\n{report}")
 
 
 if __name__ == "__main__":

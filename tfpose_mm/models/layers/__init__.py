@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .deformable_attention import DeformableAttention, SpatialShapes, attend, attend_by_grid_sample
+from .deformable_attention import DeformableAttention, SpatialShapes, attend, attend_by_grid_sample, has_cuda_kernel
 from .initialisation import check_feature_maps, check_transformer_sizes
 from .keypoint_decoder import KeypointDecoder, KeypointDecoderLayer, RefinementBranch
 from .pixel_encoder import PixelEncoder, PixelEncoderLayer
@@ -20,6 +20,7 @@ __all__ = [
     "attend_by_grid_sample",
     "check_feature_maps",
     "check_transformer_sizes",
+    "has_cuda_kernel",
     "maps_to_tokens",
     "token_centres",
     "tokens_to_maps",

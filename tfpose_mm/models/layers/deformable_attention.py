@@ -97,7 +97,7 @@ def attend(value: Tensor, spatial_shapes: SpatialShapes, locations: Tensor, weig
     Returns:
         (B, Q, C).
     """
-    if value.is_cuda and _has_cuda_kernel():
+    if value.is_cuda and has_cuda_kernel():
         return _attend_with_kernel(value, spatial_shapes, locations, weights)
     return attend_by_grid_sample(value, spatial_shapes, locations, weights)
 
@@ -143,7 +143,8 @@ def _kernel_geometry(spatial_shapes: tuple[tuple[int, int], ...], device: torch.
 
 
 @functools.lru_cache(maxsize=1)
-def _has_cuda_kernel() -> bool:
+def has_cuda_kernel() -> bool:
+    """Whether mmcv was built with CUDA; if not, warn once."""
     if get_compiling_cuda_version() != "not available":
         return True
     warnings.warn(

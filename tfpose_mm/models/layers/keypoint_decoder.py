@@ -78,7 +78,7 @@ class KeypointDecoderLayer(BaseModule):
             Q_d, (B, K, C).
         """
         if self.self_attn is not None:
-            query = self.norms[0](self.self_attn(query, query_pos=query_pos))
+            query = self.norms[0](self.self_attn(query, query_pos=query_pos, key_pos=query_pos))
         query = self.norms[1](
             self.cross_attn(query, memory, reference_points[:, :, None], spatial_shapes, query_pos=query_pos)
         )
@@ -148,12 +148,12 @@ class KeypointDecoder(BaseModule):
             reg_branches: For each layer a module (B, K, C) -> (B, K, 2), the refinement before the sigmoid.
 
         Returns:
-            The coordinates of every layer, (N_D, B, K, 2), float32, (x, y) in [0, 1].
+            The coordinates of every layer, (N_D, B, K, 2), (x, y) in [0, 1], in y_0's precision.
         """
         coordinates = []
         for layer, reg_branch in zip(self.layers, reg_branches):
             query = layer(query, query_pos, memory, reference_points, spatial_shapes)
-            refined = torch.sigmoid(inverse_sigmoid(reference_points) + reg_branch(query).float())
+            refined = torch.sigmoid(inverse_sigmoid(reference_points) + reg_branch(query).to(reference_points.dtype))
             coordinates.append(refined)
             reference_points = refined.detach()
         return torch.stack(coordinates)

@@ -1,0 +1,101 @@
+# make demo   installs, draws people, trains a small TFPose, evaluates it, draws its predictions
+# make test   installs and runs the tests
+# make help   says what else there is
+
+# The pinned torch runs on Python 3.9 to 3.11. Choose one with make PYTHON=...
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV ?= .venv
+DEMO ?= work_dirs/demo
+
+BIN := $(VENV)/bin
+READY := $(VENV)/ready
+CONFIG := configs/tfpose_tiny_synthetic_128x96.py
+DATA := $(DEMO)/data/annotations/person_keypoints_val.json
+CHECKPOINT := $(DEMO)/train/trained.pth
+REPORT := $(DEMO)/report/report.txt
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+PINNED := $(PIP) install -c constraints.txt
+
+.DELETE_ON_ERROR:
+.PHONY: help env demo test test-fast lint format picture clean
+
+help:
+	@echo "make demo       train and evaluate a small TFPose on synthetic people (10 minutes after installation)"
+	@echo "make test       run all tests; make test-fast leaves out those that train"
+	@echo "make env        only make the environment in $(VENV)"
+	@echo "make lint       check the style; make format mends it"
+	@echo "make picture    put the demo's contact sheet into docs/images"
+	@echo "make clean      delete the demo's results; the environment stays"
+	@echo "Options: PYTHON=python3.11 (3.9 to 3.11), VENV=.venv, DEMO=work_dirs/demo"
+
+env: $(READY)
+
+# mmcv has no wheel on PyPI: its operators are compiled here, for the CPU, and pip keeps them in its cache. That cache
+# does not know which torch they were built for, hence the check. GPU users install a prebuilt mmcv: see the README.
+$(READY): constraints.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 11))' || { \
+	  echo "The pinned torch needs Python 3.9 to 3.11, but $(PYTHON) is $$($(PYTHON) -V 2>&1): run 'make PYTHON=python3.11 $(MAKECMDGOALS)'." >&2; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
+	  echo "No virtual environment could be made: install Python's venv module, as in 'apt-get install python3-venv'." >&2; exit 1; }
+	@echo "[1/4] torch and what builds mmcv (2 GB)"
+	@$(PINNED) torch torchvision numpy setuptools wheel ninja hatchling || { \
+	  echo "Installing torch failed: check the network and 6 GB of free disk, then run make again." >&2; exit 1; }
+	@echo "[2/4] mmcv with operators: compiled once, about 10 minutes on 2 cores (log: $(VENV)/mmcv.log)"
+	@$(MAKE) --no-print-directory mmcv
+	@$(BIN)/python -c 'import mmcv._ext' 2>/dev/null || { \
+	  echo "      pip's cache holds operators of another torch: compiling them again"; \
+	  $(MAKE) --no-print-directory mmcv FRESH="--no-cache-dir --force-reinstall --no-deps"; }
+	@echo "[3/4] mmpose, mmdet, mim and the tools for tests"
+	@$(PINNED) --no-build-isolation chumpy && $(PINNED) mmengine mmdet mmpose xtcocotools openmim opencv-python pytest ruff || { \
+	  echo "Installing mmpose failed: the lines above say which package; check the network and run make again." >&2; exit 1; }
+	@echo "[4/4] tfpose_mm itself"
+	@$(PIP) install --no-deps --no-build-isolation -e . && $(BIN)/python -m tfpose_mm.tools.check_env
+	@touch $@
+
+.PHONY: mmcv
+mmcv:
+	@MMCV_WITH_OPS=1 FORCE_CUDA=0 CUDA_VISIBLE_DEVICES= CFLAGS="-O2 -g0" \
+	  $(PINNED) -v --no-build-isolation $(FRESH) mmcv > $(VENV)/mmcv.log 2>&1 & pid=$$!; \
+	while kill -0 $$pid 2>/dev/null; do sleep 5; \
+	  printf '\r      compiled %s ' "$$(grep -oE '^ *\[[0-9]+/[0-9]+\]' $(VENV)/mmcv.log | tail -n 1)"; done; echo; \
+	wait $$pid || { tail -n 20 $(VENV)/mmcv.log; \
+	  echo "Compiling mmcv failed: it needs a C++ compiler, as from 'apt-get install g++'; the whole log is $(VENV)/mmcv.log." >&2; exit 1; }
+
+demo: $(REPORT)
+	@cat $(REPORT)
+
+$(DATA): | $(READY)
+	@echo "[1/3] Drawing people"
+	@$(BIN)/python -m tfpose_mm.tools.make_synthetic $(DEMO)/data --train 2000 --val 300 --level easy
+
+$(CHECKPOINT): $(DATA) $(CONFIG) $(wildcard configs/_base_/*.py)
+	@echo "[2/3] Training (log: $(DEMO)/train)"
+	@test ! -e $@ || rm -rf $(DEMO)/train # finished, but with another config or data: do not resume it
+	@SYNTHETIC_ROOT=$(DEMO)/data/ PATH="$(abspath $(BIN)):$$PATH" \
+	  $(BIN)/mim train mmpose $(CONFIG) --work-dir $(DEMO)/train --resume || { \
+	  echo "Training failed: the lines above say why. 'make demo' goes on from the last epoch; 'make clean' starts afresh." >&2; exit 1; }
+	@cp "$$(cat $(DEMO)/train/last_checkpoint)" $@
+
+$(REPORT): $(CHECKPOINT)
+	@echo "[3/3] Evaluating on people that training has not seen"
+	@SYNTHETIC_ROOT=$(DEMO)/data/ \
+	  $(BIN)/python -m tfpose_mm.tools.evaluate $(CONFIG) $(CHECKPOINT) --out $(DEMO)/report > $(DEMO)/report.log || { \
+	  echo "Evaluating failed: see $(DEMO)/report.log; 'make clean' and 'make demo' start afresh." >&2; exit 1; }
+
+test: $(READY)
+	@$(BIN)/python -m pytest
+
+test-fast: $(READY)
+	@$(BIN)/python -m pytest -m "not slow"
+
+lint: $(READY)
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+format: $(READY)
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+picture: demo
+	@cp $(DEMO)/report/predictions.png docs/images/demo.png
+
+clean:
+	rm -rf $(DEMO) $(DEMO).partial

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from mmcv.transforms import Compose
+from mmengine.structures import InstanceData
+from mmpose.codecs import UDPHeatmap
+from mmpose.models import TopdownPoseEstimator
+from mmpose.models.utils.tta import flip_coordinates
+from mmpose.structures import PoseDataSample
+
+from tests.conftest import flip_indices
+from tfpose_mm.codecs import TFPoseLabel
+
+K = 5
+SIZES = [((96, 128), (24, 32)), ((192, 256), (48, 64)), ((60, 44), (15, 11))]
+
+
+def crop(keypoints, input_size, flip, image_size=(311, 207)):
+    """Through MMPose's own pipeline: (label, metainfo, keypoints in the possibly mirrored photograph)."""
+    width, height = image_size
+    steps = [dict(type="GetBBoxCenterScale")]
+    if flip:
+        steps.append(dict(type="RandomFlip", direction="horizontal", prob=1.0))
+    steps.append(dict(type="TopdownAffine", input_size=input_size, use_udp=True))
+    from mmpose.registry import TRANSFORMS
+
+    pipeline = Compose([TRANSFORMS.build(step) for step in steps])
+    results = dict(
+        img=np.zeros((height, width, 3), dtype=np.uint8),
+        img_shape=(height, width),
+        bbox=np.array([[31.5, 12.25, 244.0, 190.75]], dtype=np.float32),
+        bbox_score=np.ones(1, dtype=np.float32),
+        keypoints=keypoints.astype(np.float32),
+        keypoints_visible=np.ones((1, K), dtype=np.float32),
+        flip_indices=flip_indices(K),
+    )
+    return pipeline(results)
+
+
+def restore(codec, labels, results):
+    """Decode as the estimator does, back to pixels of the photograph."""
+    keypoints, scores = codec.decode(labels)
+    sample = PoseDataSample()
+    sample.set_metainfo({key: results[key] for key in ("input_size", "input_center", "input_scale")})
+    sample.gt_instances = InstanceData(bboxes=results["bbox"], bbox_scores=results["bbox_score"])
+    estimator = type("Estimator", (), dict(test_cfg={}))()
+    prediction = InstanceData(keypoints=keypoints, keypoint_scores=scores)
+    TopdownPoseEstimator.add_pred_to_datasample(estimator, [prediction], None, [sample])
+    return sample.pred_instances.keypoints
+
+
+@pytest.mark.parametrize("flip", [False, True])
+@pytest.mark.parametrize(("input_size", "heatmap_size"), SIZES)
+def test_photograph_to_label_and_back(input_size, heatmap_size, flip):
+    codec = TFPoseLabel(input_size, heatmap_size)
+    keypoints = np.random.default_rng(0).uniform((40, 20), (230, 180), (1, K, 2))
+    results = crop(keypoints, input_size, flip)
+    encoded = codec.encode(results["transformed_keypoints"], results["keypoints_visible"])
+    assert encoded["keypoint_weights"].all()
+    restored = restore(codec, encoded["keypoint_labels"], results)
+    np.testing.assert_allclose(restored, results["keypoints"], atol=1e-3, rtol=0)
+    if flip:  # and the mirrored photograph is the photograph, mirrored
+        mirrored = np.stack([310 - keypoints[..., 0], keypoints[..., 1]], -1)[:, flip_indices(K)]
+        np.testing.assert_allclose(restored, mirrored, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize(("input_size", "heatmap_size"), SIZES)
+def test_label_of_a_mirrored_crop_is_one_minus_x(input_size, heatmap_size):
+    import torch
+
+    codec = TFPoseLabel(input_size, heatmap_size)
+    last = input_size[0] - 1
+    keypoints = np.random.default_rng(1).uniform(0, 43, (1, K, 2))
+    mirrored = np.stack([last - keypoints[..., 0], keypoints[..., 1]], -1)[:, flip_indices(K)]
+    labels = codec.encode(keypoints)["keypoint_labels"]
+    of_mirrored = torch.from_numpy(codec.encode(mirrored)["keypoint_labels"])
+    back = flip_coordinates(of_mirrored, flip_indices(K), shift_coords=False, input_size=input_size)
+    np.testing.assert_allclose(back.numpy(), labels, atol=1e-6)
+
+
+def test_labels_and_heatmaps_meet():
+    """A heat map decoded by MMPose's own UDP codec gives the keypoint that the label gives."""
+    codec = TFPoseLabel((96, 128), (24, 32))
+    keypoints = np.random.default_rng(2).uniform((12, 12), (84, 112), (1, K, 2))
+    encoded = codec.encode(keypoints)
+    from_heatmaps, _ = UDPHeatmap((96, 128), (24, 32), sigma=2).decode(encoded["heatmaps"])
+    from_labels, scores = codec.decode(encoded["keypoint_labels"])
+    assert encoded["heatmaps"].shape == (K, 32, 24)
+    assert scores.shape == (1, K)
+    np.testing.assert_allclose(from_heatmaps, from_labels, atol=0.05)
+
+
+def test_border_and_visibility_decide_the_weight():
+    codec = TFPoseLabel((96, 128), (24, 32))
+    keypoints = np.array([[[0, 0], [95, 127], [95.5, 50], [40, -0.5], [40, 50]]], dtype=np.float64)
+    visible = np.array([[1, 1, 1, 1, 0]], dtype=np.float32)
+    encoded = codec.encode(keypoints, visible)
+    assert encoded["keypoint_weights"].tolist() == [[1, 1, 0, 0, 0]]
+    assert encoded["keypoint_labels"][0, :2].tolist() == [[0, 0], [1, 1]]
+    assert encoded["heatmaps"][4].max() == 0
+
+
+def test_without_heatmaps():
+    codec = TFPoseLabel((96, 128))
+    assert set(codec.encode(np.ones((1, K, 2)))) == {"keypoint_labels", "keypoint_weights"}
+    assert not codec.field_mapping_table
+    assert TFPoseLabel((96, 128), (24, 32)).field_mapping_table == {"heatmaps": "heatmaps"}
+
+
+@pytest.mark.parametrize("sizes", [dict(input_size=(96,)), dict(input_size=(96, 1)), dict(input_size=(96.5, 128))])
+def test_bad_sizes_are_refused(sizes):
+    with pytest.raises(ValueError, match=r"input_size=\(width, height\).*but got"):
+        TFPoseLabel(**sizes)
+
+
+def test_two_instances_are_refused():
+    with pytest.raises(ValueError, match="got 2 instances"):
+        TFPoseLabel((96, 128)).encode(np.ones((2, K, 2)))

@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from mmpose.registry import MODELS
+
+from tests.conftest import (
+    CODEC,
+    HEATMAP_SIZE,
+    INPUT_SIZE,
+    build,
+    feature_maps,
+    flip_indices,
+    images,
+    randomise,
+    samples,
+    tiny_model_cfg,
+)
+from tfpose_mm.models.layers import DeformableAttention
+
+SHAPES = ((16, 12), (8, 6), (4, 3))
+
+
+def build_head(num_joints=5, **cfg):
+    cfg = dict(tiny_model_cfg(num_joints)["head"], **cfg)
+    return build(cfg)
+
+
+def maps(batch=3, channels=(32, 32, 32), seed=0):
+    return feature_maps(channels, SHAPES, batch, seed)
+
+
+@pytest.mark.parametrize("num_joints", [1, 14, 17, 133])
+def test_any_number_of_joints(num_joints):
+    model = randomise(build(tiny_model_cfg(num_joints)))
+    losses = model.loss(images(), samples(num_joints=num_joints))
+    assert set(losses) == {"d0.loss_kpt", "loss_kpt", "loss_heatmap"}
+    assert all(torch.isfinite(loss) for loss in losses.values())
+    model.eval()
+    coordinates = model(images(), None, mode="tensor")
+    assert coordinates.shape == (3, num_joints, 2)
+    assert ((coordinates >= 0) & (coordinates <= 1)).all()
+    results = model.predict(images(), samples(num_joints=num_joints))
+    assert results[0].pred_instances.keypoints.shape == (1, num_joints, 2)
+    assert np.array_equal(results[0].pred_instances.keypoint_scores, np.ones((1, num_joints)))
+
+
+@pytest.mark.parametrize("aux_branch", [True, False])
+@pytest.mark.parametrize("query_attention", [True, False])
+def test_every_parameter_gets_a_gradient(aux_branch, query_attention):
+    model = randomise(build(tiny_model_cfg(aux_branch=aux_branch, query_attention=query_attention)))
+    losses = model.loss(images(), samples(heatmap_size=HEATMAP_SIZE if aux_branch else None))
+    sum(losses.values()).backward()
+    without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not without
+    assert ("loss_heatmap" in losses) == aux_branch
+
+
+def test_heatmap_targets_are_ignored_without_the_branch():
+    head = build_head(aux_branch=False)
+    assert "loss_heatmap" not in head.loss(maps(), samples())
+
+
+def test_invisible_joints_give_no_gradient():
+    head = randomise(build_head())
+    losses = head.loss(maps(), samples(weights=torch.zeros(3, 5)))
+    total = sum(losses.values())
+    total.backward()
+    assert total.item() == 0
+    for name, parameter in head.named_parameters():
+        assert torch.isfinite(parameter.grad).all(), name
+        assert not parameter.grad.any(), name
+
+
+def test_accuracy_only_when_asked():
+    head = build_head()
+    assert "acc_pose" not in head.loss(maps(), samples())
+    assert 0 <= head.loss(maps(), samples(), dict(compute_acc=True))["acc_pose"] <= 1
+
+
+def test_forward_is_the_last_layer_of_the_loss():
+    head = randomise(build_head()).eval()
+    labels = torch.cat([s.gt_instance_labels.keypoint_labels for s in samples()])
+    expected = (head.forward(maps()) - labels).abs().mean()
+    torch.testing.assert_close(head.loss(maps(), samples())["loss_kpt"], expected)
+
+
+def test_flip_test_is_the_mean_of_both_views():
+    head = randomise(build_head()).eval()
+    view, mirrored = maps(seed=0), maps(seed=1)
+    with torch.no_grad():
+        ours = head.predict([view, mirrored], samples(), dict(flip_test=True))
+        first, second = head.forward(view), head.forward(mirrored)
+    second = torch.stack([1 - second[..., 0], second[..., 1]], -1)[:, flip_indices(5)]
+    expected = (first + second) / 2 * torch.tensor(INPUT_SIZE)
+    for index, instance in enumerate(ours):
+        np.testing.assert_allclose(instance.keypoints[0], expected[index].numpy(), atol=1e-4)
+
+
+def test_flip_test_of_the_estimator_mirrors_the_image():
+    model = randomise(build(tiny_model_cfg(test_cfg=dict(flip_test=True)))).eval()
+    batch = images()
+    with torch.no_grad():
+        plain = model.predict(batch, samples())
+        mirrored = model.predict(batch.flip(-1), samples())
+    for a, b in zip(plain, mirrored):  # the mirror image's pose is the mirrored pose
+        left, right = a.pred_instances.keypoints[0], b.pred_instances.keypoints[0][flip_indices(5)]
+        np.testing.assert_allclose(left[:, 0] + right[:, 0], 2 * 40.0, atol=1e-3)
+        np.testing.assert_allclose(left[:, 1], right[:, 1], atol=1e-3)
+
+
+def test_shift_coords_is_for_other_codecs():
+    head = randomise(build_head()).eval()
+    with torch.no_grad():
+        plain = head.predict([maps(), maps()], samples(), dict(flip_test=True))
+        shifted = head.predict([maps(), maps()], samples(), dict(flip_test=True, shift_coords=True))
+    # half of one crop pixel, the mean of a view that moved by one and a view that did not
+    np.testing.assert_allclose(plain[0].keypoints[..., 0] - shifted[0].keypoints[..., 0], 0.5, atol=1e-4)
+
+
+def test_output_heatmaps():
+    head = randomise(build_head()).eval()
+    with torch.no_grad():
+        preds, fields = head.predict(maps(), samples(), dict(output_heatmaps=True))
+        expected = head.aux_branch(maps()[-1:])
+    assert len(preds) == 3
+    torch.testing.assert_close(fields[1].heatmaps, expected[1])
+    with torch.no_grad():
+        _, fields = head.predict([maps(), maps(seed=1)], samples(), dict(flip_test=True, output_heatmaps=True))
+        mirrored = head.aux_branch(maps(seed=1)[-1:]).flip(-1)[:, flip_indices(5)]
+    torch.testing.assert_close(fields[1].heatmaps, (expected[1] + mirrored[1]) / 2)
+
+
+def test_the_auxiliary_branch_is_not_run_in_inference():
+    head = build_head().eval()
+    head.aux_branch.forward = None  # calling it would raise
+    head.predict(maps(), samples(), {})
+
+
+@pytest.mark.parametrize(("channels", "shapes"), [([32], SHAPES[:1]), ([6, 10], SHAPES[1:]), ([6, 32, 10, 14], None)])
+def test_any_pyramid(channels, shapes):
+    shapes = shapes or ((20, 13), *SHAPES)
+    head = randomise(build_head(in_channels=channels, aux_branch=False))
+    feats = feature_maps(channels, shapes)
+    head.loss(feats, samples())["loss_kpt"].backward()
+    assert all(parameter.grad is not None for parameter in head.parameters())
+    assert head.eval().forward(feats).shape == (3, 5, 2)
+
+
+def test_wrapping_in_vispredicthead_keeps_the_sampling_star_and_y0():
+    wrapped = build(dict(type="VisPredictHead", pose_cfg=tiny_model_cfg()["head"]))
+    fresh = DeformableAttention(32, 4, 3, 4).sampling_offsets.bias
+    for layer in wrapped.pose_head.transformer_decoder.layers:
+        assert torch.equal(layer.cross_attn.sampling_offsets.bias, fresh)
+    assert wrapped.vis_head[2].weight.std() < 0.02  # the wrapper's own initialisation did run
+    y0 = wrapped.pose_head.reference_points.sigmoid().expand(3, -1, -1)
+    torch.testing.assert_close(wrapped.pose_head(maps()), y0, atol=1e-5, rtol=0)
+    losses = wrapped.loss(maps(), samples())
+    assert {"loss_vis", "loss_kpt", "loss_heatmap"} <= set(losses)
+
+
+def test_checkpoint_gives_the_same_bits(tmp_path):
+    from mmengine.runner import load_checkpoint, save_checkpoint
+
+    model = randomise(build(tiny_model_cfg())).eval()
+    save_checkpoint(dict(state_dict=model.state_dict()), str(tmp_path / "model.pth"))
+    torch.manual_seed(99)
+    loaded = build(tiny_model_cfg()).eval()
+    assert not torch.equal(loaded(images(), None), model(images(), None))
+    load_checkpoint(loaded, str(tmp_path / "model.pth"), strict=True)
+    assert torch.equal(loaded(images(), None), model(images(), None))
+
+
+@pytest.mark.parametrize(
+    ("cfg", "message"),
+    [
+        (dict(embed_dims=30, num_heads=4), "got 30 channels and 4 heads"),
+        (dict(num_layers=0), "num_layers of 1 or more, but got 0"),
+    ],
+)
+def test_impossible_sizes_are_refused(cfg, message):
+    with pytest.raises(ValueError, match=message):
+        build_head(**cfg)
+
+
+def test_other_maps_are_refused():
+    with pytest.raises(ValueError, match=r"built for 3 feature maps .* \[32, 32, 32\] .*\(3, 31, 4, 3\)"):
+        build_head().forward(maps(channels=(32, 32, 31)))
+
+
+def test_another_number_of_joints_is_refused():
+    head = build_head(num_joints=5)
+    with pytest.raises(ValueError, match="num_joints=5 keypoints, but the data set's keypoint labels have 14"):
+        head.loss(maps(), samples(num_joints=14))
+    with pytest.raises(ValueError, match="num_joints=5 keypoints, but the data set's flip_indices have 14"):
+        head.predict([maps(), maps()], samples(num_joints=14), dict(flip_test=True))
+
+
+def test_heatmaps_of_a_head_without_branch_are_refused():
+    with pytest.raises(ValueError, match="no auxiliary branch"):
+        build_head(aux_branch=False).predict(maps(), samples(), dict(output_heatmaps=True))
+
+
+def test_missing_heatmap_targets_are_refused():
+    with pytest.raises(ValueError, match=r"targets have None.*heatmap_size"):
+        build_head().loss(maps(), samples(heatmap_size=None))
+
+
+def test_a_head_without_codec_says_so():
+    head = MODELS.build(dict(tiny_model_cfg()["head"], decoder=None)).eval()
+    assert CODEC["type"] == "TFPoseLabel"
+    with pytest.raises(RuntimeError, match="decoder"):
+        head.predict(maps(), samples(), {})

@@ -1,0 +1,27 @@
+from __future__ import annotations
+
+import torch
+
+from tests import oracle
+from tests.conftest import randomise
+from tfpose_mm.models.layers import PixelEncoder, token_centres
+
+SHAPES = ((4, 3), (2, 1))
+C = 8
+
+
+def test_a_layer_equals_the_formula():
+    encoder = PixelEncoder(
+        1, embed_dims=C, num_levels=2, num_heads=2, num_points=2, feedforward_channels=12, dropout=0.1
+    )
+    encoder = randomise(encoder).eval().double()
+    tokens, position = torch.randn(3, 14, C).double(), torch.randn(1, 14, C).double()
+    centres = token_centres(SHAPES, tokens.device)[:, :, 0].double().expand(3, -1, -1)
+    layer = encoder.layers[0]
+    expected = oracle.deformable_attention(layer.self_attn, tokens, position, tokens, centres, SHAPES)
+    expected = oracle.layer_norm(layer.norms[0], expected)
+    hidden = torch.relu(expected @ layer.ffn.layers[0][0].weight.T + layer.ffn.layers[0][0].bias)
+    expected = expected + hidden @ layer.ffn.layers[1].weight.T + layer.ffn.layers[1].bias
+    expected = oracle.layer_norm(layer.norms[1], expected)
+    # the encoder's own centres are float32
+    torch.testing.assert_close(encoder(tokens, position, SHAPES), expected, atol=1e-6, rtol=0)

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import torch
+
+from tests.conftest import feature_maps
+from tfpose_mm.models.layers import maps_to_tokens, token_centres, tokens_to_maps
+
+SHAPES = ((5, 3), (2, 4))
+
+
+def test_there_and_back():
+    maps = feature_maps((6, 6), SHAPES)
+    tokens, shapes = maps_to_tokens(maps)
+    assert tokens.shape == (3, 23, 6)
+    assert shapes == SHAPES
+    for before, after in zip(maps, tokens_to_maps(tokens, shapes)):
+        assert torch.equal(before, after)
+
+
+def test_rows_come_first():
+    (level,) = feature_maps((6,), [(5, 3)])
+    tokens, _ = maps_to_tokens([level])
+    assert torch.equal(tokens[:, 2 * 3 + 1], level[:, :, 2, 1])
+
+
+def test_centres():
+    centres = token_centres(SHAPES, torch.device("cpu"))
+    assert centres.shape == (1, 23, 1, 2)
+    torch.testing.assert_close(centres[0, 2 * 3 + 1, 0], torch.tensor([1.5 / 3, 2.5 / 5]))
+    torch.testing.assert_close(centres[0, 15 + 4 + 3, 0], torch.tensor([3.5 / 4, 1.5 / 2]))

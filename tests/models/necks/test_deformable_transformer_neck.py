@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from mmpose.registry import MODELS
+
+from tests.conftest import feature_maps, randomise
+from tfpose_mm.models.layers import DeformableAttention
+
+CHANNELS, SHAPES = (6, 10, 14), ((8, 6), (4, 3), (2, 2))
+
+
+def build(channels=CHANNELS, **cfg):
+    cfg = dict(dict(out_channels=32, num_layers=2, num_heads=4, feedforward_channels=20), **cfg)
+    neck = MODELS.build(dict(type="DeformableTransformerNeck", in_channels=list(channels), **cfg))
+    neck.init_weights()
+    return neck
+
+
+@pytest.mark.parametrize("num_layers", [0, 1, 3])
+@pytest.mark.parametrize("levels", [1, 2, 3])
+def test_number_order_and_sizes_of_levels_stay(num_layers, levels):
+    neck = build(CHANNELS[:levels], num_layers=num_layers)
+    outputs = neck(feature_maps(CHANNELS[:levels], SHAPES[:levels]))
+    assert isinstance(outputs, tuple)
+    assert [tuple(level.shape) for level in outputs] == [(3, 32, *shape) for shape in SHAPES[:levels]]
+
+
+@pytest.mark.parametrize("num_layers", [0, 2])
+def test_every_parameter_gets_a_gradient(num_layers):
+    neck = randomise(build(num_layers=num_layers))
+    sum((level**2).sum() for level in neck(feature_maps(CHANNELS, SHAPES))).backward()
+    without = [name for name, p in neck.named_parameters() if p.grad is None or not p.grad.any()]
+    assert not without
+
+
+def test_levels_and_places_are_told_apart():
+    """Constant maps come out different at every level and pixel, which only the embeddings can do."""
+    neck = randomise(build()).eval()
+    same = tuple(torch.ones(1, 32, *shape) for shape in SHAPES)
+    neck.input_proj = torch.nn.Identity()
+    neck.in_channels = [32] * 3
+    outputs = torch.cat([level.flatten(2) for level in neck(same)], dim=2)[0]
+    distances = torch.cdist(outputs.T, outputs.T) + torch.eye(outputs.shape[1])
+    assert distances.min() > 1e-4
+
+
+def test_the_encoder_mixes_levels():
+    neck = randomise(build()).eval()
+    maps = feature_maps(CHANNELS, SHAPES)
+    before = neck(maps)[0]
+    maps[2].neg_()  # the coarsest level changes, the finest output follows
+    assert (neck(maps)[0] - before).abs().max() > 1e-4
+
+
+def test_init_cfg_of_a_parent_does_not_flatten_the_sampling_star():
+    neck = build(init_cfg=dict(type="Normal", layer=["Linear"], std=0.01, bias=0))
+    fresh = DeformableAttention(32, 4, 3, 4).sampling_offsets.bias
+    for layer in neck.encoder.layers:
+        assert torch.equal(layer.self_attn.sampling_offsets.bias, fresh)
+
+
+def test_a_pretrained_neck_wins_over_initialisation(tmp_path):
+    trained = randomise(build())
+    torch.save(dict(state_dict=trained.state_dict()), tmp_path / "neck.pth")
+    loaded = build(init_cfg=dict(type="Pretrained", checkpoint=str(tmp_path / "neck.pth")))
+    for name, tensor in loaded.state_dict().items():
+        assert torch.equal(tensor, trained.state_dict()[name]), name
+
+
+@pytest.mark.parametrize(
+    ("channels", "shapes", "got"),
+    [
+        (CHANNELS[:2], SHAPES[:2], r"built for 3 feature maps .*\[6, 10, 14\].*\(3, 10, 4, 3\)\]"),
+        ((6, 10, 15), SHAPES, r"\(3, 15, 2, 2\)"),
+    ],
+)
+def test_other_maps_are_refused(channels, shapes, got):
+    with pytest.raises(ValueError, match=got):
+        build()(feature_maps(channels, shapes))
+
+
+@pytest.mark.parametrize(
+    ("cfg", "message"),
+    [
+        (dict(out_channels=30, num_heads=4), "got 30 channels and 4 heads"),
+        (dict(out_channels=33, num_heads=3), "multiple of 4 .* got 33"),
+        (dict(num_layers=-1), "num_layers of 0 or more, but got -1"),
+    ],
+)
+def test_impossible_sizes_are_refused(cfg, message):
+    with pytest.raises(ValueError, match=message):
+        build(norm_cfg=None, **cfg)

@@ -1,0 +1,135 @@
+"""The main job as users start it: mim trains, tests and evaluates, from any folder, without PYTHONPATH."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CONFIG = ROOT / "configs/tfpose_tiny_synthetic_128x96.py"
+SMALL = [
+    "train_cfg.max_epochs=1",
+    "train_cfg.val_interval=1",
+    "train_dataloader.batch_size=5",
+    "train_dataloader.num_workers=0",
+    "train_dataloader.persistent_workers=False",
+    "val_dataloader.num_workers=0",
+    "val_dataloader.persistent_workers=False",
+    "test_dataloader.num_workers=0",
+    "test_dataloader.persistent_workers=False",
+    "default_hooks.logger.interval=1",
+]
+
+pytestmark = pytest.mark.slow
+
+
+def start(*command, cwd, **environment):
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    env.update(environment, PATH=f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}")
+    return subprocess.run([*map(str, command)], cwd=cwd, env=env, capture_output=True, text=True, check=False)
+
+
+def mim(action, *arguments, cwd, data, options=()):
+    command = [Path(sys.executable).parent / "mim", action, "mmpose", CONFIG, *arguments]
+    return start(*command, "--cfg-options", *SMALL, *options, cwd=cwd, SYNTHETIC_ROOT=f"{data}/")
+
+
+@pytest.fixture(scope="module")
+def trained(people, tmp_path_factory):
+    """Two iterations on nine people, with validation: (folder, finished process)."""
+    folder = tmp_path_factory.mktemp("train")
+    return folder, mim("train", "--work-dir", "work", cwd=folder, data=people)
+
+
+def metrics_of(output):
+    """The last line with metrics of a log, from AP on."""
+    line = [line for line in output.splitlines() if "coco/AP:" in line][-1]
+    return line[line.index("coco/AP:") : line.index("data_time")]
+
+
+def test_mim_trains(trained):
+    folder, process = trained
+    log = process.stdout + process.stderr
+    assert process.returncode == 0, log[-3000:]
+    assert "Epoch(train) [1][2/2]" in log
+    assert "d0.loss_kpt" in log
+    assert "loss_heatmap" in log
+    assert "coco/AP:" in log
+    assert (folder / "work/epoch_1.pth").is_file()
+
+
+def test_mim_tests_what_it_trained(trained, people):
+    folder, process = trained
+    tested = mim("test", "--checkpoint", "work/epoch_1.pth", cwd=folder, data=people)
+    log = tested.stdout + tested.stderr
+    assert tested.returncode == 0, log[-3000:]
+    assert metrics_of(log) == metrics_of(process.stdout + process.stderr)
+
+
+def test_evaluate_agrees_with_mim_and_draws(trained, people):
+    folder, process = trained
+    command = [sys.executable, "-m", "tfpose_mm.tools.evaluate", CONFIG, "work/epoch_1.pth", "--out", "report"]
+    evaluated = start(*command, "--pictures", 3, "--cfg-options", *SMALL[5:], cwd=folder, SYNTHETIC_ROOT=f"{people}/")
+    assert evaluated.returncode == 0, evaluated.stderr[-3000:]
+    metrics = json.loads((folder / "report/metrics.json").read_text())
+    logged = metrics_of(process.stdout + process.stderr).split()
+    assert metrics["coco/AP"] == pytest.approx(float(logged[1]), abs=1e-6)
+    assert "| AP " in (folder / "report/report.txt").read_text()
+    assert cv2.imread(str(folder / "report/predictions.png")).shape[1] == 3 * (2 * 144 + 8)
+
+
+def test_resume_goes_on(trained, people):
+    folder, _ = trained
+    process = mim(
+        "train", "--work-dir", "work", "--resume", cwd=folder, data=people, options=["train_cfg.max_epochs=2"]
+    )
+    log = process.stdout + process.stderr
+    assert process.returncode == 0, log[-3000:]
+    assert "Epoch(train) [2][2/2]" in log
+    assert "Epoch(train) [1][2/2]" not in log
+
+
+def test_missing_files_are_named(trained, people, tmp_path):
+    folder, _ = trained
+    evaluate = [sys.executable, "-m", "tfpose_mm.tools.evaluate"]
+    for arguments, message in (
+        ([CONFIG, "nowhere.pth"], "error: The checkpoint nowhere.pth does not exist"),
+        (["nowhere.py", "work/epoch_1.pth"], "error: The config nowhere.py does not exist"),
+    ):
+        process = start(*evaluate, *arguments, "--out", tmp_path, cwd=folder, SYNTHETIC_ROOT=f"{people}/")
+        assert process.returncode == 2
+        assert process.stderr.splitlines()[-1].startswith(message)
+    process = start(
+        *evaluate, CONFIG, "work/epoch_1.pth", "--out", tmp_path, cwd=folder, SYNTHETIC_ROOT=f"{tmp_path}/none/"
+    )
+    assert process.returncode == 2
+    assert "annotation file" in process.stderr.splitlines()[-1]
+    assert "does not exist: point the config's data_root to the data" in process.stderr.splitlines()[-1]
+
+
+def test_a_missing_image_is_named(people, tmp_path):
+    shutil.copytree(people, tmp_path / "people")
+    (tmp_path / "people/train/000000000004.jpg").unlink()
+    process = mim("train", "--work-dir", "work", cwd=tmp_path, data=tmp_path / "people")
+    assert process.returncode != 0
+    assert "000000000004.jpg" in process.stderr
+    assert "Please check whether the file exists" in process.stderr
+
+
+def test_missing_annotations_are_named(tmp_path):
+    process = mim("train", "--work-dir", "work", cwd=tmp_path, data=tmp_path / "none")
+    assert process.returncode != 0
+    assert "person_keypoints_train.json` does not exist" in process.stderr.replace("`does", "` does")
+
+
+def test_another_number_of_joints_is_named(people, tmp_path):
+    process = mim("train", "--work-dir", "work", cwd=tmp_path, data=people, options=["model.head.num_joints=14"])
+    assert process.returncode != 0
+    assert "TFPoseHead predicts num_joints=14 keypoints, but the data set's keypoint labels have 17" in process.stderr

@@ -1,0 +1,74 @@
+"""The small tools and their manners: one sentence for a user's mistake, nothing lost."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from tfpose_mm.tools import check_env, cli, evaluate
+
+
+def run_tool(name, *arguments, cwd=None):
+    command = [sys.executable, "-m", f"tfpose_mm.tools.{name}", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+def test_check_env_reports_a_working_host(capsys):
+    assert check_env.main() == 0
+    report = capsys.readouterr().out
+    assert "mmcv._ext       loads" in report
+    assert "attention       cpu: grid_sample" in report
+    assert "agrees" in report
+    assert report.strip().endswith("tfpose_mm works here.")
+
+
+def test_check_env_finds_wrong_attention(monkeypatch, capsys):
+    from tfpose_mm.models import layers
+
+    right = layers.attend
+    monkeypatch.setattr(layers, "attend", lambda *arguments: right(*arguments) + 1e-3)
+    assert check_env.main() == 1
+    assert "DISAGREES" in capsys.readouterr().out
+
+
+def test_a_user_s_mistake_is_a_sentence(capsys):
+    def main():
+        raise ValueError("expected 3 but got 4: change it.")
+
+    with pytest.raises(SystemExit) as caught:
+        cli.run(main)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err == "error: expected 3 but got 4: change it.\n"
+
+
+def test_a_known_failure_keeps_its_traceback_and_gets_a_remedy(capsys):
+    def main():
+        raise RuntimeError("Weights only load failed: Unsupported global: HistoryBuffer")
+
+    with pytest.raises(RuntimeError, match="Unsupported global"):
+        cli.run(main)
+    assert "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_make_synthetic_from_any_folder(tmp_path):
+    first = run_tool("make_synthetic", "people", "--train", 3, "--val", 2, "--level", "hard", cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert "Wrote 3 people to train on and 2 to evaluate on to people" in first.stdout
+    again = run_tool("make_synthetic", "people", "--train", 3, cwd=tmp_path)
+    assert again.returncode == 2
+    assert again.stderr == "error: people exists already: delete it or choose another folder; nothing was written.\n"
+
+
+def test_table_says_what_was_not_measured():
+    table = evaluate.format_table({"coco/AP": 0.91234, "coco/AP (L)": -1.0, "coco/AR": 0.5, "PCK@0.2/PCK": 0.987})
+    assert table.splitlines() == [
+        "+------------+-------+",
+        "| AP         | 0.912 |",
+        "| AP (large) |   n/a |",
+        "| AR         | 0.500 |",
+        "| PCK@0.2    | 0.987 |",
+        "+------------+-------+",
+    ]
