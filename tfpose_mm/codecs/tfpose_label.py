@@ -16,7 +16,7 @@ class TFPoseLabel(BaseKeypointCodec):
     first and last pixel are label 0 and 1, so ``label = (x / (w - 1), y / (h - 1))`` and a mirrored label is
     ``1 - x``. Decoding multiplies by ``(w, h)``, which is what :class:`mmpose.codecs.UDPHeatmap` does and what
     ``TopdownPoseEstimator.add_pred_to_datasample`` divides by. Dividing by ``w`` instead, as ``RegressionLabel``
-    does, would move every keypoint of a UDP crop by up to half a crop pixel.
+    does, would move the keypoints of a UDP crop, by one crop pixel at its far border.
 
     Source: TFPose, section 3.4 (targets) and section 4.1 (UDP heat maps).
 

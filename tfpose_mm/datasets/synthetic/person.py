@@ -185,27 +185,27 @@ class Person:
     def _draw_thigh(self, canvas: Canvas, side: str) -> None:
         ends = (f"{side}_hip", f"{side}_knee")
         o = self.outfit
-        self._limb(canvas, f"{side}_thigh", ends, (0.052, 0.036), o.skin, o.trousers, o.trouser_leg)
+        self._limb(canvas, f"{side}_thigh", ends, (0.06, 0.044), o.skin, o.trousers, o.trouser_leg)
 
     def _draw_shin(self, canvas: Canvas, side: str) -> None:
         ends = (f"{side}_knee", f"{side}_ankle")
         o = self.outfit
-        self._limb(canvas, f"{side}_shin", ends, (0.034, 0.023), o.skin, o.trousers, o.trouser_leg - 1)
+        self._limb(canvas, f"{side}_shin", ends, (0.041, 0.028), o.skin, o.trousers, o.trouser_leg - 1)
         foot = [self.joints[f"{side}_ankle"], self.joints[f"{side}_toe"]]
-        radii = [self._px(0.024), self._px(0.017)]
+        radii = [self._px(0.028), self._px(0.02)]
         canvas.hull(foot, radii, self._lit(o.shoes, f"{side}_toe"), self.owners[f"{side}_shin"])
 
     def _draw_upper_arm(self, canvas: Canvas, side: str) -> None:
         ends = (f"{side}_shoulder", f"{side}_elbow")
         o = self.outfit
-        self._limb(canvas, f"{side}_upper_arm", ends, (0.036, 0.026), o.skin, o.shirt, o.sleeve)
+        self._limb(canvas, f"{side}_upper_arm", ends, (0.042, 0.032), o.skin, o.shirt, o.sleeve)
 
     def _draw_forearm(self, canvas: Canvas, side: str) -> None:
         ends = (f"{side}_elbow", f"{side}_wrist")
         o = self.outfit
-        self._limb(canvas, f"{side}_forearm", ends, (0.025, 0.018), o.skin, o.shirt, o.sleeve - 1)
+        self._limb(canvas, f"{side}_forearm", ends, (0.031, 0.023), o.skin, o.shirt, o.sleeve - 1)
         hand = [self.joints[f"{side}_wrist"], self.joints[f"{side}_hand"]]
-        radii = [self._px(0.017), self._px(0.023)]
+        radii = [self._px(0.022), self._px(0.027)]
         canvas.hull(hand, radii, self._lit(o.skin, f"{side}_hand"), self.owners[f"{side}_forearm"])
 
     def _draw_torso(self, canvas: Canvas) -> None:
@@ -216,7 +216,7 @@ class Person:
         outline = [
             j[n] for n in (*names, "left_hip", "right_hip", "chest_front", "chest_back", "belly_front", "belly_back")
         ]
-        radii = [self._px(r) for r in (0.034, 0.034, 0.045, 0.045, 0.03, 0.03, 0.03, 0.03)]
+        radii = [self._px(r) for r in (0.04, 0.04, 0.055, 0.055, 0.035, 0.035, 0.04, 0.04)]
         outline[2], outline[3] = (0.8 * outline[k] + 0.2 * outline[k - 2] for k in (2, 3))  # the shirt ends above
         canvas.hull(outline, radii, shirt, self.owners["torso"])
         if o.striped:
