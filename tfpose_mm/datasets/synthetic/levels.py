@@ -18,6 +18,7 @@ class Level:
         body_size: Body height in parts of the image height.
         facing: Largest turn away from straight front or back view.
         tilt: Largest rotation of the whole body in the image plane.
+        head_turn: Largest turn of the head against the torso; it nods by half of that.
         lean: Range of leaning forward.
         arm_swing: Range of swinging an arm forward.
         arm_abduction: Range of lifting an arm sideways.
@@ -40,6 +41,7 @@ class Level:
     body_size: Range
     facing: float
     tilt: float
+    head_turn: float
     lean: Range
     arm_swing: Range
     arm_abduction: Range
@@ -62,8 +64,9 @@ LEVELS = {
         people=(1, 1),
         image_height=(176, 240),
         body_size=(0.65, 0.92),
-        facing=40,
+        facing=35,
         tilt=6,
+        head_turn=15,
         lean=(-3, 8),
         arm_swing=(-20, 45),
         arm_abduction=(5, 90),
@@ -86,6 +89,7 @@ LEVELS = {
         body_size=(0.35, 1.0),
         facing=90,
         tilt=60,
+        head_turn=60,
         lean=(-20, 70),
         arm_swing=(-60, 180),
         arm_abduction=(-20, 170),

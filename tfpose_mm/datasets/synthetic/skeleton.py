@@ -82,7 +82,8 @@ def sample_joints(rng: np.random.Generator, level: Level) -> Joints:
     pelvis = _rot_z(angle(-level.tilt, level.tilt)) @ _rot_y(facing)
     torso = pelvis @ _rot_y(angle(-20, 20)) @ _rot_x(-angle(*level.lean)) @ _rot_z(angle(-8, 8))
     joints = {name: torso @ np.array(point) for name, point in _TORSO.items()}
-    head = torso @ _rot_y(angle(-45, 45)) @ _rot_x(-angle(-15, 25)) @ _rot_z(angle(-12, 12))
+    turn = level.head_turn
+    head = torso @ _rot_y(angle(-turn, turn)) @ _rot_x(angle(-turn / 2, turn / 2)) @ _rot_z(angle(-turn / 4, turn / 4))
     joints.update({name: joints["neck"] + head @ np.array(point) for name, point in _HEAD.items()})
     joints["facing"], joints["gaze"] = torso @ _FORWARD, head @ _FORWARD
 

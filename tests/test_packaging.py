@@ -1,0 +1,73 @@
+"""What a user installs: the wheel, and the Makefile's first words."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "-w", folder, ROOT]
+    built = subprocess.run([*map(str, command)], capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stderr
+    return next(folder.glob("*.whl"))
+
+
+@pytest.mark.slow
+def test_wheel_holds_the_package_and_its_configs(wheel):
+    names = set(zipfile.ZipFile(wheel).namelist())
+    for folder, target in ((ROOT / "tfpose_mm", "tfpose_mm"), (ROOT / "configs", "tfpose_mm/.mim/configs")):
+        for path in folder.rglob("*.py"):
+            assert f"{target}/{path.relative_to(folder)}" in names
+    assert not [name for name in names if name.startswith("tests")]
+
+
+@pytest.mark.slow
+def test_wheel_works_from_any_folder(wheel, tmp_path):
+    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
+    code = """
+import sys; sys.path.insert(0, "site")
+from mmpose.apis import init_model
+model = init_model("site/tfpose_mm/.mim/configs/tfpose_tiny_synthetic_128x96.py", device="cpu")
+import tfpose_mm
+assert "site" in tfpose_mm.__file__, tfpose_mm.__file__
+print(type(model.head).__name__, tfpose_mm.__version__)
+"""
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    process = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.split()[-2:] == ["TFPoseHead", "0.1.0"]
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_make_refuses_an_unsupported_python_in_one_sentence(tmp_path):
+    fake = tmp_path / "python3.13"
+    fake.write_text('#!/bin/sh\nif [ "$1" = -V ]; then echo "Python 3.13.0"; else exit 1; fi\n')
+    fake.chmod(0o755)
+    command = [
+        "make",
+        "-C",
+        str(ROOT),
+        "demo",
+        f"PYTHON={fake}",
+        f"VENV={tmp_path / 'venv'}",
+        f"DEMO={tmp_path / 'demo'}",
+    ]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode == 2
+    assert process.stderr.splitlines()[0] == (
+        f"The pinned torch needs Python 3.9 to 3.11, but {fake} is Python 3.13.0: run 'make PYTHON=python3.11 demo'."
+    )
+    assert not (tmp_path / "venv").exists()
