@@ -3,7 +3,7 @@
 # make help   says what else there is
 
 # The pinned torch runs on Python 3.9 to 3.11. Choose one with make PYTHON=...
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
 VENV ?= .venv
 DEMO ?= work_dirs/demo
 
@@ -33,52 +33,60 @@ env: $(READY)
 # mmcv has no wheel on PyPI: its operators are compiled here, for the CPU, and pip keeps them in its cache. That cache
 # does not know which torch they were built for, hence the check. GPU users install a prebuilt mmcv: see the README.
 $(READY): constraints.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 11))' || { \
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 11))' 2>/dev/null || { \
 	  echo "The pinned torch needs Python 3.9 to 3.11, but $(PYTHON) is $$($(PYTHON) -V 2>&1): run 'make PYTHON=python3.11 $(MAKECMDGOALS)'." >&2; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV) || { \
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || { \
 	  echo "No virtual environment could be made: install Python's venv module, as in 'apt-get install python3-venv'." >&2; exit 1; }
-	@echo "[1/4] torch and what builds mmcv (2 GB)"
-	@$(PINNED) torch torchvision numpy setuptools wheel ninja hatchling || { \
+	@echo "[1/4] torch, OpenCV and what builds mmcv (2 GB)"
+	@$(PINNED) torch torchvision numpy opencv-python setuptools wheel ninja hatchling || { \
 	  echo "Installing torch failed: check the network and 6 GB of free disk, then run make again." >&2; exit 1; }
+	@$(BIN)/python -c 'import cv2' || { \
+	  echo "OpenCV does not start: it needs system libraries, as from 'apt-get install libgl1 libglib2.0-0'." >&2; exit 1; }
 	@echo "[2/4] mmcv with operators: compiled once, about 10 minutes on 2 cores (log: $(VENV)/mmcv.log)"
 	@$(MAKE) --no-print-directory mmcv
 	@$(BIN)/python -c 'import mmcv._ext' 2>/dev/null || { \
 	  echo "      pip's cache holds operators of another torch: compiling them again"; \
 	  $(MAKE) --no-print-directory mmcv FRESH="--no-cache-dir --force-reinstall --no-deps"; }
 	@echo "[3/4] mmpose, mmdet, mim and the tools for tests"
-	@$(PINNED) --no-build-isolation chumpy && $(PINNED) mmengine mmdet mmpose xtcocotools openmim opencv-python pytest ruff || { \
+	@$(PINNED) --no-build-isolation chumpy && $(PINNED) mmengine mmdet mmpose xtcocotools openmim pytest ruff || { \
 	  echo "Installing mmpose failed: the lines above say which package; check the network and run make again." >&2; exit 1; }
 	@echo "[4/4] tfpose_mm itself"
-	@$(PIP) install --no-deps --no-build-isolation -e . && $(BIN)/python -m tfpose_mm.tools.check_env
+	@$(PIP) install --no-deps --no-build-isolation -e .
+	@CUDA_VISIBLE_DEVICES= $(BIN)/python -m tfpose_mm.tools.check_env
 	@touch $@
 
+# pip runs in the foreground, so that Ctrl-C ends it; the counter beside it ends with it.
 .PHONY: mmcv
 mmcv:
-	@MMCV_WITH_OPS=1 FORCE_CUDA=0 CUDA_VISIBLE_DEVICES= CFLAGS="-O2 -g0" \
-	  $(PINNED) -v --no-build-isolation $(FRESH) mmcv > $(VENV)/mmcv.log 2>&1 & pid=$$!; \
-	while kill -0 $$pid 2>/dev/null; do sleep 5; \
-	  printf '\r      compiled %s ' "$$(grep -oE '^ *\[[0-9]+/[0-9]+\]' $(VENV)/mmcv.log | tail -n 1)"; done; echo; \
-	wait $$pid || { tail -n 20 $(VENV)/mmcv.log; \
-	  echo "Compiling mmcv failed: it needs a C++ compiler, as from 'apt-get install g++'; the whole log is $(VENV)/mmcv.log." >&2; exit 1; }
+	@( while sleep 5; do printf '\r      compiled %s ' "$$(grep -oE '^ *\[[0-9]+/[0-9]+\]' $(VENV)/mmcv.log | tail -n 1)"; done ) & counter=$$!; \
+	trap 'kill $$counter' EXIT; trap 'exit 130' INT TERM; \
+	MMCV_WITH_OPS=1 FORCE_CUDA=0 CUDA_VISIBLE_DEVICES= CFLAGS="-O2 -g0" \
+	  $(PINNED) -v --no-build-isolation $(FRESH) mmcv > $(VENV)/mmcv.log 2>&1 || { tail -n 20 $(VENV)/mmcv.log; \
+	  echo "Compiling mmcv failed: it needs a C++ compiler, as from 'apt-get install g++'; the whole log is $(VENV)/mmcv.log." >&2; exit 1; }; \
+	echo
 
 demo: $(REPORT)
 	@cat $(REPORT)
 
-$(DATA): | $(READY)
+$(DATA): $(wildcard tfpose_mm/datasets/synthetic/*.py) | $(READY)
 	@echo "[1/3] Drawing people"
+	@rm -rf $(DEMO)/data # drawn by another version of the code
 	@$(BIN)/python -m tfpose_mm.tools.make_synthetic $(DEMO)/data --train 2000 --val 300 --level easy
 
+# What was interrupted is resumed, but only with the config and the data that it began with.
 $(CHECKPOINT): $(DATA) $(CONFIG) $(wildcard configs/_base_/*.py)
 	@echo "[2/3] Training (log: $(DEMO)/train)"
-	@test ! -e $@ || rm -rf $(DEMO)/train # finished, but with another config or data: do not resume it
-	@SYNTHETIC_ROOT=$(DEMO)/data/ PATH="$(abspath $(BIN)):$$PATH" \
+	@cat $^ | sha256sum > $(DEMO)/began-with; cmp -s $(DEMO)/began-with $(DEMO)/train/began-with && test ! -e $@ || { \
+	  rm -rf $(DEMO)/train; mkdir -p $(DEMO)/train; }; mv $(DEMO)/began-with $(DEMO)/train
+	@SYNTHETIC_ROOT=$(DEMO)/data PATH="$(abspath $(BIN)):$$PATH" \
 	  $(BIN)/mim train mmpose $(CONFIG) --work-dir $(DEMO)/train --resume || { \
 	  echo "Training failed: the lines above say why. 'make demo' goes on from the last epoch; 'make clean' starts afresh." >&2; exit 1; }
 	@cp "$$(cat $(DEMO)/train/last_checkpoint)" $@
 
 $(REPORT): $(CHECKPOINT)
-	@echo "[3/3] Evaluating on people that training has not seen"
-	@SYNTHETIC_ROOT=$(DEMO)/data/ \
+	@echo "[3/3] Evaluating on people that training has not seen (some seconds; log: $(DEMO)/report.log)"
+	@rm -rf $(DEMO)/report # of another checkpoint
+	@SYNTHETIC_ROOT=$(DEMO)/data \
 	  $(BIN)/python -m tfpose_mm.tools.evaluate $(CONFIG) $(CHECKPOINT) --out $(DEMO)/report > $(DEMO)/report.log || { \
 	  echo "Evaluating failed: see $(DEMO)/report.log; 'make clean' and 'make demo' start afresh." >&2; exit 1; }
 
@@ -98,4 +106,4 @@ picture: demo
 	@cp $(DEMO)/report/predictions.png docs/images/demo.png
 
 clean:
-	rm -rf $(DEMO) $(DEMO).partial
+	rm -rf $(DEMO)/data $(DEMO)/train $(DEMO)/report $(DEMO)/report.log

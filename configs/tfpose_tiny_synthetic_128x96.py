@@ -24,4 +24,6 @@ param_scheduler = [
     dict(type="LinearLR", start_factor=0.001, begin=0, end=100, by_epoch=False),
     dict(type="CosineAnnealingLR", by_epoch=True, convert_to_iter_based=True),
 ]
+auto_scale_lr = dict(base_batch_size=16)
+default_hooks = dict(checkpoint=dict(interval=1))
 randomness = dict(seed=0)

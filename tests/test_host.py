@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from mmengine.config import Config
 
 from tfpose_mm import host
 
@@ -39,7 +40,7 @@ def test_a_wrong_host_is_one_sentence(monkeypatch, versions, message):
     monkeypatch.setattr(host, "installed_version", lambda name: versions.get(name, real(name)))
     if list(versions.values()) == [None]:
         monkeypatch.setattr(host, "installed_version", lambda name: None if name in versions else real(name))
-    with pytest.raises(ImportError, match=message) as caught:
+    with pytest.raises(host.HostError, match=message) as caught:
         host.require()
     assert "\n" not in str(caught.value)
 
@@ -100,11 +101,8 @@ def test_without_the_host_import_is_one_sentence_and_check_env_runs():
     setup = f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
     failed = subprocess.run([*bare, "-c", setup + "import tfpose_mm"], capture_output=True, text=True, check=False)
     assert failed.returncode == 1
-    assert (
-        failed.stderr.strip()
-        .splitlines()[-1]
-        .startswith("ImportError: tfpose_mm needs torch>=1.13,<3, but torch is not")
-    )
+    sentence = failed.stderr.strip().splitlines()[-1]
+    assert sentence.startswith("tfpose_mm.host.HostError: tfpose_mm needs torch>=1.13,<3, but torch is not installed")
     checked = subprocess.run(
         [sys.executable, "-S", "-m", "tfpose_mm.tools.check_env"], cwd=ROOT, capture_output=True, text=True, check=False
     )
@@ -122,7 +120,16 @@ def test_ranges_and_pins_agree():
     for package, (low, high) in host.REQUIRED.items():
         assert f'"{package}>={low},<{high}"' in project
         assert host.parse_version(low) <= host.parse_version(pins[package]) < host.parse_version(high)
-    for package, version in re.findall(
-        r"\b(mmcv|mmdet|mmpose|xtcocotools|chumpy)==([\d.]+)", (ROOT / "tfpose_mm/host.py").read_text()
-    ):
+    named = [path.read_text(encoding="utf-8") for path in (ROOT / "tfpose_mm").rglob("*.py")]
+    for package, version in re.findall(r"\b(mmcv|mmdet|mmpose|xtcocotools|chumpy)==([\d.]+)", "".join(named)):
         assert pins[package] == version
+
+
+def test_a_config_passes_the_sentence_on(monkeypatch):
+    """MMEngine hides the message of an ImportError from custom_imports; ours must reach the user of mim."""
+    real = host.installed_version
+    monkeypatch.setattr(host, "installed_version", lambda name: None if name == "mmdet" else real(name))
+    for name in [name for name in sys.modules if name.split(".")[0] == "tfpose_mm" and name != "tfpose_mm.host"]:
+        monkeypatch.delitem(sys.modules, name)
+    with pytest.raises(host.HostError, match=r"mmdet is not installed: run 'mim install mmdet==3\.3\.0'"):
+        Config.fromfile(str(ROOT / "configs/tfpose_r50_coco_256x192.py"))

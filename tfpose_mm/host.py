@@ -13,6 +13,8 @@ from typing import NamedTuple, Sequence
 
 INSTALL = "follow 'Install' in the README, or run 'make env' in a clone"
 
+CUDA_BUILD = "mim install mmcv==2.1.0 in an environment of your own, as the README shows"
+
 # name on PyPI: (lowest version, first version that no longer works); the same ranges as in pyproject.toml
 REQUIRED = {
     "torch": ("1.13", "3"),
@@ -89,6 +91,16 @@ TRAPS = (
         "export TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1, for checkpoints that you trust",
     ),
     Trap(
+        r"no kernel image is available|not compatible with the current PyTorch",
+        "this torch has no code for this GPU",
+        "install a newer torch with mmcv built for it, or run on the CPU with CUDA_VISIBLE_DEVICES= before the command",
+    ),
+    Trap(
+        r"no NVIDIA driver|driver .* too old|CUDA driver version is insufficient",
+        "the GPU's driver does not fit this torch",
+        "update the driver, or run on the CPU with CUDA_VISIBLE_DEVICES= before the command",
+    ),
+    Trap(
         r"No module named 'pip'",
         "chumpy's build imports pip",
         "pip install --no-build-isolation chumpy==0.70 before mmpose",
@@ -106,6 +118,13 @@ HAZARDS = (
     ("numpy", "2.4", "MMPose's drawing with OpenCV fails", "pip install 'numpy<2.4', or use backend='matplotlib'"),
     ("setuptools", "82", "mim does not start (No module named 'pkg_resources')", "pip install 'setuptools<70'"),
 )
+
+
+class HostError(RuntimeError):
+    """A host package is missing or wrong; the message names the remedy.
+
+    Not an ``ImportError``: MMEngine replaces the message of those that a config's ``custom_imports`` raise.
+    """
 
 
 def parse_version(text: str) -> tuple[int, ...]:
@@ -185,11 +204,11 @@ def require() -> None:
     """Check the host packages.
 
     Raises:
-        ImportError: With one sentence that says what is wrong and how to mend it.
+        HostError: With one sentence that says what is wrong and how to mend it.
     """
     problems = check_versions() or check_imports()
     if problems:
-        raise ImportError(str(problems[0]))
+        raise HostError(str(problems[0]))
 
 
 def runs_check_env() -> bool:

@@ -1,7 +1,7 @@
 # COCO keypoints at 256x192: codec, pipelines, loaders, evaluators.
 dataset_type = "CocoDataset"
 data_mode = "topdown"
-data_root = "{{$COCO_ROOT:data/coco/}}"  # the environment variable COCO_ROOT moves it; keep the trailing slash
+data_root = "{{$COCO_ROOT:data/coco}}"  # the environment variable COCO_ROOT moves it
 
 codec = dict(type="TFPoseLabel", input_size=(192, 256), heatmap_size=(48, 64), sigma=2)
 
@@ -48,7 +48,7 @@ val_dataloader = dict(
         data_root=data_root,
         data_mode=data_mode,
         ann_file="annotations/person_keypoints_val2017.json",
-        bbox_file=f"{data_root}person_detection_results/COCO_val2017_detections_AP_H_56_person.json",
+        bbox_file=f"{data_root}/person_detection_results/COCO_val2017_detections_AP_H_56_person.json",
         data_prefix=dict(img="val2017/"),
         test_mode=True,
         pipeline=val_pipeline,

@@ -25,4 +25,4 @@ param_scheduler = [
 ]
 auto_scale_lr = dict(base_batch_size=512)
 
-default_hooks = dict(checkpoint=dict(save_best="coco/AP", rule="greater", max_keep_ckpts=3))
+default_hooks = dict(checkpoint=dict(save_best="auto", rule="greater", max_keep_ckpts=3))

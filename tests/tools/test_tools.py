@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tfpose_mm.datasets.synthetic import write_dataset
 from tfpose_mm.tools import check_env, cli, evaluate
 
 
@@ -33,14 +34,33 @@ def test_check_env_finds_wrong_attention(monkeypatch, capsys):
     assert "DISAGREES" in capsys.readouterr().out
 
 
-def test_a_user_s_mistake_is_a_sentence(capsys):
-    def main():
-        raise ValueError("expected 3 but got 4: change it.")
+def test_check_env_survives_a_device_that_fails(monkeypatch, capsys):
+    import torch
 
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)  # a device that is not there, as with a broken driver
+    if torch.cuda.is_available():
+        pytest.skip("this machine's device works")
+    assert check_env.main() == 1
+    report = capsys.readouterr().out
+    assert "attention       cpu: grid_sample, largest difference" in report
+    assert "attention       cuda:0:" in report
+    assert "FAILS" in report
+    assert "CUDA_VISIBLE_DEVICES=" in report
+
+
+def test_a_user_s_mistake_is_a_sentence(capsys, tmp_path):
     with pytest.raises(SystemExit) as caught:
-        cli.run(main)
+        cli.run(lambda: write_dataset(tmp_path / "people", 1, 1, level="medium"))
     assert caught.value.code == 2
-    assert capsys.readouterr().err == "error: expected 3 but got 4: change it.\n"
+    assert capsys.readouterr().err == "error: There is no level 'medium': choose one of easy, hard.\n"
+
+
+def test_a_bug_keeps_its_traceback():
+    def main():
+        raise ValueError("from somewhere else")
+
+    with pytest.raises(ValueError, match="somewhere else"):
+        cli.run(main)
 
 
 def test_a_known_failure_keeps_its_traceback_and_gets_a_remedy(capsys):

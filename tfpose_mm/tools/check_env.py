@@ -15,18 +15,19 @@ TOLERANCE = 1e-5  # of values of order one, in float32
 
 
 class AttentionCheck(NamedTuple):
-    """How attention did on one device."""
+    """How attention did on one device: which path it took and how far from the reference, or why it failed."""
 
     device: str
     path: str
-    error: float
+    difference: float | None
+    failure: str = ""
 
 
 def check_attention() -> list[AttentionCheck]:
     """Compare attention with mmcv's reference in plain torch, on the CPU and on every CUDA device.
 
     Returns:
-        For each device the path that was taken and the largest difference.
+        A record for each device.
     """
     import torch
     from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
@@ -42,11 +43,28 @@ def check_attention() -> list[AttentionCheck]:
 
     checks = []
     for device in ("cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))):
-        output = attend(value.to(device), shapes, locations.to(device), weights.to(device))
-        kernel = device != "cpu" and has_cuda_kernel()
-        path = "mmcv's CUDA kernel" if kernel else "grid_sample"
-        checks.append(AttentionCheck(device, path, (output.cpu() - expected).abs().max().item()))
+        path = "mmcv's CUDA kernel" if device != "cpu" and has_cuda_kernel() else "grid_sample"
+        try:
+            output = attend(value.to(device), shapes, locations.to(device), weights.to(device)).cpu()
+        except RuntimeError as error:  # a driver or a build that does not fit the device
+            checks.append(AttentionCheck(device, path, None, str(error).strip().split("\n")[0]))
+        else:
+            checks.append(AttentionCheck(device, path, (output - expected).abs().max().item()))
     return checks
+
+
+def report_attention(check: AttentionCheck) -> list[host.Problem]:
+    """Print how attention did on a device; return what is wrong with it."""
+    if check.difference is None:
+        print(f"{'attention':<15} {check.device}: {check.path}, FAILS: {check.failure}")
+        fits = "run on the CPU with CUDA_VISIBLE_DEVICES= before the command, or install a torch and mmcv for this GPU"
+        return [host.explain(check.failure) or host.Problem(f"attention fails on {check.device}", fits)]
+    agrees = check.difference <= TOLERANCE
+    print(
+        f"{'attention':<15} {check.device}: {check.path}, largest difference from the reference "
+        f"{check.difference:.1e} ({'agrees' if agrees else 'DISAGREES'})"
+    )
+    return [] if agrees else [host.Problem(f"attention on {check.device} differs from the reference", host.INSTALL)]
 
 
 def main() -> int:
@@ -56,19 +74,16 @@ def main() -> int:
         print(f"{package:<15} {host.installed_version(package) or 'not installed'}")
 
     print(f"{'mmcv._ext':<15} {'does not load' if host.check_imports(['mmcv._ext']) else 'loads'}")
+    hazards = host.check_hazards()
     problems = host.check_versions() or host.check_imports()
     if not problems:
-        for check in check_attention():
-            agrees = check.error <= TOLERANCE
-            print(
-                f"{'attention':<15} {check.device}: {check.path}, largest difference from the reference "
-                f"{check.error:.1e} ({'agrees' if agrees else 'DISAGREES'})"
-            )
-            if not agrees:
-                problems.append(host.Problem(f"attention on {check.device} differs from the reference", host.INSTALL))
+        checks = check_attention()
+        problems = [problem for check in checks for problem in report_attention(check)]
+        if any(check.device != "cpu" and check.path == "grid_sample" for check in checks):
+            hazards.append(host.Problem("mmcv was built without CUDA: attention is slow on the GPU", host.CUDA_BUILD))
     for problem in problems:
         print(f"PROBLEM  {problem}")
-    for hazard in host.check_hazards():
+    for hazard in hazards:
         print(f"NOTE     {hazard}")
     print("tfpose_mm works here." if not problems else "tfpose_mm does not work here yet: see the remedies above.")
     return 1 if problems else 0

@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import sys
+import traceback
+from pathlib import Path
 from typing import Callable
 
 from tfpose_mm.host import explain
 
 USER_ERRORS = (ValueError, FileNotFoundError, FileExistsError)
+PACKAGE = Path(__file__).parents[1]
 
 
 def run(main: Callable[[], int | None]) -> None:
     """Run a tool and leave Python with its exit status.
 
-    An error that the user can mend is printed as its sentence, without a traceback, and exits with 2; any other error
-    keeps its traceback, with the remedy behind it if it is a known failure of the host packages.
+    An error that the user can mend, which is one that this package raised itself, is printed as its sentence, without a
+    traceback, and exits with 2. Any other error keeps its traceback, after the remedy if it is a known failure of the
+    host packages.
 
     Args:
         main: The tool; it returns an exit status, ``None`` for success.
     """
     try:
         status = main()
-    except USER_ERRORS as error:
-        print(f"error: {error}", file=sys.stderr)
-        status = 2
     except Exception as error:
+        raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
+        if isinstance(error, USER_ERRORS) and PACKAGE in raised_in.parents:
+            print(f"error: {error}", file=sys.stderr)
+            sys.exit(2)
         problem = explain(error)
         if problem is not None:
             print(f"remedy: {problem}", file=sys.stderr)

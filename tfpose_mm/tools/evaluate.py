@@ -1,6 +1,7 @@
 """Evaluate a checkpoint, print one table, draw predictions beside annotations.
 
-As ``mim test mmpose CONFIG CHECKPOINT`` does, with any MMPose config; the table and the contact sheet are what it adds.
+As ``mim test mmpose CONFIG --checkpoint CHECKPOINT`` does, with any of MMPose's top-down configs; the table and the
+contact sheet are what it adds.
 """
 
 from __future__ import annotations
@@ -67,8 +68,17 @@ def evaluate(cfg: Config, checkpoint: str, out: Path, pictures: int = 24) -> dic
 
     Raises:
         FileNotFoundError: If checkpoint or annotations are missing.
+        FileExistsError: If the folder holds a report already.
+        ValueError: If pictures are wanted of detected boxes, which have no annotation to stand beside.
     """
+    if (out / "metrics.json").exists():
+        raise FileExistsError(f"{out} holds a report already: delete it or choose another folder; nothing was changed.")
     data = cfg.test_dataloader.dataset
+    if pictures and data.get("bbox_file"):
+        raise ValueError(
+            f"The test data are the detected boxes of {data.bbox_file}, which have no annotation to draw predictions "
+            "beside: use --pictures 0, or --cfg-options test_dataloader.dataset.bbox_file=None for annotated boxes."
+        )
     annotations = Path(data.get("data_root") or "") / data.ann_file
     for what, path, remedy in (
         ("checkpoint", Path(checkpoint), "train one first, as the README shows"),

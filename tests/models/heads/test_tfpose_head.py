@@ -6,7 +6,6 @@ import torch
 from mmpose.registry import MODELS
 
 from tests.conftest import (
-    CODEC,
     HEATMAP_SIZE,
     INPUT_SIZE,
     build,
@@ -160,6 +159,47 @@ def test_wrapping_in_vispredicthead_keeps_the_sampling_star_and_y0():
     assert {"loss_vis", "loss_kpt", "loss_heatmap"} <= set(losses)
 
 
+def test_wrapped_in_vispredicthead_it_predicts_with_flip_test():
+    wrapped = randomise(build(dict(type="VisPredictHead", pose_cfg=tiny_model_cfg()["head"]))).eval()
+    with torch.no_grad():
+        (first, *_), _ = wrapped.predict([maps(), maps(seed=1)], samples(), dict(flip_test=True))
+        plain = wrapped.pose_head.predict([maps(), maps(seed=1)], samples(), dict(flip_test=True))
+    np.testing.assert_array_equal(first.keypoints, plain[0].keypoints)
+    assert first.keypoints_visible.shape == (1, 5)
+
+
+def test_bfloat16_autocast_trains_and_predicts():
+    model = randomise(build(tiny_model_cfg(dropout=0.0)))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        losses = model.loss(images(), samples())
+    sum(losses.values()).backward()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())
+    model.eval()
+    with torch.no_grad():
+        exact = model(images(), None)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            rounded = model(images(), None)
+    assert rounded.dtype is torch.float32
+    torch.testing.assert_close(rounded, exact, atol=0.02, rtol=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("amp", [False, True])
+def test_cuda_model_trains_and_agrees_with_the_cpu(amp):
+    model = randomise(build(tiny_model_cfg(dropout=0.0))).eval()
+    with torch.no_grad():
+        exact = model(images(), None)
+    model.cuda()
+    labelled = [sample.to("cuda") for sample in samples()]
+    with torch.autocast("cuda", enabled=amp):
+        output = model(images().cuda(), None)
+        losses = model.loss(images().cuda(), labelled)
+    sum(losses.values()).backward()
+    assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())
+    torch.testing.assert_close(output.cpu(), exact, atol=2e-2 if amp else 1e-4, rtol=0)
+
+
 def test_checkpoint_gives_the_same_bits(tmp_path):
     from mmengine.runner import load_checkpoint, save_checkpoint
 
@@ -177,6 +217,7 @@ def test_checkpoint_gives_the_same_bits(tmp_path):
     [
         (dict(embed_dims=30, num_heads=4), "got 30 channels and 4 heads"),
         (dict(num_layers=0), "num_layers of 1 or more, but got 0"),
+        (dict(embed_dims=48, num_heads=4), "got 48 channels and 32 groups"),
     ],
 )
 def test_impossible_sizes_are_refused(cfg, message):
@@ -209,6 +250,5 @@ def test_missing_heatmap_targets_are_refused():
 
 def test_a_head_without_codec_says_so():
     head = MODELS.build(dict(tiny_model_cfg()["head"], decoder=None)).eval()
-    assert CODEC["type"] == "TFPoseLabel"
     with pytest.raises(RuntimeError, match="decoder"):
         head.predict(maps(), samples(), {})

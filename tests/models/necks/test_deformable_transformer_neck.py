@@ -83,11 +83,16 @@ def test_other_maps_are_refused(channels, shapes, got):
 @pytest.mark.parametrize(
     ("cfg", "message"),
     [
-        (dict(out_channels=30, num_heads=4), "got 30 channels and 4 heads"),
-        (dict(out_channels=33, num_heads=3), "multiple of 4 .* got 33"),
+        (dict(out_channels=30, num_heads=4, norm_cfg=None), "got 30 channels and 4 heads"),
+        (dict(out_channels=33, num_heads=3, norm_cfg=None), r"multiple of 4 .* got 33"),
         (dict(num_layers=-1), "num_layers of 0 or more, but got -1"),
+        (dict(out_channels=48), "got 48 channels and 32 groups: set norm_cfg"),
     ],
 )
 def test_impossible_sizes_are_refused(cfg, message):
     with pytest.raises(ValueError, match=message):
-        build(norm_cfg=None, **cfg)
+        build(**cfg)
+
+
+def test_without_encoder_there_are_no_heads_to_fit():
+    assert build(out_channels=30, num_layers=0, num_heads=4, norm_cfg=None).encoder is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import shutil
+import tempfile
 from pathlib import Path
 
 import cv2
@@ -57,12 +58,13 @@ def write_dataset(
     if out.exists():
         raise FileExistsError(f"{out} exists already: delete it or choose another folder; nothing was written.")
 
-    partial = out.with_name(f"{out.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)  # of a run that was interrupted
+    out.parent.mkdir(parents=True, exist_ok=True)
+    partial = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
         for number, (split, people) in enumerate((("train", num_train), ("val", num_val))):
             if people:
                 _write_split(partial, split, people, [seed, number], level, workers)
+        partial.chmod(0o755)  # a temporary folder is its owner's alone
         partial.rename(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

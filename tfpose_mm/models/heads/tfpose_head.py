@@ -21,6 +21,7 @@ from ..layers import (
     KeypointDecoder,
     RefinementBranch,
     check_feature_maps,
+    check_norm,
     check_transformer_sizes,
     maps_to_tokens,
 )
@@ -53,6 +54,7 @@ class TFPoseHead(BaseHead):
         deconv_out_channels: Channels of the auxiliary branch's deconvolutions, each of which doubles the size.
             Defaults to three of 256: a stride of 32 becomes 4.
         deconv_kernel_sizes: Their kernels. Defaults to 4 each.
+        norm_cfg: Norm after the projection of maps that are not C wide. Defaults to group norm with 32 groups.
         loss: A loss called as :class:`TFPoseLoss` is. Defaults to that, with lambda 50.
         decoder: The codec, as MMPose names it; :class:`TFPoseLabel`. Defaults to ``None``, which cannot decode.
         init_cfg: MMEngine's initialisation of the whole head. Defaults to ``None``.
@@ -76,6 +78,7 @@ class TFPoseHead(BaseHead):
         aux_branch: bool = True,
         deconv_out_channels: Sequence[int] | None = (256, 256, 256),
         deconv_kernel_sizes: Sequence[int] | None = (4, 4, 4),
+        norm_cfg: ConfigType | None = dict(type="GN", num_groups=32),  # noqa: B006 - read only, as in MMPose
         loss: ConfigType = dict(type="TFPoseLoss"),  # noqa: B006 - read only, as in MMPose
         decoder: OptConfigType = None,
         init_cfg: OptMultiConfig = None,
@@ -93,9 +96,8 @@ class TFPoseHead(BaseHead):
 
         self.input_proj = None
         if any(channels != embed_dims for channels in levels):
-            self.input_proj = ChannelMapper(
-                levels, embed_dims, kernel_size=1, norm_cfg=dict(type="GN", num_groups=32), act_cfg=None
-            )
+            check_norm("TFPoseHead", embed_dims, norm_cfg)
+            self.input_proj = ChannelMapper(levels, embed_dims, kernel_size=1, norm_cfg=norm_cfg, act_cfg=None)
         self.query_embedding = nn.Embedding(num_joints, 2 * embed_dims)  # position and content, as in mmdet
         self.reference_points = nn.Parameter(torch.logit(torch.empty(num_joints, 2).uniform_(0.25, 0.75)))
         self.transformer_decoder = KeypointDecoder(

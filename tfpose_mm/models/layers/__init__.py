@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from .checks import check_feature_maps, check_norm, check_transformer_sizes
 from .deformable_attention import DeformableAttention, SpatialShapes, attend, attend_by_grid_sample, has_cuda_kernel
-from .initialisation import check_feature_maps, check_transformer_sizes
 from .keypoint_decoder import KeypointDecoder, KeypointDecoderLayer, RefinementBranch
 from .pixel_encoder import PixelEncoder, PixelEncoderLayer
 from .token_maps import maps_to_tokens, token_centres, tokens_to_maps
@@ -19,6 +19,7 @@ __all__ = [
     "attend",
     "attend_by_grid_sample",
     "check_feature_maps",
+    "check_norm",
     "check_transformer_sizes",
     "has_cuda_kernel",
     "maps_to_tokens",

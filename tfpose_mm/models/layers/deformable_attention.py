@@ -77,7 +77,7 @@ class DeformableAttention(MultiScaleDeformableAttention):
         offsets = self.sampling_offsets(located).view(batch, num_queries, heads, levels, points, 2)
         weights = self.attention_weights(located).view(batch, num_queries, heads, levels * points)
         weights = weights.softmax(-1).view(batch, num_queries, heads, levels, points)
-        sizes = reference_points.new_tensor([(w, h) for h, w in spatial_shapes])
+        sizes = _level_geometry(spatial_shapes, query.device)[0].flip(1)  # (L, 2), (w, h)
         locations = reference_points[:, :, None, :, None] + offsets / sizes[:, None]  # (B, Q, heads, L, P, 2)
 
         heads_of_value = self.value_proj(value).view(batch, value.shape[1], heads, -1)
@@ -103,7 +103,12 @@ def attend(value: Tensor, spatial_shapes: SpatialShapes, locations: Tensor, weig
 
 
 def attend_by_grid_sample(value: Tensor, spatial_shapes: SpatialShapes, locations: Tensor, weights: Tensor) -> Tensor:
-    """:func:`attend` in plain torch, for any device. The queries are innermost, which vectorises."""
+    """:func:`attend` in plain torch, for any device; half precision is computed in float32.
+
+    The queries are innermost, which vectorises.
+    """
+    if value.dtype in (torch.float16, torch.bfloat16):
+        return attend_by_grid_sample(value.float(), spatial_shapes, locations, weights).to(value.dtype)
     batch, _, heads, dims = value.shape
     _, num_queries, _, _, points, _ = locations.shape
     grids = (2 * locations - 1).permute(0, 2, 3, 4, 1, 5).to(value.dtype)  # (B, heads, L, P, Q, 2)
@@ -125,7 +130,7 @@ def _attend_with_kernel(value: Tensor, spatial_shapes: SpatialShapes, locations:
     dtype = value.dtype
     if dtype is torch.bfloat16:
         value = value.float()
-    shapes, starts = _kernel_geometry(tuple((int(h), int(w)) for h, w in spatial_shapes), value.device)
+    shapes, starts = _level_geometry(spatial_shapes, value.device)
     # The kernel walks through the batch in steps of min(batch, step), so a step of the whole batch fits any batch.
     output = MultiScaleDeformableAttnFunction.apply(
         value.contiguous(), shapes, starts, locations.contiguous(), weights.contiguous(), value.shape[0]
@@ -133,9 +138,13 @@ def _attend_with_kernel(value: Tensor, spatial_shapes: SpatialShapes, locations:
     return output.to(dtype)
 
 
+def _level_geometry(spatial_shapes: SpatialShapes, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Level sizes (h, w) and first tokens as the kernel wants them: (L, 2) and (L,) int64, on the device."""
+    return _cached_geometry(tuple((int(h), int(w)) for h, w in spatial_shapes), device)
+
+
 @functools.lru_cache(maxsize=64)
-def _kernel_geometry(spatial_shapes: tuple[tuple[int, int], ...], device: torch.device) -> tuple[Tensor, Tensor]:
-    """Level sizes and first tokens as the kernel wants them: (L, 2) and (L,) int64, on the device."""
+def _cached_geometry(spatial_shapes: tuple[tuple[int, int], ...], device: torch.device) -> tuple[Tensor, Tensor]:
     with torch.inference_mode(False):  # an inference tensor could not be saved for a later backward
         shapes = torch.tensor(spatial_shapes, dtype=torch.long, device=device)
         starts = torch.cat([shapes.new_zeros(1), shapes.prod(1).cumsum(0)[:-1]])

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from ..layers import (
     PixelEncoder,
     check_feature_maps,
+    check_norm,
     check_transformer_sizes,
     maps_to_tokens,
     tokens_to_maps,
@@ -66,7 +67,7 @@ class DeformableTransformerNeck(BaseModule):
         init_cfg: OptMultiConfig = None,
     ) -> None:
         super().__init__(init_cfg)
-        check_transformer_sizes("DeformableTransformerNeck", out_channels, num_heads)
+        check_norm("DeformableTransformerNeck", out_channels, norm_cfg)
         if num_layers < 0:
             raise ValueError(f"DeformableTransformerNeck needs num_layers of 0 or more, but got {num_layers}.")
         self.in_channels = list(in_channels)
@@ -74,6 +75,7 @@ class DeformableTransformerNeck(BaseModule):
         self.input_proj = ChannelMapper(self.in_channels, out_channels, kernel_size=1, norm_cfg=norm_cfg, act_cfg=None)
         self.encoder = None
         if num_layers:
+            check_transformer_sizes("DeformableTransformerNeck", out_channels, num_heads)
             num_levels = len(self.in_channels)
             self.positional_encoding = SinePositionalEncoding(out_channels // 2, normalize=True, offset=-0.5)
             self.level_embed = nn.Parameter(torch.randn(num_levels, out_channels))
@@ -109,8 +111,8 @@ class DeformableTransformerNeck(BaseModule):
 
     def _position(self, maps: Sequence[Tensor]) -> Tensor:
         """E^L + E^P of every token, (1, N, C)."""
-        embedded = [
-            self.positional_encoding(None, input=level[:1]) + self.level_embed[index, :, None, None]
-            for index, level in enumerate(maps)
-        ]
+        embedded = []
+        for index, level in enumerate(maps):
+            nothing_masked = level.new_zeros(1, *level.shape[-2:], dtype=torch.bool)
+            embedded.append(self.positional_encoding(nothing_masked) + self.level_embed[index, :, None, None])
         return maps_to_tokens(embedded)[0]
