@@ -11,6 +11,12 @@ from pathlib import Path
 
 import cv2
 import pytest
+import torch
+from mmengine.config import Config
+from mmpose.apis import MMPoseInferencer
+from mmpose.registry import MODELS
+
+from tests.conftest import randomise
 
 ROOT = Path(__file__).parents[1]
 CONFIG = ROOT / "configs/tfpose_tiny_synthetic_128x96.py"
@@ -32,13 +38,16 @@ pytestmark = pytest.mark.slow
 
 def start(*command, cwd, **environment):
     env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    env.update(environment, PATH=f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}")
+    env.update(
+        {name: str(value) for name, value in environment.items()},
+        PATH=f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}",
+    )
     return subprocess.run([*map(str, command)], cwd=cwd, env=env, capture_output=True, text=True, check=False)
 
 
 def mim(action, *arguments, cwd, data, options=()):
     command = [Path(sys.executable).parent / "mim", action, "mmpose", CONFIG, *arguments]
-    return start(*command, "--cfg-options", *SMALL, *options, cwd=cwd, SYNTHETIC_ROOT=f"{data}/")
+    return start(*command, "--cfg-options", *SMALL, *options, cwd=cwd, SYNTHETIC_ROOT=data)
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +74,18 @@ def test_mim_trains(trained):
     assert (folder / "work/epoch_1.pth").is_file()
 
 
+@pytest.fixture(scope="module")
+def moved(trained):
+    """The trained checkpoint with every parameter moved, so that a test shows whether it was loaded."""
+    folder, _ = trained
+    checkpoint = torch.load(folder / "work/epoch_1.pth", map_location="cpu")
+    model = MODELS.build(Config.fromfile(str(CONFIG)).model)
+    model.load_state_dict(checkpoint["state_dict"])
+    checkpoint["state_dict"] = randomise(model).state_dict()
+    torch.save(checkpoint, folder / "moved.pth")
+    return folder / "moved.pth"
+
+
 def test_mim_tests_what_it_trained(trained, people):
     folder, process = trained
     tested = mim("test", "--checkpoint", "work/epoch_1.pth", cwd=folder, data=people)
@@ -73,16 +94,51 @@ def test_mim_tests_what_it_trained(trained, people):
     assert metrics_of(log) == metrics_of(process.stdout + process.stderr)
 
 
-def test_evaluate_agrees_with_mim_and_draws(trained, people):
+def test_evaluate_agrees_with_mim_and_draws(trained, moved, people):
     folder, process = trained
-    command = [sys.executable, "-m", "tfpose_mm.tools.evaluate", CONFIG, "work/epoch_1.pth", "--out", "report"]
-    evaluated = start(*command, "--pictures", 3, "--cfg-options", *SMALL[5:], cwd=folder, SYNTHETIC_ROOT=f"{people}/")
+    command = [sys.executable, "-m", "tfpose_mm.tools.evaluate", CONFIG, moved, "--out"]
+    evaluated = start(
+        *command, "report", "--pictures", 3, "--cfg-options", *SMALL[5:], cwd=folder, SYNTHETIC_ROOT=people
+    )
     assert evaluated.returncode == 0, evaluated.stderr[-3000:]
     metrics = json.loads((folder / "report/metrics.json").read_text())
-    logged = metrics_of(process.stdout + process.stderr).split()
-    assert metrics["coco/AP"] == pytest.approx(float(logged[1]), abs=1e-6)
+    tested = mim("test", "--checkpoint", moved, cwd=folder, data=people)
+    logged = metrics_of(tested.stdout + tested.stderr)
+    assert logged != metrics_of(process.stdout + process.stderr)
+    assert f"coco/AP: {metrics['coco/AP']:.6f}" in logged
+    assert f"PCK@0.2/PCK: {metrics['PCK@0.2/PCK']:.6f}" in logged
     assert "| AP " in (folder / "report/report.txt").read_text()
     assert cv2.imread(str(folder / "report/predictions.png")).shape[1] == 3 * (2 * 144 + 8)
+    again = start(*command, "report", cwd=folder, SYNTHETIC_ROOT=people)
+    assert again.returncode == 2
+    assert again.stderr.splitlines()[-1].startswith("error: report holds a report already")
+
+
+def test_detected_boxes(trained, people):
+    """As the front door evaluates: boxes of a detector, annotations only for the score."""
+    folder, _ = trained
+    annotations = json.loads((people / "annotations/person_keypoints_val.json").read_text())["annotations"]
+    boxes = [dict(image_id=a["image_id"], category_id=1, bbox=a["bbox"], score=0.9) for a in annotations]
+    (folder / "boxes.json").write_text(json.dumps(boxes))
+    options = ["test_dataloader.dataset.bbox_file=boxes.json"]
+    command = [sys.executable, "-m", "tfpose_mm.tools.evaluate", CONFIG, "work/epoch_1.pth", "--out", "boxes"]
+    refused = start(*command, "--cfg-options", *options, cwd=folder, SYNTHETIC_ROOT=people)
+    assert refused.returncode == 2
+    assert "no annotation to draw predictions beside: use --pictures 0" in refused.stderr.splitlines()[-1]
+    config = folder / "boxes.py"  # PCK wants annotations with the boxes
+    config.write_text(f"_base_ = {str(CONFIG)!r}\ntest_evaluator = dict(type='CocoMetric')\n")
+    command[3] = config
+    evaluated = start(*command, "--pictures", 0, "--cfg-options", *options, cwd=folder, SYNTHETIC_ROOT=people)
+    assert evaluated.returncode == 0, evaluated.stderr[-3000:]
+    assert json.loads((folder / "boxes/metrics.json").read_text())["coco/AP"] >= 0
+
+
+def test_the_inferencer_of_mmpose_runs_it(moved, people):
+    inferencer = MMPoseInferencer(pose2d=str(CONFIG), pose2d_weights=str(moved), det_model="whole_image", device="cpu")
+    result = next(inferencer(str(people / "val/000000000001.jpg")))
+    (person,) = result["predictions"][0]
+    assert len(person["keypoints"]) == 17
+    assert person["keypoint_scores"] == [1.0] * 17
 
 
 def test_resume_goes_on(trained, people):
@@ -103,11 +159,11 @@ def test_missing_files_are_named(trained, people, tmp_path):
         ([CONFIG, "nowhere.pth"], "error: The checkpoint nowhere.pth does not exist"),
         (["nowhere.py", "work/epoch_1.pth"], "error: The config nowhere.py does not exist"),
     ):
-        process = start(*evaluate, *arguments, "--out", tmp_path, cwd=folder, SYNTHETIC_ROOT=f"{people}/")
+        process = start(*evaluate, *arguments, "--out", tmp_path, cwd=folder, SYNTHETIC_ROOT=people)
         assert process.returncode == 2
         assert process.stderr.splitlines()[-1].startswith(message)
     process = start(
-        *evaluate, CONFIG, "work/epoch_1.pth", "--out", tmp_path, cwd=folder, SYNTHETIC_ROOT=f"{tmp_path}/none/"
+        *evaluate, CONFIG, "work/epoch_1.pth", "--out", tmp_path, cwd=folder, SYNTHETIC_ROOT=tmp_path / "none"
     )
     assert process.returncode == 2
     assert "annotation file" in process.stderr.splitlines()[-1]
