@@ -18,7 +18,7 @@ class Level:
         body_size: Body height in parts of the image height.
         facing: Largest turn away from straight front or back view.
         tilt: Largest rotation of the whole body in the image plane.
-        head_turn: Largest turn of the head against the torso; it nods by half of that.
+        head_turn: Largest turn of head against torso and of torso against pelvis; the head nods by half of it.
         lean: Range of leaning forward.
         arm_swing: Range of swinging an arm forward.
         arm_abduction: Range of lifting an arm sideways.

@@ -248,10 +248,10 @@ class Person:
             canvas.hull([j["crown"], j["nape"], 0.6 * j["neck"] + 0.4 * j["chest_back"]], self._px(0.06), hair, owner)
         for side in ("left", "right"):
             if self.depth[f"{side}_eye"] - self.depth["head"] > _SEEN_FROM["eye"]:
-                canvas.hull([j[f"{side}_eye"]], self._px(0.014), (240, 240, 240), owner, outline=False)
-                canvas.hull([j[f"{side}_eye"]], self._px(0.008), (40, 30, 20), owner, outline=False)
+                canvas.hull([j[f"{side}_eye"]], self._px(0.018), (240, 240, 240), owner, outline=False)
+                canvas.hull([j[f"{side}_eye"]], self._px(0.01), (40, 30, 20), owner, outline=False)
         if self.depth["nose"] - self.depth["head"] > _SEEN_FROM["nose"]:
             bridge = 0.5 * (j["left_eye"] + j["right_eye"])
-            shade = tuple(0.7 * channel for channel in skin)
-            canvas.hull([bridge, j["nose"]], [self._px(0.004), self._px(0.01)], shade, owner, outline=False)
+            shade = tuple(0.55 * channel for channel in skin)
+            canvas.hull([bridge, j["nose"]], [self._px(0.005), self._px(0.015)], shade, owner, outline=False)
             canvas.hull([j["mouth"]], self._px(0.011), (60, 60, 150), owner, outline=False)

@@ -52,10 +52,10 @@ _HEAD = {
     "crown": (0, -0.12, -0.005),
     "nape": (0, -0.075, -0.02),
     "face": (0, -0.075, 0.03),
-    "nose": (0, -0.075, 0.075),
-    "mouth": (0, -0.045, 0.062),
-    "left_eye": (0.025, -0.095, 0.06),
-    "right_eye": (-0.025, -0.095, 0.06),
+    "nose": (0, -0.075, 0.065),
+    "mouth": (0, -0.045, 0.055),
+    "left_eye": (0.026, -0.097, 0.053),
+    "right_eye": (-0.026, -0.097, 0.053),
     "left_ear": (0.058, -0.082, 0.005),
     "right_ear": (-0.058, -0.082, 0.005),
 }
@@ -80,9 +80,9 @@ def sample_joints(rng: np.random.Generator, level: Level) -> Joints:
 
     facing = angle(-level.facing, level.facing) + (np.pi if rng.random() < 0.4 else 0.0)
     pelvis = _rot_z(angle(-level.tilt, level.tilt)) @ _rot_y(facing)
-    torso = pelvis @ _rot_y(angle(-20, 20)) @ _rot_x(-angle(*level.lean)) @ _rot_z(angle(-8, 8))
-    joints = {name: torso @ np.array(point) for name, point in _TORSO.items()}
     turn = level.head_turn
+    torso = pelvis @ _rot_y(angle(-turn, turn)) @ _rot_x(-angle(*level.lean)) @ _rot_z(angle(-8, 8))
+    joints = {name: torso @ np.array(point) for name, point in _TORSO.items()}
     head = torso @ _rot_y(angle(-turn, turn)) @ _rot_x(angle(-turn / 2, turn / 2)) @ _rot_z(angle(-turn / 4, turn / 4))
     joints.update({name: joints["neck"] + head @ np.array(point) for name, point in _HEAD.items()})
     joints["facing"], joints["gaze"] = torso @ _FORWARD, head @ _FORWARD
