@@ -38,7 +38,7 @@ $(READY): constraints.txt pyproject.toml
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || { \
 	  echo "No virtual environment could be made: install Python's venv module, as in 'apt-get install python3-venv'." >&2; exit 1; }
 	@echo "[1/4] torch, OpenCV and what builds mmcv (2 GB)"
-	@$(PINNED) torch torchvision numpy opencv-python setuptools wheel ninja hatchling || { \
+	@$(PINNED) torch torchvision numpy opencv-python setuptools wheel ninja hatchling editables || { \
 	  echo "Installing torch failed: check the network and 6 GB of free disk, then run make again." >&2; exit 1; }
 	@$(BIN)/python -c 'import cv2' || { \
 	  echo "OpenCV does not start: it needs system libraries, as from 'apt-get install libgl1 libglib2.0-0'." >&2; exit 1; }
