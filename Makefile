@@ -103,7 +103,7 @@ format: $(READY)
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 picture: demo
-	@cp $(DEMO)/report/predictions.png docs/images/demo.png
+	@$(BIN)/python -c 'import cv2; cv2.imwrite("docs/images/demo.jpg", cv2.imread("$(DEMO)/report/predictions.png"))'
 
 clean:
 	rm -rf $(DEMO)/data $(DEMO)/train $(DEMO)/report $(DEMO)/report.log
