@@ -126,7 +126,7 @@ def test_detected_boxes(trained, people):
     assert refused.returncode == 2
     assert "no annotation to draw predictions beside: use --pictures 0" in refused.stderr.splitlines()[-1]
     config = folder / "boxes.py"  # PCK wants annotations with the boxes
-    config.write_text(f"_base_ = {str(CONFIG)!r}\ntest_evaluator = dict(type='CocoMetric')\n")
+    config.write_text(f"_base_ = {str(CONFIG)!r}\ntest_evaluator = [dict(type='CocoMetric')]\n")
     command[3] = config
     evaluated = start(*command, "--pictures", 0, "--cfg-options", *options, cwd=folder, SYNTHETIC_ROOT=people)
     assert evaluated.returncode == 0, evaluated.stderr[-3000:]
