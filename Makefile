@@ -20,7 +20,7 @@ PINNED := $(PIP) install -c constraints.txt
 .PHONY: help env demo test test-fast lint format picture clean
 
 help:
-	@echo "make demo       train and evaluate a small TFPose on synthetic people (10 minutes after installation)"
+	@echo "make demo       train and evaluate a small TFPose on synthetic people (about 6 minutes after installation)"
 	@echo "make test       run all tests; make test-fast leaves out those that train"
 	@echo "make env        only make the environment in $(VENV)"
 	@echo "make lint       check the style; make format mends it"
