@@ -12,7 +12,8 @@ from importlib import metadata
 from typing import NamedTuple, Sequence
 
 INSTALL = "follow 'Install' in the README, or run 'make env' in a clone"
-
+OLDER_SETUPTOOLS = "pip install 'setuptools<70'"
+TRUST_CHECKPOINTS = "export TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1, for checkpoints that you trust"
 CUDA_BUILD = "mim install mmcv==2.1.0 in an environment of your own, as the README shows"
 
 # name on PyPI: (lowest version, first version that no longer works); the same ranges as in pyproject.toml
@@ -59,7 +60,11 @@ TRAPS = (
         "pip install --no-cache-dir --force-reinstall --no-deps --no-build-isolation mmcv==2.1.0",
     ),
     Trap(r"MMCV==.* is used but incompatible", "mmdet refuses this mmcv", "mim install mmcv==2.1.0"),
-    Trap(r"No module named 'mmdet'", "mmpose.models needs mmdet", "mim install 'mmdet>=3.1,<4'"),
+    Trap(
+        r"No module named 'mmdet'",
+        "mmpose.models needs mmdet",
+        "mim install 'mmdet>={},<{}'".format(*REQUIRED["mmdet"]),
+    ),
     Trap(
         r"numpy\.(dtype|ndarray) size changed|NPY_OWNDATA",
         "xtcocotools was built against another numpy",
@@ -73,7 +78,7 @@ TRAPS = (
     Trap(
         r"No module named 'pkg_resources'",
         "setuptools no longer has pkg_resources, which mim and mmengine import",
-        "pip install 'setuptools<70'",
+        OLDER_SETUPTOOLS,
     ),
     Trap(
         r"torchvision::nms does not exist",
@@ -88,7 +93,7 @@ TRAPS = (
     Trap(
         r"Unsupported global|weights_only",
         "torch 2.6 and later refuse MMEngine's training checkpoints",
-        "export TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1, for checkpoints that you trust",
+        TRUST_CHECKPOINTS,
     ),
     Trap(
         r"no kernel image is available|not compatible with the current PyTorch",
@@ -113,10 +118,10 @@ HAZARDS = (
         "torch",
         "2.6",
         "MMEngine's training checkpoints do not load or resume (weights_only)",
-        "export TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1, for checkpoints that you trust",
+        TRUST_CHECKPOINTS,
     ),
     ("numpy", "2.4", "MMPose's drawing with OpenCV fails", "pip install 'numpy<2.4', or use backend='matplotlib'"),
-    ("setuptools", "82", "mim does not start (No module named 'pkg_resources')", "pip install 'setuptools<70'"),
+    ("setuptools", "82", "mim does not start (No module named 'pkg_resources')", OLDER_SETUPTOOLS),
 )
 
 

@@ -54,6 +54,12 @@ class KeepSamples(Hook):
         self.samples += list(outputs or ())[: self.number - len(self.samples)]
 
 
+def annotation_file(cfg: Config) -> Path:
+    """The annotations that a config tests on."""
+    data = cfg.test_dataloader.dataset
+    return Path(data.get("data_root") or "") / data.ann_file
+
+
 def evaluate(cfg: Config, checkpoint: str, out: Path, pictures: int = 24) -> dict[str, float]:
     """Test a model on its config's test data.
 
@@ -79,10 +85,9 @@ def evaluate(cfg: Config, checkpoint: str, out: Path, pictures: int = 24) -> dic
             f"The test data are the detected boxes of {data.bbox_file}, which have no annotation to draw predictions "
             "beside: use --pictures 0, or --cfg-options test_dataloader.dataset.bbox_file=None for annotated boxes."
         )
-    annotations = Path(data.get("data_root") or "") / data.ann_file
     for what, path, remedy in (
         ("checkpoint", Path(checkpoint), "train one first, as the README shows"),
-        ("annotation file", annotations, "point the config's data_root to the data, as the README shows"),
+        ("annotation file", annotation_file(cfg), "point the config's data_root to the data, as the README shows"),
     ):
         if not path.is_file():
             raise FileNotFoundError(f"The {what} {path} does not exist: {remedy}.")
@@ -93,7 +98,6 @@ def evaluate(cfg: Config, checkpoint: str, out: Path, pictures: int = 24) -> dic
     runner.register_hook(keep)
     metrics = {name: float(value) for name, value in runner.test().items()}
 
-    out.mkdir(parents=True, exist_ok=True)
     (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
     if pictures:
         sheet = draw_contact_sheet(keep.samples, runner.test_dataloader.dataset.metainfo)
@@ -135,9 +139,8 @@ def main() -> None:
     if args.cfg_options:
         cfg.merge_from_dict(args.cfg_options)
     metrics = evaluate(cfg, args.checkpoint, args.out, args.pictures)
-    data = cfg.test_dataloader.dataset
     lines = [
-        f"{Path(args.config).stem} on {Path(data.get('data_root') or '') / data.ann_file}",
+        f"{Path(args.config).stem} on {annotation_file(cfg)}",
         format_table(metrics),
         f"metrics:     {args.out / 'metrics.json'}",
     ]

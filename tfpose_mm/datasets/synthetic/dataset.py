@@ -75,10 +75,12 @@ def _write_split(folder: Path, split: str, people: int, seed: list[int], level: 
     images.mkdir(parents=True)
     # How many people an image holds is part of its own chance, so count first, then draw in parallel.
     counts: list[int] = []
-    while sum(counts) < people:
+    fewest, most = LEVELS[level].people
+    left = people
+    while left:
         rng = np.random.default_rng([*seed, len(counts)])
-        fewest, most = LEVELS[level].people
-        counts.append(min(int(rng.integers(fewest, most + 1)), people - sum(counts)))
+        counts.append(min(int(rng.integers(fewest, most + 1)), left))
+        left -= counts[-1]
     jobs = [(str(images), [*seed, index], level, count) for index, count in enumerate(counts)]
     print(f"Drawing {people} {level} people in {len(jobs)} images for {split}", flush=True)
     records = _in_parallel(jobs, workers, split)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import itertools
 from dataclasses import dataclass
-from typing import Callable
+from typing import Callable, NamedTuple
 
 import numpy as np
 
@@ -11,13 +13,41 @@ from .canvas import Canvas, Colour
 from .levels import Level
 from .skeleton import COCO_KEYPOINTS, Joints
 
-PARTS = (
-    "torso",
-    "pelvis",
-    "head",
-    "pack",
-    *(f"{side}_{part}" for side in ("left", "right") for part in ("upper_arm", "forearm", "thigh", "shin")),
-)
+
+class Tip(NamedTuple):
+    """What ends a limb: a hand or a foot."""
+
+    joint: str
+    radii: tuple[float, float]  # in body heights, at the bone's end and at the joint
+    colour: str  # of the outfit
+
+
+class Bone(NamedTuple):
+    """How a bone is drawn; lengths in body heights."""
+
+    start: str
+    end: str
+    radii: tuple[float, float]
+    cloth: str  # of the outfit
+    covered: str  # of the outfit: how many of the limb's two bones the cloth covers
+    order: int  # 0 or 1: which of the limb's two bones it is
+    farthest: str  # joint that decides the depth, with the start
+    nearer: float = 0.0  # drawn as if by so much nearer
+    tip: Tip | None = None
+
+
+# in the order in which they are drawn at equal depth
+_BONES = {
+    "thigh": Bone("hip", "knee", (0.06, 0.044), "trousers", "trouser_leg", 0, "knee"),
+    "shin": Bone(
+        "knee", "ankle", (0.041, 0.028), "trousers", "trouser_leg", 1, "ankle", tip=Tip("toe", (0.028, 0.02), "shoes")
+    ),
+    "upper_arm": Bone("shoulder", "elbow", (0.042, 0.032), "shirt", "sleeve", 0, "elbow"),
+    "forearm": Bone(
+        "elbow", "wrist", (0.031, 0.023), "shirt", "sleeve", 1, "hand", 0.005, Tip("hand", (0.022, 0.027), "skin")
+    ),
+}
+PARTS = ("torso", "pelvis", "head", "pack", *(f"{side}_{part}" for side in ("left", "right") for part in _BONES))
 _SKIN = ((130, 165, 225), (105, 140, 200), (75, 110, 170), (50, 80, 130), (35, 55, 90))
 _HAIR = ((25, 25, 30), (30, 50, 80), (50, 95, 130), (90, 170, 210), (150, 150, 150))
 
@@ -130,7 +160,7 @@ class Person:
             return 0
         side, _, joint = name.rpartition("_")
         if joint in _SEEN_FROM:
-            if self.depth[name] - self.depth["head"] < _SEEN_FROM[joint]:
+            if not self._turned_here(name):
                 return 0
             return 2 if owner == self.owners["head"] else 1
         seen_on = (self.owners.get(f"{side}_{part}", self.owners.get(part)) for part in _SEEN_ON[joint])
@@ -143,13 +173,9 @@ class Person:
             canvas: The scene so far.
         """
         jobs: list[tuple[float, Callable[[Canvas], None]]] = []
-        for side in ("left", "right"):
-            jobs += [
-                (self._middle(f"{side}_hip", f"{side}_knee"), lambda c, s=side: self._draw_thigh(c, s)),
-                (self._middle(f"{side}_knee", f"{side}_ankle"), lambda c, s=side: self._draw_shin(c, s)),
-                (self._middle(f"{side}_shoulder", f"{side}_elbow"), lambda c, s=side: self._draw_upper_arm(c, s)),
-                (self._middle(f"{side}_elbow", f"{side}_hand") + 0.005, lambda c, s=side: self._draw_forearm(c, s)),
-            ]
+        for side, (part, bone) in itertools.product(("left", "right"), _BONES.items()):
+            depth = self._middle(f"{side}_{bone.start}", f"{side}_{bone.farthest}") + bone.nearer
+            jobs.append((depth, functools.partial(self._draw_bone, side=side, part=part)))
         torso = self._middle("neck", "left_hip", "right_hip")
         jobs += [(torso + 0.01, self._draw_torso), (self.depth["head"] + 0.005, self._draw_head)]
         if self.outfit.backpack:
@@ -168,45 +194,27 @@ class Person:
         light = float(np.clip(1 + 1.2 * self._middle(*names), 0.65, 1.25))
         return tuple(min(255.0, light * channel) for channel in colour)
 
-    def _limb(
-        self, canvas: Canvas, part: str, ends: tuple[str, str], radii: tuple[float, float], bare: Colour,
-        cloth: Colour, covered: float,
-    ) -> None:  # fmt: skip
-        """A bone of bare skin, of which a part from its first end is covered by cloth."""
+    def _draw_bone(self, canvas: Canvas, side: str, part: str) -> None:
+        """A bone of bare skin, of which a part from its first end is covered by cloth, and its hand or foot."""
+        bone, owner, o = _BONES[part], self.owners[f"{side}_{part}"], self.outfit
+        ends = (f"{side}_{bone.start}", f"{side}_{bone.end}")
         start, end = (self.joints[name] for name in ends)
-        owner, (near, far) = self.owners[part], (self._px(radius) for radius in radii)
-        covered = float(np.clip(covered, 0, 1))
+        near, far = (self._px(radius) for radius in bone.radii)
+        covered = float(np.clip(getattr(o, bone.covered) - bone.order, 0, 1))
         if covered < 1:
-            canvas.hull([start, end], [near, far], self._lit(bare, *ends), owner)
+            canvas.hull([start, end], [near, far], self._lit(o.skin, *ends), owner)
         if covered > 0:
             middle, radius = start + covered * (end - start), near + covered * (far - near)
-            canvas.hull([start, middle], [1.08 * near, 1.12 * radius], self._lit(cloth, *ends), owner)
+            canvas.hull([start, middle], [1.08 * near, 1.12 * radius], self._lit(getattr(o, bone.cloth), *ends), owner)
+        if bone.tip is not None:
+            tip = f"{side}_{bone.tip.joint}"
+            colour = self._lit(getattr(o, bone.tip.colour), tip)
+            canvas.hull([end, self.joints[tip]], [self._px(radius) for radius in bone.tip.radii], colour, owner)
 
-    def _draw_thigh(self, canvas: Canvas, side: str) -> None:
-        ends = (f"{side}_hip", f"{side}_knee")
-        o = self.outfit
-        self._limb(canvas, f"{side}_thigh", ends, (0.06, 0.044), o.skin, o.trousers, o.trouser_leg)
-
-    def _draw_shin(self, canvas: Canvas, side: str) -> None:
-        ends = (f"{side}_knee", f"{side}_ankle")
-        o = self.outfit
-        self._limb(canvas, f"{side}_shin", ends, (0.041, 0.028), o.skin, o.trousers, o.trouser_leg - 1)
-        foot = [self.joints[f"{side}_ankle"], self.joints[f"{side}_toe"]]
-        radii = [self._px(0.028), self._px(0.02)]
-        canvas.hull(foot, radii, self._lit(o.shoes, f"{side}_toe"), self.owners[f"{side}_shin"])
-
-    def _draw_upper_arm(self, canvas: Canvas, side: str) -> None:
-        ends = (f"{side}_shoulder", f"{side}_elbow")
-        o = self.outfit
-        self._limb(canvas, f"{side}_upper_arm", ends, (0.042, 0.032), o.skin, o.shirt, o.sleeve)
-
-    def _draw_forearm(self, canvas: Canvas, side: str) -> None:
-        ends = (f"{side}_elbow", f"{side}_wrist")
-        o = self.outfit
-        self._limb(canvas, f"{side}_forearm", ends, (0.031, 0.023), o.skin, o.shirt, o.sleeve - 1)
-        hand = [self.joints[f"{side}_wrist"], self.joints[f"{side}_hand"]]
-        radii = [self._px(0.022), self._px(0.027)]
-        canvas.hull(hand, radii, self._lit(o.skin, f"{side}_hand"), self.owners[f"{side}_forearm"])
+    def _turned_here(self, feature: str) -> bool:
+        """Whether a feature of the head lies on the side that the camera sees."""
+        kind = feature.rpartition("_")[2]
+        return self.depth[feature] - self.depth["head"] > _SEEN_FROM[kind]
 
     def _draw_torso(self, canvas: Canvas) -> None:
         j, o = self.joints, self.outfit
@@ -242,15 +250,15 @@ class Person:
         if not away:
             canvas.hull([j["face"], j["mouth"]], [self._px(0.05), self._px(0.035)], skin, owner, outline=False)
         for side in ("left", "right"):
-            if self.depth[f"{side}_ear"] - self.depth["head"] > _SEEN_FROM["ear"]:
+            if self._turned_here(f"{side}_ear"):
                 canvas.hull([j[f"{side}_ear"]], self._px(0.016), skin, owner)
         if o.long_hair and away:
             canvas.hull([j["crown"], j["nape"], 0.6 * j["neck"] + 0.4 * j["chest_back"]], self._px(0.06), hair, owner)
         for side in ("left", "right"):
-            if self.depth[f"{side}_eye"] - self.depth["head"] > _SEEN_FROM["eye"]:
+            if self._turned_here(f"{side}_eye"):
                 canvas.hull([j[f"{side}_eye"]], self._px(0.018), (240, 240, 240), owner, outline=False)
                 canvas.hull([j[f"{side}_eye"]], self._px(0.01), (40, 30, 20), owner, outline=False)
-        if self.depth["nose"] - self.depth["head"] > _SEEN_FROM["nose"]:
+        if self._turned_here("nose"):
             bridge = 0.5 * (j["left_eye"] + j["right_eye"])
             shade = tuple(0.55 * channel for channel in skin)
             canvas.hull([bridge, j["nose"]], [self._px(0.005), self._px(0.015)], shade, owner, outline=False)
