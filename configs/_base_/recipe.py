@@ -6,18 +6,11 @@ custom_imports = dict(imports=["tfpose_mm"], allow_failed_imports=False)
 
 train_cfg = dict(by_epoch=True, max_epochs=210, val_interval=10)
 
-# The transformer (and with it the projections that predict sampling offsets) learns at a tenth of the rate.
+# The transformer (and with it the projections that predict sampling offsets) learns at a tenth of the rate: encoder,
+# decoder, queries, y_0 and level embedding are in neck.transformer_encoder and head.transformer_decoder.
 optim_wrapper = dict(
     optimizer=dict(type="AdamW", lr=4e-3, betas=(0.9, 0.999), weight_decay=1e-4),
-    paramwise_cfg=dict(
-        custom_keys={
-            "neck.encoder": dict(lr_mult=0.1),
-            "level_embed": dict(lr_mult=0.1),
-            "transformer_decoder": dict(lr_mult=0.1),
-            "query_embedding": dict(lr_mult=0.1),
-            "reference_points": dict(lr_mult=0.1),
-        }
-    ),
+    paramwise_cfg=dict(custom_keys={"transformer_": dict(lr_mult=0.1)}),
 )
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.001, begin=0, end=500, by_epoch=False),

@@ -153,7 +153,7 @@ def test_wrapping_in_vispredicthead_keeps_the_sampling_star_and_y0():
     for layer in wrapped.pose_head.transformer_decoder.layers:
         assert torch.equal(layer.cross_attn.sampling_offsets.bias, fresh)
     assert wrapped.vis_head[2].weight.std() < 0.02  # the wrapper's own initialisation did run
-    y0 = wrapped.pose_head.reference_points.sigmoid().expand(3, -1, -1)
+    y0 = wrapped.pose_head.transformer_decoder.reference_points.sigmoid().expand(3, -1, -1)
     torch.testing.assert_close(wrapped.pose_head(maps()), y0, atol=1e-5, rtol=0)
     losses = wrapped.loss(maps(), samples())
     assert {"loss_vis", "loss_kpt", "loss_heatmap"} <= set(losses)

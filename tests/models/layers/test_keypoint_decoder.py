@@ -14,7 +14,8 @@ K, C = 5, 8
 
 def build(query_attention, num_layers=3):
     decoder = KeypointDecoder(
-        num_layers,
+        num_keypoints=K,
+        num_layers=num_layers,
         embed_dims=C,
         num_levels=2,
         num_heads=2,
@@ -26,22 +27,17 @@ def build(query_attention, num_layers=3):
     return randomise(decoder).eval().double(), randomise(branches).double()
 
 
-def inputs(batch=3):
-    generator = torch.Generator().manual_seed(0)
-    return (
-        torch.randn(batch, K, C, generator=generator, dtype=torch.float64),
-        torch.randn(1, K, C, generator=generator, dtype=torch.float64),
-        torch.randn(batch, 21, C, generator=generator, dtype=torch.float64),
-        torch.rand(batch, K, 2, generator=generator, dtype=torch.float64) * 0.8 + 0.1,
-    )
+def memory(batch=3):
+    return torch.randn(batch, 21, C, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
 @pytest.mark.parametrize("query_attention", [True, False])
 def test_equation_4(query_attention):
     decoder, branches = build(query_attention)
-    query, position, memory, y0 = inputs()
-    coordinates = decoder(query, position, memory, y0, SHAPES, branches)
-    expected = oracle.decode(decoder, branches, query, position, memory, y0, SHAPES)
+    coordinates = decoder(memory(), SHAPES, branches)
+    position, query = (half.expand(3, K, C) for half in decoder.query_embedding.weight.split(C, dim=1))
+    y0 = 1 / (1 + torch.exp(-decoder.reference_points)).expand(3, K, 2)
+    expected = oracle.decode(decoder, branches, query, position, memory(), y0, SHAPES)
     assert coordinates.shape == (3, 3, K, 2)
     torch.testing.assert_close(coordinates, expected, atol=1e-9, rtol=0)
 
@@ -49,29 +45,27 @@ def test_equation_4(query_attention):
 def test_layers_differ():
     """What the oracle agrees with is not a constant: each layer moves the coordinates."""
     decoder, branches = build(True)
-    query, position, memory, y0 = inputs()
-    coordinates = decoder(query, position, memory, y0, SHAPES, branches)
-    steps = torch.diff(torch.cat([y0[None], coordinates.double()]), dim=0).abs().amax((1, 2, 3))
-    assert (steps > 1e-2).all()
+    y0 = decoder.reference_points.sigmoid().expand(1, 3, K, 2)
+    coordinates = decoder(memory(), SHAPES, branches)
+    assert (torch.diff(torch.cat([y0, coordinates]), dim=0).abs().amax((1, 2, 3)) > 1e-2).all()
 
 
 def test_queries_see_each_other_only_with_query_attention():
     for query_attention in (True, False):
         decoder, branches = build(query_attention)
-        query, position, memory, y0 = inputs()
-        before = decoder(query, position, memory, y0, SHAPES, branches)[-1]
-        query[:, 0] += 1
-        after = decoder(query, position, memory, y0, SHAPES, branches)[-1]
+        before = decoder(memory(), SHAPES, branches)[-1]
+        with torch.no_grad():
+            decoder.query_embedding.weight[0] += 1
+        after = decoder(memory(), SHAPES, branches)[-1]
         assert ((before[:, 1:] - after[:, 1:]).abs().max() > 1e-6) == query_attention
 
 
 def test_a_layer_takes_the_coordinates_before_it_as_given():
     decoder, branches = build(True)
-    query, position, memory, y0 = inputs()
-    coordinates = decoder(query, position, memory, y0.requires_grad_(), SHAPES, branches)
-    assert torch.autograd.grad(coordinates[0].sum(), y0, retain_graph=True)[0].abs().sum() > 0
-    first = branches[0].layers[-1].bias
-    assert torch.autograd.grad(coordinates[0].sum(), first, retain_graph=True)[0].abs().sum() > 0
+    coordinates = decoder(memory(), SHAPES, branches)
+    y0, first = decoder.reference_points, branches[0].layers[-1].bias
+    for parameter in (y0, first):
+        assert torch.autograd.grad(coordinates[0].sum(), parameter, retain_graph=True)[0].abs().sum() > 0
     assert not torch.autograd.grad(coordinates[1].sum(), first)[0].any()
 
 
@@ -79,9 +73,17 @@ def test_an_untrained_decoder_predicts_y0():
     decoder, branches = build(True)
     for branch in branches:
         branch.init_weights()
-    query, position, memory, y0 = inputs()
-    coordinates = decoder(query, position, memory, y0, SHAPES, branches)
-    torch.testing.assert_close(coordinates[-1], y0, atol=1e-5, rtol=0)
+    y0 = decoder.reference_points.sigmoid().expand(3, K, 2)
+    torch.testing.assert_close(decoder(memory(), SHAPES, branches)[-1], y0, atol=1e-5, rtol=0)
+
+
+def test_initialising_leaves_queries_and_y0():
+    decoder, _ = build(True)
+    before = {name: parameter.clone() for name, parameter in decoder.named_parameters()}
+    decoder.init_weights()
+    same = [name for name, parameter in decoder.named_parameters() if torch.equal(parameter, before[name])]
+    assert {"query_embedding.weight", "reference_points"} <= set(same)
+    assert "layers.0.ffn.layers.1.weight" not in same
 
 
 def test_sampling_starts_as_a_star():

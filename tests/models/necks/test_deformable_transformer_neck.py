@@ -56,7 +56,7 @@ def test_the_encoder_mixes_levels():
 def test_init_cfg_of_a_parent_does_not_flatten_the_sampling_star():
     neck = build(init_cfg=dict(type="Normal", layer=["Linear"], std=0.01, bias=0))
     fresh = DeformableAttention(32, 4, 3, 4).sampling_offsets.bias
-    for layer in neck.encoder.layers:
+    for layer in neck.transformer_encoder.layers:
         assert torch.equal(layer.self_attn.sampling_offsets.bias, fresh)
 
 
@@ -95,4 +95,4 @@ def test_impossible_sizes_are_refused(cfg, message):
 
 
 def test_without_encoder_there_are_no_heads_to_fit():
-    assert build(out_channels=30, num_layers=0, num_heads=4, norm_cfg=None).encoder is None
+    assert build(out_channels=30, num_layers=0, num_heads=4, norm_cfg=None).transformer_encoder is None

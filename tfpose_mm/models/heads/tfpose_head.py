@@ -15,7 +15,7 @@ from mmpose.models.utils.tta import flip_coordinates, flip_heatmaps
 from mmpose.registry import KEYPOINT_CODECS, MODELS
 from mmpose.utils.tensor_utils import to_numpy
 from mmpose.utils.typing import ConfigType, OptConfigType, OptMultiConfig, OptSampleList, Predictions
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..layers import (
     KeypointDecoder,
@@ -98,9 +98,8 @@ class TFPoseHead(BaseHead):
         if any(channels != embed_dims for channels in levels):
             check_norm("TFPoseHead", embed_dims, norm_cfg)
             self.input_proj = ChannelMapper(levels, embed_dims, kernel_size=1, norm_cfg=norm_cfg, act_cfg=None)
-        self.query_embedding = nn.Embedding(num_joints, 2 * embed_dims)  # position and content, as in mmdet
-        self.reference_points = nn.Parameter(torch.logit(torch.empty(num_joints, 2).uniform_(0.25, 0.75)))
         self.transformer_decoder = KeypointDecoder(
+            num_keypoints=num_joints,
             num_layers=num_layers,
             embed_dims=embed_dims,
             num_levels=len(levels),
@@ -226,15 +225,7 @@ class TFPoseHead(BaseHead):
     def _decode_layers(self, maps: Sequence[Tensor]) -> Tensor:
         """All layers' coordinates, (N_D, B, K, 2)."""
         memory, spatial_shapes = maps_to_tokens(maps)
-        query_pos, query = self.query_embedding.weight.expand(len(memory), -1, -1).chunk(2, dim=-1)
-        return self.transformer_decoder(
-            query,
-            query_pos,
-            memory,
-            reference_points=self.reference_points.sigmoid().expand(len(memory), -1, -1),
-            spatial_shapes=spatial_shapes,
-            reg_branches=self.reg_branches,
-        )
+        return self.transformer_decoder(memory, spatial_shapes, self.reg_branches)
 
     def _check_num_joints(self, what: str, got: int) -> None:
         if got != self.num_joints:

@@ -109,47 +109,42 @@ class RefinementBranch(MLP):
 
 
 class KeypointDecoder(BaseModule):
-    """N_D decoder layers, each of which predicts and refines the coordinates.
+    """K learned queries, a learned y_0 and N_D decoder layers, each of which refines the coordinates.
 
-    Source: TFPose, eq. (4). As in Deformable DETR's iterative refinement, a layer takes the coordinates of the layer
-    before as given: gradients do not flow through them, only the learned y_0 receives one.
+    Source: TFPose, section 3.3 and eq. (4). As in Deformable DETR's iterative refinement, a layer takes the coordinates
+    of the layer before as given: gradients do not flow through them, only the learned y_0 receives one.
 
     Args:
+        num_keypoints: Keypoints K.
         num_layers: Layers N_D, at least 1.
-        **layer_cfg: Arguments of :class:`KeypointDecoderLayer`.
+        embed_dims: Channels C.
+        **layer_cfg: Further arguments of :class:`KeypointDecoderLayer`.
     """
 
-    def __init__(self, num_layers: int, **layer_cfg: int | float | bool) -> None:
+    def __init__(self, num_keypoints: int, num_layers: int, embed_dims: int, **layer_cfg: int | float | bool) -> None:
         super().__init__()
-        self.layers = ModuleList(KeypointDecoderLayer(**layer_cfg) for _ in range(num_layers))
+        self.query_embedding = nn.Embedding(num_keypoints, 2 * embed_dims)  # position and content, as in mmdet
+        self.reference_points = nn.Parameter(torch.logit(torch.empty(num_keypoints, 2).uniform_(0.25, 0.75)))
+        self.layers = ModuleList(KeypointDecoderLayer(embed_dims, **layer_cfg) for _ in range(num_layers))
 
     def init_weights(self) -> None:
         """Initialise as Deformable DETR does, after and in spite of any parent's ``init_cfg``."""
         super().init_weights()
-        init_transformer(self)
+        init_transformer(self.layers)
 
-    def forward(
-        self,
-        query: Tensor,
-        query_pos: Tensor,
-        memory: Tensor,
-        reference_points: Tensor,
-        spatial_shapes: SpatialShapes,
-        reg_branches: Sequence[nn.Module],
-    ) -> Tensor:
+    def forward(self, memory: Tensor, spatial_shapes: SpatialShapes, reg_branches: Sequence[nn.Module]) -> Tensor:
         """Refine y_0 to y_1 .. y_{N_D}.
 
         Args:
-            query: Q, (B, K, C).
-            query_pos: (B or 1, K, C).
             memory: M, (B, N, C).
-            reference_points: y_0, (B, K, 2), (x, y) in (0, 1).
             spatial_shapes: (h, w) of each level.
             reg_branches: For each layer a module (B, K, C) -> (B, K, 2), the refinement before the sigmoid.
 
         Returns:
-            The coordinates of every layer, (N_D, B, K, 2), (x, y) in [0, 1], in y_0's precision.
+            The coordinates of every layer, (N_D, B, K, 2), (x, y) in [0, 1], in the precision of y_0.
         """
+        query_pos, query = self.query_embedding.weight.expand(len(memory), -1, -1).chunk(2, dim=-1)  # (B, K, C)
+        reference_points = self.reference_points.sigmoid().expand(len(memory), -1, -1)  # (B, K, 2)
         coordinates = []
         for layer, reg_branch in zip(self.layers, reg_branches):
             query = layer(query, query_pos, memory, reference_points, spatial_shapes)

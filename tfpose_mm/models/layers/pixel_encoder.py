@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import torch
 from mmcv.cnn.bricks.transformer import FFN
+from mmdet.models.layers import SinePositionalEncoding
 from mmengine.model import BaseModule, ModuleList
 from torch import Tensor, nn
 
 from .deformable_attention import DeformableAttention, SpatialShapes
 from .initialisation import init_transformer
-from .token_maps import token_centres
+from .token_maps import maps_to_tokens, token_centres
 
 
 class PixelEncoderLayer(BaseModule):
@@ -58,35 +60,54 @@ class PixelEncoderLayer(BaseModule):
 
 
 class PixelEncoder(BaseModule):
-    """N_E encoder layers that turn F_0 into the memory M.
+    """N_E encoder layers that turn F_0 into the memory M, with the embeddings that tell levels and pixels apart.
 
     Source: TFPose, section 3.2.
 
     Args:
         num_layers: Layers N_E, at least 1.
-        **layer_cfg: Arguments of :class:`PixelEncoderLayer`.
+        embed_dims: Channels C.
+        num_levels: Levels L of the feature pyramid.
+        **layer_cfg: Further arguments of :class:`PixelEncoderLayer`.
     """
 
-    def __init__(self, num_layers: int, **layer_cfg: int | float) -> None:
+    def __init__(self, num_layers: int, embed_dims: int, num_levels: int, **layer_cfg: int | float) -> None:
         super().__init__()
-        self.layers = ModuleList(PixelEncoderLayer(**layer_cfg) for _ in range(num_layers))
+        self.positional_encoding = SinePositionalEncoding(embed_dims // 2, normalize=True, offset=-0.5)
+        self.level_embed = nn.Parameter(torch.randn(num_levels, embed_dims))
+        self.layers = ModuleList(PixelEncoderLayer(embed_dims, num_levels, **layer_cfg) for _ in range(num_layers))
 
     def init_weights(self) -> None:
         """Initialise as Deformable DETR does, after and in spite of any parent's ``init_cfg``."""
         super().init_weights()
-        init_transformer(self)
+        init_transformer(self.layers)
 
-    def forward(self, tokens: Tensor, position: Tensor, spatial_shapes: SpatialShapes) -> Tensor:
+    def position(self, spatial_shapes: SpatialShapes) -> Tensor:
+        """E^L + E^P, which is added where attention is computed, not to the values.
+
+        Args:
+            spatial_shapes: (h, w) of each level.
+
+        Returns:
+            (1, N, C).
+        """
+        embedded = []
+        for level, shape in zip(self.level_embed, spatial_shapes):
+            nothing_masked = level.new_zeros(1, *shape, dtype=torch.bool)
+            embedded.append(self.positional_encoding(nothing_masked) + level[:, None, None])
+        return maps_to_tokens(embedded)[0]
+
+    def forward(self, tokens: Tensor, spatial_shapes: SpatialShapes) -> Tensor:
         """Compute the memory.
 
         Args:
             tokens: F_0, (B, N, C).
-            position: (1, N, C), level and pixel embedding; added where attention is computed, not to the values.
             spatial_shapes: (h, w) of each level.
 
         Returns:
             The memory M, (B, N, C).
         """
+        position = self.position(spatial_shapes)
         centres = token_centres(spatial_shapes, tokens.device)
         for layer in self.layers:
             tokens = layer(tokens, position, centres, spatial_shapes)

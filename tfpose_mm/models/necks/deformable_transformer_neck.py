@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import Sequence
 
-import torch
-from mmdet.models.layers import SinePositionalEncoding
 from mmengine.model import BaseModule
 from mmpose.models.necks import ChannelMapper
 from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType, OptMultiConfig
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..layers import (
     PixelEncoder,
@@ -73,16 +71,13 @@ class DeformableTransformerNeck(BaseModule):
         self.in_channels = list(in_channels)
         self.out_channels = out_channels
         self.input_proj = ChannelMapper(self.in_channels, out_channels, kernel_size=1, norm_cfg=norm_cfg, act_cfg=None)
-        self.encoder = None
+        self.transformer_encoder = None
         if num_layers:
             check_transformer_sizes("DeformableTransformerNeck", out_channels, num_heads)
-            num_levels = len(self.in_channels)
-            self.positional_encoding = SinePositionalEncoding(out_channels // 2, normalize=True, offset=-0.5)
-            self.level_embed = nn.Parameter(torch.randn(num_levels, out_channels))
-            self.encoder = PixelEncoder(
+            self.transformer_encoder = PixelEncoder(
                 embed_dims=out_channels,
                 num_layers=num_layers,
-                num_levels=num_levels,
+                num_levels=len(self.in_channels),
                 num_heads=num_heads,
                 num_points=num_points,
                 feedforward_channels=feedforward_channels,
@@ -103,16 +98,7 @@ class DeformableTransformerNeck(BaseModule):
         """
         check_feature_maps("DeformableTransformerNeck", feats, self.in_channels)
         maps = self.input_proj(feats)
-        if self.encoder is None:
+        if self.transformer_encoder is None:
             return maps
         tokens, spatial_shapes = maps_to_tokens(maps)
-        memory = self.encoder(tokens, self._position(maps), spatial_shapes)
-        return tokens_to_maps(memory, spatial_shapes)
-
-    def _position(self, maps: Sequence[Tensor]) -> Tensor:
-        """E^L + E^P of every token, (1, N, C)."""
-        embedded = []
-        for index, level in enumerate(maps):
-            nothing_masked = level.new_zeros(1, *level.shape[-2:], dtype=torch.bool)
-            embedded.append(self.positional_encoding(nothing_masked) + self.level_embed[index, :, None, None])
-        return maps_to_tokens(embedded)[0]
+        return tokens_to_maps(self.transformer_encoder(tokens, spatial_shapes), spatial_shapes)
