@@ -4,6 +4,7 @@ _base_ = [
     "_base_/tfpose_r50.py",
     "_base_/recipe.py",
 ]
+from tfpose_mm.config import change_steps
 
 model = dict(
     backbone=dict(depth=18, base_channels=16, stem_channels=16, init_cfg=None),
@@ -27,11 +28,12 @@ model = dict(
 )
 
 # Easy people stand upright and are seen whole: milder augmentation than the paper's, for 2,000 steps of 16 images.
-milder = dict(RandomBBoxTransform=dict(scale_factor=(0.8, 1.2), rotate_factor=20.0), RandomHalfBody=dict(prob=0.0))
-train_pipeline = [dict(step, **milder.get(step["type"], {})) for step in _base_.train_pipeline]
-del milder
-
-train_dataloader = dict(batch_size=16, dataset=dict(pipeline=train_pipeline))
+change_steps(
+    _base_,
+    RandomBBoxTransform=dict(scale_factor=(0.8, 1.2), rotate_factor=20.0),
+    RandomHalfBody=dict(prob=0.0),
+)
+train_dataloader = dict(batch_size=16)
 train_cfg = dict(max_epochs=16, val_interval=4)
 param_scheduler = [
     dict(type="LinearLR", start_factor=0.001, begin=0, end=100, by_epoch=False),

@@ -1,0 +1,2 @@
+# N_D 6, no auxiliary heat maps (Table 3, row 6). The paper reports 67.2 AP on val2017.
+_base_ = "tfpose_r18_noaux_coco_256x192.py"
