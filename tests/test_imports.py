@@ -22,7 +22,10 @@ ALLOWED = {
     "models/losses": set(),
     "datasets": set(),
     "visualization": set(),
-    "tools": {"host", "models/layers", "datasets", "visualization"},
+    "evaluation": set(),
+    "analysis": set(),
+    "config": set(),
+    "tools": {"host", "models/layers", "datasets", "visualization", "evaluation", "analysis"},
 }
 REGISTERING = {"__init__.py", "models/__init__.py"}  # these import rooms only to register or re-export them
 

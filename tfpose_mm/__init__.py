@@ -1,7 +1,8 @@
 """TFPose (Direct Human Pose Estimation with Transformers) as a plugin for MMPose 1.x.
 
-Importing the package registers ``TFPoseLabel``, ``DeformableTransformerNeck``, ``TFPoseHead`` and ``TFPoseLoss`` with
-MMPose. A config does so with ``custom_imports = dict(imports=["tfpose_mm"], allow_failed_imports=False)``.
+Importing the package registers ``TFPoseLabel``, ``DeformableTransformerNeck``, ``TFPoseHead``, ``TFPoseLoss`` and
+``CocoSubmission`` with MMPose. A config does so with
+``custom_imports = dict(imports=["tfpose_mm"], allow_failed_imports=False)``.
 """
 
 from __future__ import annotations
@@ -11,6 +12,6 @@ from .version import __version__
 
 if not host.runs_check_env():
     host.require()
-    from . import codecs, models
+    from . import codecs, evaluation, models
 
-    __all__ = ["__version__", "codecs", "models"]
+    __all__ = ["__version__", "codecs", "evaluation", "models"]

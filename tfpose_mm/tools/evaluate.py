@@ -9,18 +9,27 @@ from __future__ import annotations
 import argparse
 import json
 from pathlib import Path
-from typing import Sequence
 
 import cv2
 from mmengine.config import Config, DictAction
-from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmpose.structures import PoseDataSample
 
 from tfpose_mm.visualization import draw_contact_sheet
 
 from .cli import run
+from .runs import KeepSamples, need_file, read_config
 
+# PCKh@0.5 on MPII, per cent, in the order and the words of the paper's Table 7
+MPII = {
+    "Head PCK": "Head",
+    "Shoulder PCK": "Sho.",
+    "Elbow PCK": "Elb.",
+    "Wrist PCK": "Wri.",
+    "Hip PCK": "Hip",
+    "Knee PCK": "Knee",
+    "Ankle PCK": "Ank.",
+    "PCK": "Total",
+}
 # what the metrics call it: what the table calls it
 NAMES = {
     "coco/AP": "AP",
@@ -29,29 +38,8 @@ NAMES = {
     "coco/AP (M)": "AP (medium)",
     "coco/AP (L)": "AP (large)",
     "coco/AR": "AR",
+    **MPII,
 }
-
-
-class KeepSamples(Hook):
-    """Keep the first predicted samples of a test.
-
-    Args:
-        number: How many.
-    """
-
-    def __init__(self, number: int) -> None:
-        self.number = number
-        self.samples: list[PoseDataSample] = []
-
-    def after_test_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: Sequence[PoseDataSample] | None = None,
-    ) -> None:
-        """Take what is still wanted from a batch's outputs."""
-        self.samples += list(outputs or ())[: self.number - len(self.samples)]
 
 
 def annotation_file(cfg: Config) -> Path:
@@ -85,12 +73,8 @@ def evaluate(cfg: Config, checkpoint: str, out: Path, pictures: int = 24) -> dic
             f"The test data are the detected boxes of {data.bbox_file}, which have no annotation to draw predictions "
             "beside: use --pictures 0, or --cfg-options test_dataloader.dataset.bbox_file=None for annotated boxes."
         )
-    for what, path, remedy in (
-        ("checkpoint", Path(checkpoint), "train one first, as the README shows"),
-        ("annotation file", annotation_file(cfg), "point the config's data_root to the data, as the README shows"),
-    ):
-        if not path.is_file():
-            raise FileNotFoundError(f"The {what} {path} does not exist: {remedy}.")
+    need_file("checkpoint", checkpoint, "train one first, as the README shows")
+    need_file("annotation file", annotation_file(cfg), "point the config's data_root to the data, as the README shows")
     cfg.load_from = str(checkpoint)
     cfg.work_dir = str(out)
     runner = Runner.from_cfg(cfg)
@@ -109,9 +93,11 @@ def evaluate(cfg: Config, checkpoint: str, out: Path, pictures: int = 24) -> dic
 def format_table(metrics: dict[str, float]) -> str:
     """The metrics that people ask for first, in a table; those without a short name follow under their own."""
     rows = [(NAMES[name], metrics[name]) for name in NAMES if name in metrics]
-    rows += [(name.partition("/")[0], value) for name, value in metrics.items() if not name.startswith("coco/")]
+    others = [name for name in metrics if name not in NAMES and not name.startswith("coco/")]
+    rows += [(name.partition("/")[0], metrics[name]) for name in others]
+    per_cent = [MPII[name] for name in MPII if name in metrics]
     # COCO says -1 where no person is of that size
-    rows = [(name, "n/a" if value < 0 else f"{value:.3f}") for name, value in rows]
+    rows = [(name, "n/a" if value < 0 else f"{value:.{1 if name in per_cent else 3}f}") for name, value in rows]
     width = max(len(name) for name, _ in rows)
     rule = f"+-{'-' * width}-+-------+"
     return "\n".join([rule, *(f"| {name:<{width}} | {value:>5} |" for name, value in rows), rule])
@@ -133,11 +119,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Evaluate and print."""
     args = parse_args()
-    if not Path(args.config).is_file():
-        raise FileNotFoundError(f"The config {args.config} does not exist: give a path from the current folder.")
-    cfg = Config.fromfile(args.config)
-    if args.cfg_options:
-        cfg.merge_from_dict(args.cfg_options)
+    cfg = read_config(args.config, args.cfg_options)
     metrics = evaluate(cfg, args.checkpoint, args.out, args.pictures)
     lines = [
         f"{Path(args.config).stem} on {annotation_file(cfg)}",

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.io import loadmat, savemat
+
+from tests.mpii import from_coco, write_release
+from tfpose_mm.evaluation import read_release, single_people, write_submission
+
+
+@pytest.fixture
+def release_file(people, tmp_path):
+    listed = from_coco(people, "val", tmp_path)
+    write_release(tmp_path / "release.mat", [entry["image"] for entry in listed], listed)
+    return tmp_path / "release.mat", listed
+
+
+def as_matlab_evaluates(path, release):
+    """MPII's evaluation: the test images' people with a position; of them, in order, those who stand apart."""
+    pred = loadmat(path, struct_as_record=False, squeeze_me=True)["pred"]
+    release = loadmat(release, struct_as_record=False, squeeze_me=True)["RELEASE"]
+    test = release.img_train == 0
+    assert len(pred) == test.sum()
+    points = []
+    for image, original, singles in zip(pred, release.annolist[test], release.single_person[test]):
+        assert image.image.name == original.image.name
+        assert image.vididx == original.vididx
+        for index, rect in enumerate(np.atleast_1d(image.annorect)):
+            if not hasattr(rect, "objpos") or isinstance(rect.objpos, np.ndarray):
+                continue
+            if index + 1 in np.atleast_1d(singles):
+                assert [point.id for point in rect.annopoints.point] == list(range(16))
+                points.append([[point.x, point.y] for point in rect.annopoints.point])
+            else:
+                assert isinstance(rect.annopoints, np.ndarray)
+                assert not rect.annopoints.size
+    return np.array(points)
+
+
+def test_the_people_who_stand_apart_in_test_images(release_file):
+    path, listed = release_file
+    people = single_people(read_release(path))
+    assert len(people) == len(listed) + 1  # the last stands in two images, once in a group
+    assert [person.image for person in people[:-1]] == [entry["image"] for entry in listed]
+    assert people[0].image_index == 2  # after a training image and one without people
+    assert (people[-1].image_index, people[-1].rect_index) == (2 + len(listed), 2)
+    np.testing.assert_allclose([p.center for p in people[:-1]], [entry["center"] for entry in listed])
+    np.testing.assert_allclose([p.scale for p in people[:-1]], [entry["scale"] for entry in listed])
+
+
+def test_matlab_finds_each_point_where_it_was_predicted(release_file, tmp_path):
+    release_path, _ = release_file
+    release = read_release(release_path)
+    people = single_people(release)
+    keypoints = np.random.default_rng(0).uniform(0, 300, (len(people), 16, 2))
+    write_submission(release, people, keypoints, tmp_path / "out/pred_keypoints_mpii.mat")
+    np.testing.assert_allclose(
+        as_matlab_evaluates(tmp_path / "out/pred_keypoints_mpii.mat", release_path), keypoints + 1
+    )
+    assert "annopoints" not in release["annolist"]["annorect"][0, 2].dtype.names  # what was read is left as it is
+
+
+@pytest.mark.parametrize("keypoints", [np.zeros((2, 17, 2)), np.full((6, 16, 2), np.nan)])
+def test_other_keypoints_are_refused(release_file, tmp_path, keypoints):
+    release = read_release(release_file[0])
+    people = single_people(release)
+    with pytest.raises(ValueError, match=r"keypoints of shape \(6, 16, 2\).*but got shape"):
+        write_submission(release, people, keypoints, tmp_path / "pred.mat")
+    assert not (tmp_path / "pred.mat").exists()
+
+
+def test_other_files_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nowhere.mat does not exist: mpii_human_pose_v1_u12_1.mat"):
+        read_release(tmp_path / "nowhere.mat")
+    savemat(tmp_path / "other.mat", {"headboxes_src": np.zeros((2, 2))})
+    (tmp_path / "text.mat").write_text("no")
+    for name in ("other.mat", "text.mat"):
+        with pytest.raises(ValueError, match="not MPII's release file"):
+            read_release(tmp_path / name)

@@ -1,0 +1,78 @@
+"""Synthetic people as MPII has them: its json for MMPose, its head boxes, and its release file."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+from scipy.io import savemat
+
+# MPII's joint: the COCO keypoints whose mean it is here
+FROM_COCO = [[16], [14], [12], [11], [13], [15], [11, 12], [5, 6], [5, 6, 0], [0, 1, 2], [10], [8], [6], [5], [7], [9]]
+
+
+def from_coco(people, split, folder):
+    """Write annotations/mpii_{split}.json and mpii_gt_{split}.mat; the images stay where they are."""
+    content = json.loads((people / f"annotations/person_keypoints_{split}.json").read_text())
+    names = {image["id"]: image["file_name"] for image in content["images"]}
+    listed, boxes = [], []
+    for annotation in content["annotations"]:
+        points = np.array(annotation["keypoints"], dtype=float).reshape(17, 3)
+        joints = np.stack([points[joint, :2].mean(0) for joint in FROM_COCO]) + 1  # MATLAB counts from 1
+        x, y, w, h = annotation["bbox"]
+        listed.append(
+            dict(
+                image=names[annotation["image_id"]],
+                center=[x + w / 2 + 1, y + h / 2 + 1],
+                scale=h / 200,
+                joints=joints.round(2).tolist(),
+                joints_vis=[int(points[joint, 2].min() > 0) for joint in FROM_COCO],
+            )
+        )
+        boxes.append([[x, y], [x + 0.2 * w, y + 0.2 * h]])
+    annotations = folder / "annotations"
+    annotations.mkdir(parents=True, exist_ok=True)
+    (annotations / f"mpii_{split}.json").write_text(json.dumps(listed))
+    savemat(annotations / f"mpii_gt_{split}.mat", {"headboxes_src": np.transpose(boxes, (1, 2, 0))})
+    return listed
+
+
+def struct(**fields):
+    """A struct array of one row, as MATLAB has it: each field a list with a value an element."""
+    count = len(next(iter(fields.values())))
+    array = np.empty((1, count), dtype=[(name, object) for name in fields])
+    for name, values in fields.items():
+        for index, value in enumerate(values):
+            array[name][0, index] = value
+    return array
+
+
+def write_release(path, test_images, listed):
+    """A release of a training image, images of one person each, and an image with every peculiarity of the real one.
+
+    The last image's people: 1 stands apart but has neither position nor scale, 2 is in a group, 3 stands apart.
+    """
+
+    def person(entry):
+        x, y = entry["center"]
+        return dict(scale=float(entry["scale"]), objpos=dict(x=float(x), y=float(y)))
+
+    def rects(*entries):
+        return struct(scale=[entry["scale"] for entry in entries], objpos=[entry["objpos"] for entry in entries])
+
+    nobody = dict(scale=np.empty((0, 0)), objpos=np.empty((0, 0)))
+    last = person(listed[-1])
+    annorects = [
+        rects(person(listed[0])),
+        np.empty((0, 0)),
+        *(rects(person(entry)) for entry in listed),
+        rects(nobody, last, last),
+    ]
+    names = ["000000000099.jpg", "000000000098.jpg", *test_images, test_images[-1]]
+    single = [[1], np.empty((0, 0)), *([1] for _ in listed), [[1], [3]]]
+    cells = np.empty((len(names), 1), dtype=object)
+    for index, value in enumerate(single):
+        cells[index, 0] = np.array(value, dtype=float)
+    annolist = struct(image=[dict(name=name) for name in names], annorect=annorects, vididx=[1.0] * len(names))
+    img_train = np.array([[1, 0] + [0] * (len(names) - 2)], dtype=np.uint8)
+    savemat(path, {"RELEASE": dict(annolist=annolist, img_train=img_train, single_person=cells, version="12")})

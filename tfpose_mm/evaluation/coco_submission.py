@@ -1,0 +1,77 @@
+"""The file that COCO's evaluation server takes."""
+
+from __future__ import annotations
+
+import json
+import re
+import zipfile
+from pathlib import Path
+
+from mmengine.logging import print_log
+from mmpose.evaluation.metrics import CocoMetric
+from mmpose.registry import METRICS
+from xtcocotools.coco import COCO
+
+
+@METRICS.register_module()
+class CocoSubmission(CocoMetric):
+    """Write predictions for COCO's keypoint server, and measure nothing.
+
+    ``CocoMetric(format_only=True)`` writes another file name than the server wants, and boxes, which make COCO's tools
+    take a person's area from the box. This writes ``person_keypoints_[split]_[algorithm]_results.json``, each person
+    with image_id, category_id, keypoints (17 x (x, y, score), in pixels, rounded to 0.01) and score, and the zip of it
+    that is to be uploaded. Scores and suppression are those of ``CocoMetric``.
+
+    Source: COCO's pages on the format and the upload of results.
+
+    Args:
+        split: The set that was predicted, as COCO names it. Defaults to ``"test-dev2017"``.
+        algorithm: Name of the method: letters, digits, ``-`` and ``_``. Defaults to ``"tfpose"``.
+        folder: Where both files are written; files of an earlier run are replaced. Defaults to
+            ``"work_dirs/coco_submission"``.
+        **kwargs: Arguments of ``CocoMetric`` on scores and suppression.
+
+    Raises:
+        ValueError: If the name of the method cannot be part of the file's name.
+    """
+
+    def __init__(
+        self,
+        split: str = "test-dev2017",
+        algorithm: str = "tfpose",
+        folder: str = "work_dirs/coco_submission",
+        **kwargs: str | float,
+    ) -> None:
+        if not re.fullmatch(r"[\w-]+", algorithm):
+            raise ValueError(
+                f"CocoSubmission needs an algorithm of letters, digits, '-' and '_', but got {algorithm!r}: it becomes "
+                "part of a file name."
+            )
+        name = f"person_keypoints_{split}_{algorithm}_results"
+        super().__init__(format_only=True, outfile_prefix=str(Path(folder) / name), **kwargs)
+        self.coco = COCO()  # without one, CocoMetric would collect annotations, which nobody has
+
+    def results2json(self, keypoints: dict[int, list[dict]], outfile_prefix: str) -> None:
+        """Write json and zip.
+
+        Args:
+            keypoints: For each image its people, each with keypoints (17, 3), category_id and score.
+            outfile_prefix: Path of both files without their extension.
+        """
+        people = [
+            dict(
+                image_id=int(image_id),
+                category_id=int(person["category_id"]),
+                keypoints=[round(float(value), 2) for value in person["keypoints"].reshape(-1)],
+                score=float(person["score"]),
+            )
+            for image_id, image in keypoints.items()
+            for person in image
+        ]
+        prefix = Path(outfile_prefix)
+        prefix.parent.mkdir(parents=True, exist_ok=True)
+        results = prefix.parent / f"{prefix.name}.json"
+        results.write_text(json.dumps(people), encoding="utf-8")
+        with zipfile.ZipFile(prefix.parent / f"{prefix.name}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.write(results, results.name)
+        print_log(f"{len(people)} people are written to {results}; upload the zip beside it.", "current")

@@ -1,0 +1,95 @@
+"""Predict MPII's test set and write pred_keypoints_mpii.mat, which MPII's evaluation takes.
+
+MPII keeps its test annotations: PCKh there (Table 7 of the paper) comes from its authors, to whom the file is sent.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from mmengine.config import Config, DictAction
+from mmengine.runner import Runner
+
+from tfpose_mm.evaluation import MpiiPerson, read_release, single_people, write_submission
+
+from .cli import run
+from .runs import KeepSamples, need_file, read_config
+
+
+def predict(cfg: Config, checkpoint: str, people: list[MpiiPerson], work_dir: Path) -> np.ndarray:
+    """Predict people of the release with a config for MPII.
+
+    Args:
+        cfg: A config whose test data are a ``MpiiDataset``; its annotation file is replaced.
+        checkpoint: The weights.
+        people: Whom to predict.
+        work_dir: Folder for MMEngine's log.
+
+    Returns:
+        (P, 16, 2), (x, y) in pixels of the image, from 0.
+
+    Raises:
+        ValueError: If the config is not one for MPII, or there is nobody to predict.
+    """
+    data = cfg.test_dataloader.dataset
+    if data.type != "MpiiDataset":
+        raise ValueError(
+            f"The config tests on a {data.type}: choose one that tests on MpiiDataset, as "
+            "configs/tfpose_r50_mpii_256x256.py does."
+        )
+    if not people:
+        raise ValueError("The release file names no single person in a test image: is it the whole release?")
+    with tempfile.TemporaryDirectory() as folder:
+        listed = [
+            dict(
+                image=person.image, center=person.center, scale=person.scale, joints=[[0, 0]] * 16, joints_vis=[0] * 16
+            )
+            for person in people
+        ]
+        annotations = Path(folder) / "mpii_test.json"
+        annotations.write_text(json.dumps(listed), encoding="utf-8")
+        data.update(ann_file=str(annotations), headbox_file=None)
+        cfg.merge_from_dict(dict(load_from=str(checkpoint), work_dir=str(work_dir), test_evaluator=[]))
+        runner = Runner.from_cfg(cfg)
+        keep = KeepSamples(len(people))
+        runner.register_hook(keep)
+        runner.test()
+    keypoints = np.full((len(people), 16, 2), np.nan)
+    for sample in keep.samples:
+        keypoints[sample.id] = sample.pred_instances.keypoints[0]
+    return keypoints
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("config", help="config for MPII, as configs/tfpose_r50_mpii_256x256.py")
+    parser.add_argument("checkpoint", help="checkpoint file")
+    parser.add_argument("--release", required=True, help="mpii_human_pose_v1_u12_1.mat of MPII's annotations")
+    parser.add_argument("--out", type=Path, default=Path("work_dirs/mpii_submission"), help="folder for file and log")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, help="changes to the config, as in mim: key=value"
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Predict and write."""
+    args = parse_args()
+    path = args.out / "pred_keypoints_mpii.mat"
+    if path.exists():
+        raise FileExistsError(f"{path} exists already: delete it or choose another folder; nothing was changed.")
+    cfg = read_config(args.config, args.cfg_options)
+    need_file("checkpoint", args.checkpoint, "train one first, as the README shows")
+    release = read_release(args.release)
+    people = single_people(release)
+    write_submission(release, people, predict(cfg, args.checkpoint, people, args.out), path)
+    print(f"{len(people)} people are written to {path}: send it as MPII's evaluation page says.")
+
+
+if __name__ == "__main__":
+    run(main)
