@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+import ast
+import re
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.optim import build_optim_wrapper
 from mmpose.registry import MODELS
 
 from tests.conftest import samples
+from tfpose_mm.analysis import find_problems, parameter_groups
 
 ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.py") if "_base_" not in path.parts)
@@ -22,48 +24,68 @@ def load(path):
     return cfg
 
 
+def values(path):
+    """Lines of a config that say a value: without its bases, imports, comments, and what only joins its bases."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    taken = set()
+    for node in tree.body:
+        names = [target.id for target in getattr(node, "targets", []) if isinstance(target, ast.Name)]
+        if isinstance(node, ast.ImportFrom) or "_base_" in names:
+            taken |= set(range(node.lineno, node.end_lineno + 1))
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        code = line.partition("#")[0].strip()
+        if number not in taken and code:
+            yield code
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=IDS)
+def test_the_difference_from_the_bases_is_short(path):
+    assert len(list(values(path))) <= 8
+
+
+def test_no_value_stands_in_two_files():
+    seen = {}
+    for path in (ROOT / "configs").rglob("*.py"):
+        for line in set(values(path)):
+            if re.search(r"[\d\"]", line) and "_base_." not in line:
+                seen.setdefault(line, []).append(path.name)
+    assert len(seen) > 100
+    assert not {line: names for line, names in seen.items() if len(names) > 1}
+
+
 @pytest.mark.parametrize("path", CONFIGS, ids=IDS)
 def test_what_mmpose_tools_read_is_there_and_agrees(path):
     cfg = load(path)
     assert cfg.default_scope == "mmpose"
     assert cfg.custom_imports["imports"] == ["tfpose_mm"]
     assert cfg.data_mode == "topdown"
-    assert cfg.model.head.decoder == cfg.codec
-    height, width = map(int, path.stem.rpartition("_")[2].split("x"))
+    height, width = map(int, re.search(r"_(\d+)x(\d+)(_testdev)?$", path.stem).groups()[:2])
     assert tuple(cfg.codec.input_size) == (width, height)
     assert tuple(cfg.codec.heatmap_size) == (width // 4, height // 4)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         assert loader.dataset.type == cfg.dataset_type
-        steps = {step["type"]: step for step in loader.dataset.pipeline}
-        assert tuple(steps["TopdownAffine"]["input_size"]) == (width, height)
-        assert steps["TopdownAffine"]["use_udp"]
-        if loader is cfg.train_dataloader:
-            assert steps["GenerateTarget"]["encoder"] == cfg.codec
+        assert loader.dataset.data_root == cfg.data_root
+    assert cfg.train_dataloader.dataset.pipeline == cfg.train_pipeline
+    assert cfg.val_dataloader.dataset.pipeline == cfg.test_dataloader.dataset.pipeline == cfg.val_pipeline
     assert cfg.model.test_cfg.shift_coords is False
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=IDS)
 def test_recipe(path):
-    """Every pattern matches, and the transformer learns at a tenth of the rate."""
+    """Codec, pipelines, head and data agree; the transformer learns at a tenth of the rate."""
     cfg = load(path)
     model = MODELS.build(cfg.model)
-    names = [name for name, _ in model.named_parameters()]
-    for pattern in cfg.optim_wrapper.paramwise_cfg.custom_keys:
-        assert any(pattern in name for name in names), pattern
-    groups = build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups
-    rates = {id(group["params"][0]): group["lr"] for group in groups}
-    transformer = (
-        "neck.encoder",
-        "neck.level_embed",
-        "head.transformer_decoder",
-        "head.query_embedding",
-        "head.reference_points",
-    )
-    for name, parameter in model.named_parameters():
-        expected = 4e-4 if name.startswith(transformer) else 4e-3
-        assert rates[id(parameter)] == pytest.approx(expected), name
-    assert {group["weight_decay"] for group in groups} == {1e-4}
-    assert {tuple(group["betas"]) for group in groups} == {(0.9, 0.999)}
+    assert not find_problems(cfg, model)
+    groups = parameter_groups(cfg, model)
+    assert [group.lr for group in groups] == pytest.approx([4e-3, 4e-4])
+    assert [group.weight_decay for group in groups] == [1e-4, 1e-4]
+    transformer = ("neck.transformer_encoder", "head.transformer_decoder")
+    assert set(groups[1].modules) == set(transformer if cfg.model.neck.num_layers else transformer[1:])
+    offsets = [name for name, _ in model.named_parameters() if "sampling_offsets" in name]
+    assert offsets
+    assert all(name.startswith(transformer) for name in offsets)
+    assert tuple(cfg.optim_wrapper.optimizer.betas) == (0.9, 0.999)
+    assert cfg.optim_wrapper.optimizer.type == "AdamW"
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=IDS)
@@ -71,7 +93,7 @@ def test_one_step_gives_every_parameter_a_gradient(path):
     cfg = load(path)
     model = MODELS.build(cfg.model)
     width, height = cfg.codec.input_size
-    batch = samples(2, 17, heatmap_size=cfg.codec.heatmap_size)
+    batch = samples(2, cfg.model.head.num_joints, heatmap_size=cfg.codec.heatmap_size)
     for branch in model.head.reg_branches:  # their zeros hide what lies before them from one step's gradient
         torch.nn.init.normal_(branch.layers[-1].weight, std=0.1)
     sum(model.loss(torch.randn(2, 3, height, width), batch).values()).backward()
@@ -98,11 +120,41 @@ def test_front_door_is_the_paper_s():
     assert [scheduler["type"] for scheduler in cfg.param_scheduler] == ["LinearLR", "CosineAnnealingLR"]
 
 
-@pytest.mark.parametrize(("path", "variable"), [(FRONT_DOOR, "COCO_ROOT"), (CONFIGS[-1], "SYNTHETIC_ROOT")])
-def test_one_variable_moves_the_data(monkeypatch, path, variable):
+@pytest.mark.parametrize(
+    ("name", "variable"),
+    [
+        ("tfpose_r50_coco_256x192", "COCO_ROOT"),
+        ("tfpose_r50_coco_384x288_testdev", "COCO_ROOT"),
+        ("tfpose_r50_mpii_256x256", "MPII_ROOT"),
+        ("tfpose_tiny_synthetic_128x96", "SYNTHETIC_ROOT"),
+    ],
+)
+def test_one_variable_moves_the_data(monkeypatch, name, variable):
     monkeypatch.setenv(variable, "/elsewhere/")
-    cfg = load(path)
+    cfg = load(ROOT / f"configs/{name}.py")
     assert cfg.data_root == "/elsewhere/"
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         assert loader.dataset.data_root == "/elsewhere/"
-        assert (loader.dataset.get("bbox_file") or "/elsewhere/").startswith("/elsewhere/")
+        for file in ("bbox_file", "headbox_file"):
+            assert (loader.dataset.get(file) or "/elsewhere/").startswith("/elsewhere/")
+
+
+@pytest.mark.parametrize("size", ["256x192", "384x288"])
+def test_testdev_differs_only_in_what_it_tests_on(size):
+    plain, testdev = (load(ROOT / f"configs/tfpose_r50_coco_{size}{suffix}.py") for suffix in ("", "_testdev"))
+    data = testdev.test_dataloader.dataset
+    assert data.ann_file == "annotations/image_info_test-dev2017.json"
+    assert data.data_prefix == dict(img="test2017/")
+    assert data.bbox_file.endswith("COCO_test-dev2017_detections_AP_H_609_person.json")
+    assert testdev.test_evaluator.type == "CocoSubmission"
+    assert testdev.test_evaluator.folder == f"work_dirs/tfpose_r50_coco_{size}_testdev"
+    for key in set(plain) - {"test_dataloader", "test_evaluator"}:
+        assert plain[key] == testdev[key], key
+
+
+def test_mpii_is_evaluated_as_in_table_7():
+    cfg = load(ROOT / "configs/tfpose_r50_mpii_256x256.py")
+    assert cfg.model.head.num_joints == 16
+    assert cfg.val_evaluator == dict(type="MpiiPCKAccuracy")  # PCKh@0.5 by default
+    assert cfg.val_dataloader.dataset.headbox_file.endswith("mpii_gt_val.mat")
+    assert cfg.default_hooks.checkpoint.save_best == "PCK"

@@ -10,6 +10,13 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpose.structures import PoseDataSample
 
+PACKAGE = Path(__file__).parents[1]
+# In a clone beside the package; in an installed package where mim looks for them.
+CONFIGS = next(
+    (folder for folder in (PACKAGE.parent / "configs", PACKAGE / ".mim/configs") if (folder / "_base_").is_dir()),
+    PACKAGE.parent / "configs",
+)
+
 
 class KeepSamples(Hook):
     """Keep the first predicted samples of a test.

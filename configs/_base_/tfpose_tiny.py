@@ -1,0 +1,22 @@
+# A TFPose that two processor cores train in minutes: a narrow ResNet-18, N_E 1, N_D 2, C 64.
+_base_ = "tfpose_r50.py"
+
+model = dict(
+    backbone=dict(depth=18, base_channels=16, stem_channels=16, init_cfg=None),
+    neck=dict(
+        in_channels=[32, 64, 128],
+        out_channels=64,
+        num_layers=1,
+        feedforward_channels=256,
+        dropout=0.0,
+        norm_cfg=dict(type="GN", num_groups=8),
+    ),
+    head=dict(
+        in_channels=64,
+        embed_dims=64,
+        num_layers=2,
+        feedforward_channels=256,
+        dropout=0.0,
+        deconv_out_channels=(64, 64, 64),
+    ),
+)

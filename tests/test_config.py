@@ -1,0 +1,72 @@
+"""What a config changes in its base reaches every copy."""
+
+from __future__ import annotations
+
+import pytest
+from mmengine.config import Config, ConfigDict
+
+from tests.test_configs import FRONT_DOOR
+from tfpose_mm.config import change_codec, change_steps
+
+
+def child(folder, *lines):
+    path = folder / "child.py"
+    lines = [f"_base_ = {str(FRONT_DOOR)!r}", "from tfpose_mm.config import change_codec, change_steps", *lines]
+    path.write_text("\n".join(lines) + "\n")
+    return Config.fromfile(str(path))
+
+
+def test_a_crop_size_reaches_every_copy(tmp_path):
+    cfg = child(tmp_path, "change_codec(_base_, input_size=(144, 160), sigma=1.5)")
+    codec = dict(type="TFPoseLabel", input_size=(144, 160), heatmap_size=(36, 40), sigma=1.5)
+    assert cfg.codec == codec
+    assert cfg.model.head.decoder == codec
+    pipelines = [cfg.train_pipeline, cfg.val_pipeline]
+    pipelines += [cfg[f"{split}_dataloader"].dataset.pipeline for split in ("train", "val", "test")]
+    for pipeline in pipelines:
+        steps = {step.type: step for step in pipeline}
+        assert steps["TopdownAffine"].input_size == (144, 160)
+        assert steps["TopdownAffine"].use_udp
+    for pipeline in (cfg.train_pipeline, cfg.train_dataloader.dataset.pipeline):
+        assert pipeline[6].encoder == codec
+    assert "change_codec" not in Config.fromfile(str(tmp_path / "child.py")).pretty_text
+
+
+def test_the_dumped_config_stands_alone(tmp_path):
+    cfg = child(tmp_path, "change_codec(_base_, input_size=(144, 160))")
+    cfg.dump(str(tmp_path / "dumped.py"))
+    assert Config.fromfile(str(tmp_path / "dumped.py")).to_dict() == cfg.to_dict()
+
+
+def test_the_base_file_stays(tmp_path):
+    child(tmp_path, "change_codec(_base_, input_size=(144, 160))")
+    assert Config.fromfile(str(FRONT_DOOR)).codec.input_size == (192, 256)
+
+
+def test_a_given_heatmap_size_is_taken():
+    config = ConfigDict(codec=dict(input_size=(192, 256), heatmap_size=(48, 64)))
+    change_codec(config, heatmap_size=(96, 128))
+    assert config.codec == dict(input_size=(192, 256), heatmap_size=(96, 128))
+
+
+def test_codecs_without_heat_maps_and_heads_with_an_input_size():
+    codec = dict(type="SimCCLabel", input_size=(192, 256), sigma=6.0)
+    config = ConfigDict(codec=codec, model=dict(head=dict(input_size=(192, 256), decoder=dict(codec))))
+    change_codec(config, input_size=(96, 160))
+    assert config.model.head == dict(input_size=(96, 160), decoder=dict(codec, input_size=(96, 160)))
+    assert "heatmap_size" not in config.codec
+
+
+def test_steps_change_by_their_type(tmp_path):
+    cfg = child(tmp_path, "change_steps(_base_, RandomHalfBody=dict(prob=0.0), RandomFlip=dict(prob=0.25))")
+    for pipeline in (cfg.train_pipeline, cfg.train_dataloader.dataset.pipeline):
+        steps = {step.type: step for step in pipeline}
+        assert steps["RandomHalfBody"].prob == 0
+        assert steps["RandomFlip"] == dict(type="RandomFlip", direction="horizontal", prob=0.25)
+
+
+def test_what_is_not_there_is_refused():
+    with pytest.raises(ValueError, match=r"a 'codec', but got the keys \['model'\]"):
+        change_codec(ConfigDict(model=dict()), input_size=(1, 2))
+    with pytest.raises(ValueError, match="no step of type 'RandomHalfbody'"):
+        change_steps(ConfigDict(pipeline=[dict(type="RandomHalfBody")]), RandomHalfbody=dict(prob=0.0))

@@ -1,0 +1,176 @@
+"""What a config trains, with what, and whether its parts agree."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Iterator, NamedTuple
+
+from mmengine.config import Config
+from mmengine.model import BaseModel
+from mmengine.optim import build_optim_wrapper
+from mmpose.datasets.datasets.utils import parse_pose_metainfo
+from mmpose.registry import DATASETS
+
+LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
+
+
+class ParameterGroup(NamedTuple):
+    """Parameters that learn alike.
+
+    Attributes:
+        lr: Learning rate before the schedule.
+        weight_decay: Weight decay.
+        tensors: Number of tensors.
+        parameters: Number of parameters.
+        modules: The modules, as far up as all of a module's parameters are in this group.
+    """
+
+    lr: float
+    weight_decay: float
+    tensors: int
+    parameters: int
+    modules: tuple[str, ...]
+
+
+def parameter_groups(cfg: Config, model: BaseModel) -> list[ParameterGroup]:
+    """The optimiser's groups as MMEngine builds them, those that learn alike taken together.
+
+    Args:
+        cfg: A config.
+        model: The model that it builds.
+
+    Returns:
+        The groups, the highest learning rate first.
+    """
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    alike: dict[tuple[float, float], list[str]] = {}
+    for group in build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups:
+        key = (group["lr"], group.get("weight_decay", 0.0))
+        alike.setdefault(key, []).extend(names[parameter] for parameter in group["params"])
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    return [
+        ParameterGroup(*key, len(members), sum(sizes[name] for name in members), _modules(members, list(sizes)))
+        for key, members in sorted(alike.items(), reverse=True)
+    ]
+
+
+def _modules(members: list[str], everything: list[str]) -> tuple[str, ...]:
+    """The shortest prefixes that hold these names and no other."""
+    others = set(everything) - set(members)
+    modules = {}
+    for name in members:
+        parts = name.split(".")
+        prefixes = (".".join(parts[:length]) for length in range(1, len(parts) + 1))
+        modules[next(p for p in prefixes if not any(f"{other}.".startswith(f"{p}.") for other in others))] = None
+    return tuple(modules)
+
+
+def find_problems(cfg: Config, model: BaseModel) -> list[str]:
+    """What in a config does not agree, and MMPose would train without a word.
+
+    Args:
+        cfg: A config.
+        model: The model that it builds.
+
+    Returns:
+        A sentence for each problem, with what was expected, what was found, and what to do.
+    """
+    return [*_rates(cfg, model), *_codecs(cfg), *_coordinates(cfg), *_keypoints(cfg)]
+
+
+def _rates(cfg: Config, model: BaseModel) -> Iterator[str]:
+    names = [name for name, _ in model.named_parameters()]
+    for pattern in (cfg.optim_wrapper.get("paramwise_cfg") or {}).get("custom_keys", {}):
+        if not any(pattern in name for name in names):
+            yield f"custom_keys has '{pattern}', which no parameter's name contains: correct or delete it."
+    base = cfg.optim_wrapper.optimizer.get("lr")
+    for group in parameter_groups(cfg, model):
+        full = [module for module in group.modules if "transformer_" in module] if group.lr == base else []
+        if full:
+            yield (
+                f"{', '.join(full)} learn at the full rate {base:g}, not at the paper's tenth: set "
+                "paramwise_cfg=dict(custom_keys={'transformer_': dict(lr_mult=0.1)})."
+            )
+
+
+def _codecs(cfg: Config) -> Iterator[str]:
+    codec, remedy = cfg.get("codec"), "use tfpose_mm.config.change_codec, which changes every copy."
+    if codec is None:
+        return
+    if cfg.model.head.get("decoder") != codec:
+        yield f"model.head.decoder is {cfg.model.head.get('decoder')}, but codec is {codec}: {remedy}"
+    for loader in LOADERS:
+        for step in cfg[loader].dataset.get("pipeline", ()):
+            if step.type == "GenerateTarget" and step.encoder != codec:
+                yield f"{loader}'s targets are made by {step.encoder}, but codec is {codec}: {remedy}"
+            if step.type == "TopdownAffine" and tuple(step.input_size) != tuple(codec.input_size):
+                size = tuple(codec.input_size)
+                yield f"{loader} crops to {tuple(step.input_size)}, but the codec's input_size is {size}: {remedy}"
+
+
+def _coordinates(cfg: Config) -> Iterator[str]:
+    if cfg.get("codec", {}).get("type") != "TFPoseLabel":
+        return
+    for loader in LOADERS:
+        for step in cfg[loader].dataset.get("pipeline", ()):
+            if step.type == "TopdownAffine" and not step.get("use_udp"):
+                yield f"{loader} crops without use_udp, which TFPoseLabel's coordinates need: set use_udp=True."
+    test_cfg = cfg.model.get("test_cfg", {})
+    if test_cfg.get("flip_test") and test_cfg.get("shift_coords"):
+        yield "test_cfg has shift_coords=True, but a mirrored label of TFPoseLabel is 1 - x: set it to False."
+
+
+def _keypoints(cfg: Config) -> Iterator[str]:
+    predicted = cfg.model.head.get("num_joints", cfg.model.head.get("out_channels"))
+    for loader in LOADERS:
+        data = cfg[loader].dataset
+        dataset = DATASETS.get(data.type)
+        if not hasattr(dataset, "METAINFO"):
+            continue  # a wrapper, whose data sets may differ
+        with warnings.catch_warnings():  # that MMPose's own file is taken from where MMPose is installed
+            warnings.simplefilter("ignore", UserWarning)
+            annotated = parse_pose_metainfo(data.get("metainfo") or dataset.METAINFO)["num_keypoints"]
+        if annotated != predicted:
+            yield f"The head predicts {predicted} keypoints, but {loader} has {annotated}: set the head's num_joints."
+
+
+def describe(cfg: Config, model: BaseModel) -> str:
+    """A recipe as text: parameter groups, optimiser, schedule, augmentation, targets, losses.
+
+    Args:
+        cfg: A config.
+        model: The model that it builds.
+
+    Returns:
+        Some lines, each topic under its name.
+    """
+    parts = [part for part in ("backbone", "neck", "head") if cfg.model.get(part)]
+    total = sum(parameter.numel() for parameter in model.parameters())
+    named = ", ".join(f"{part} {cfg.model[part].type}" for part in parts)
+    topics = {
+        "model": [f"{named}; {total / 1e6:.1f} M parameters, all that are trained counted"],
+        "parameter groups": [
+            f"lr {group.lr:g}, weight decay {group.weight_decay:g}: {group.tensors} tensors, "
+            f"{group.parameters / 1e6:.2f} M parameters: {', '.join(group.modules)}"
+            for group in parameter_groups(cfg, model)
+        ],
+        "optimiser": [_call(cfg.optim_wrapper.optimizer)],
+        "schedule": [
+            f"{cfg.train_cfg.max_epochs} epochs, {cfg.train_dataloader.batch_size} images a process and step; "
+            f"the rates are for {cfg.auto_scale_lr.base_batch_size} images a step",
+            *map(_call, cfg.param_scheduler),
+        ],
+        "training data": [f"{cfg.train_dataloader.dataset.type}, {cfg.train_dataloader.dataset.ann_file}"],
+        "augmentation": [
+            _call(step) for step in cfg.train_dataloader.dataset.pipeline if step.type != "GenerateTarget"
+        ],
+        "targets": [_call(cfg.codec)],
+        "loss": [_call(cfg.model.head.loss)] if cfg.model.head.get("loss") else ["the head's default"],
+        "test": [_call(dict(type="test_cfg", **cfg.model.get("test_cfg", {})))],
+    }
+    return "\n".join(f"{topic}\n" + "\n".join(f"    {line}" for line in lines) for topic, lines in topics.items())
+
+
+def _call(cfg: dict) -> str:
+    """A config dict as the call that it stands for."""
+    return f"{cfg['type']}({', '.join(f'{key}={value!r}' for key, value in cfg.items() if key != 'type')})"

@@ -1,0 +1,159 @@
+"""Tables 1 to 6 of the paper beside what can be counted here: multiply-adds and parameters of every model.
+
+AP is printed only where it was measured: where results/NAME/metrics.json exists, as tfpose_mm.tools.evaluate writes it
+with --out results/NAME, NAME being the config's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from functools import lru_cache
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.hub import get_config
+from mmpose.registry import MODELS
+from mmpose.utils import register_all_modules
+
+from tfpose_mm.analysis import TABLES, Complexity, Row, Table, count
+
+from .cli import run
+from .runs import CONFIGS
+
+PAGE = Path("docs/paper_tables.md")
+HEADER = """\
+# The paper's tables, counted
+
+Made by `python -m tfpose_mm.tools.paper_tables --markdown`, from the configs; do not edit.
+
+GFLOPs are multiply-adds of one crop in units of 10^9, counted by MMEngine on the CPU, the auxiliary branch not run;
+"ratio" is this count over the paper's figure; parameters, in millions, are those that run in inference. Peers are
+MMPose's own configs. Some of their figures come, it seems, from HRNet's code, which counts transposed convolutions at
+the size of their output and in units of 2^30: a note gives that count where it explains the figure.
+
+"AP, paper" is what the paper reports. **"AP here" is empty where nothing was measured: so far everywhere, because
+nothing has been trained on COCO with this code.** "N_D" in the paper's Tables 5 and 6 is the number of encoder layers,
+N_E here. The paper does not say whether Tables 1 and 2 were trained with the auxiliary loss; Table 3 was not (its last
+row is Table 4's first), so these configs leave it out in all three.
+"""
+
+
+@lru_cache(maxsize=None)
+def _count(config: str, options: tuple, size: tuple[int, int]) -> Complexity:
+    cfg = get_config(config) if "::" in config else Config.fromfile(str(CONFIGS / config))
+    cfg.merge_from_dict(dict(options))
+    return count(MODELS.build(cfg.model), size)
+
+
+def measured_ap(row: Row, results: Path) -> float | None:
+    """AP of a row, per cent, ``None`` where it was not measured.
+
+    Args:
+        row: A row of a table.
+        results: Folder of results.
+
+    Returns:
+        The AP in ``results/NAME/metrics.json``, NAME being the config's.
+    """
+    if row.config is None:
+        return None
+    path = results / Path(row.config).stem / "metrics.json"
+    return 100 * json.loads(path.read_text(encoding="utf-8"))["coco/AP"] if path.is_file() else None
+
+
+def _cells(row: Row, results: Path, notes: list[str]) -> list[str]:
+    """The row as text; a note that is new is appended to the notes."""
+    cells = [*row.labels, "x".join(map(str, row.size)) if row.size else "-"]
+    cells += [row.gflops or "-"]
+    note = row.note
+    if row.config and row.size:
+        complexity = _count(row.config, tuple(row.options.items()), row.size)
+        ratio = f"{complexity.gflops / float(row.gflops):.3f}" if row.gflops else "-"
+        cells += [f"{complexity.gflops:.2f}", ratio, f"{complexity.params:.1f}"]
+        if row.counted_as_hrnet:
+            note = f"{complexity.gflops_of_hrnet:.2f} as HRNet's code counts"
+    else:
+        cells += ["-", "-", "-"]
+    ap = measured_ap(row, results)
+    cells += [row.ap, "" if ap is None else f"{ap:.1f}"]
+    name = Path(row.config.partition("::")[2] or row.config).stem if row.config else "-"
+    cells += [f"[{name}](../configs/{row.config})" if row.is_tfpose else name]
+    if note and note not in notes:
+        notes.append(note)
+    cells += [str(notes.index(note) + 1) if note else ""]
+    return cells
+
+
+def format_table(table: Table, results: Path) -> str:
+    """A table of the paper as Markdown.
+
+    Args:
+        table: The table.
+        results: Folder of results.
+
+    Returns:
+        Heading, table, and notes under it.
+    """
+    header = [
+        *table.columns,
+        "crop",
+        "GFLOPs, paper",
+        "here",
+        "ratio",
+        "params",
+        "AP, paper",
+        "AP here",
+        "config",
+        "note",
+    ]
+    notes: list[str] = []
+    rows = [header, *(_cells(row, results, notes) for row in table.rows)]
+    if not notes:
+        rows = [row[:-1] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in rows]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    text = [f"## Table {table.number}: {table.title}", "", *lines]
+    if notes:
+        text += ["", *(f"{number}. {note}" for number, note in enumerate(notes, start=1))]
+    return "\n".join(text) + "\n"
+
+
+def make_page(results: Path) -> str:
+    """All tables as one page of Markdown.
+
+    Args:
+        results: Folder of results.
+
+    Returns:
+        The page.
+    """
+    register_all_modules()
+    return "\n".join([HEADER, *(format_table(table, results) for table in TABLES)])
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("--markdown", action="store_true", help=f"write {PAGE} instead of printing")
+    parser.add_argument(
+        "--results", type=Path, default=Path("results"), help="folder of results (default: %(default)s)"
+    )
+    return parser.parse_args()
+
+
+def main() -> None:
+    """Count and print."""
+    args = parse_args()
+    page = make_page(args.results)
+    if args.markdown:
+        PAGE.parent.mkdir(exist_ok=True)
+        PAGE.write_text(page, encoding="utf-8")
+        print(f"Wrote {PAGE}.")
+    else:
+        print(page)
+
+
+if __name__ == "__main__":
+    run(main)
