@@ -67,3 +67,16 @@ def test_every_config_is_linked(page):
         str(path.relative_to(ROOT)) for path in (ROOT / "configs").rglob("*_coco_*.py") if "_base_" not in path.parts
     }
     assert tabled == every
+
+
+def test_the_page_is_written_or_printed(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(paper_tables, "TABLES", TABLES[:1])
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", ["paper_tables"])
+    paper_tables.main()
+    printed = capsys.readouterr().out
+    assert "## Table 1: query-to-query attention" in printed
+    assert not (tmp_path / "docs").exists()
+    monkeypatch.setattr("sys.argv", ["paper_tables", "--markdown"])
+    paper_tables.main()
+    assert (tmp_path / "docs/paper_tables.md").read_text() == printed[:-1]

@@ -7,6 +7,7 @@ import sys
 
 import pytest
 
+from tests.test_configs import ROOT
 from tfpose_mm.datasets.synthetic import write_dataset
 from tfpose_mm.tools import check_env, cli, evaluate
 
@@ -82,6 +83,12 @@ def test_make_synthetic_from_any_folder(tmp_path):
     assert again.stderr == "error: people exists already: delete it or choose another folder; nothing was written.\n"
 
 
+def test_mpii_s_table_is_in_per_cent_and_the_paper_s_order():
+    table = evaluate.format_table({"PCK": 0.5, "Head PCK": 98.04, "Ankle PCK": 82.55, "PCK@0.1": 40.0})
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[1:-1]]
+    assert cells == [["Head", "98.0"], ["Ank.", "82.5"], ["Total", "0.5"], ["Total@0.1", "40.0"]]
+
+
 def test_table_says_what_was_not_measured():
     table = evaluate.format_table({"coco/AP": 0.91234, "coco/AP (L)": -1.0, "coco/AR": 0.5, "PCK@0.2/PCK": 0.987})
     assert table.splitlines() == [
@@ -92,3 +99,15 @@ def test_table_says_what_was_not_measured():
         "| PCK@0.2    | 0.987 |",
         "+------------+-------+",
     ]
+
+
+@pytest.mark.slow
+def test_show_recipe_says_what_does_not_agree():
+    config = str(ROOT / "configs/tfpose_tiny_synthetic_128x96.py")
+    good = run_tool("show_recipe", config)
+    assert good.returncode == 0, good.stderr
+    assert good.stdout.startswith("tfpose_tiny_synthetic_128x96\nmodel\n")
+    assert good.stdout.endswith("checks\n    everything agrees\n")
+    bad = run_tool("show_recipe", config, "--cfg-options", "model.head.num_joints=14")
+    assert bad.returncode == 1
+    assert "The head predicts 14 keypoints, but train_dataloader has 17" in bad.stdout

@@ -42,16 +42,21 @@ def parameter_groups(cfg: Config, model: BaseModel) -> list[ParameterGroup]:
     Returns:
         The groups, the highest learning rate first.
     """
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    return [
+        ParameterGroup(*key, len(members), sum(sizes[name] for name in members), _modules(members, list(sizes)))
+        for key, members in sorted(_alike(cfg, model).items(), reverse=True)
+    ]
+
+
+def _alike(cfg: Config, model: BaseModel) -> dict[tuple[float, float], list[str]]:
+    """Names of the parameters with the same learning rate and weight decay."""
     names = {parameter: name for name, parameter in model.named_parameters()}
     alike: dict[tuple[float, float], list[str]] = {}
     for group in build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups:
         key = (group["lr"], group.get("weight_decay", 0.0))
         alike.setdefault(key, []).extend(names[parameter] for parameter in group["params"])
-    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
-    return [
-        ParameterGroup(*key, len(members), sum(sizes[name] for name in members), _modules(members, list(sizes)))
-        for key, members in sorted(alike.items(), reverse=True)
-    ]
+    return alike
 
 
 def _modules(members: list[str], everything: list[str]) -> tuple[str, ...]:
@@ -84,13 +89,13 @@ def _rates(cfg: Config, model: BaseModel) -> Iterator[str]:
         if not any(pattern in name for name in names):
             yield f"custom_keys has '{pattern}', which no parameter's name contains: correct or delete it."
     base = cfg.optim_wrapper.optimizer.get("lr")
-    for group in parameter_groups(cfg, model):
-        full = [module for module in group.modules if "transformer_" in module] if group.lr == base else []
-        if full:
-            yield (
-                f"{', '.join(full)} learn at the full rate {base:g}, not at the paper's tenth: set "
-                "paramwise_cfg=dict(custom_keys={'transformer_': dict(lr_mult=0.1)})."
-            )
+    fast = [name for (lr, _), members in _alike(cfg, model).items() if lr == base for name in members]
+    full = [name for name in fast if "transformer_" in name]
+    if full:
+        yield (
+            f"{', '.join(_modules(full, names))} learn at the full rate {base:g}, not at the paper's tenth: set "
+            "paramwise_cfg=dict(custom_keys={'transformer_': dict(lr_mult=0.1)})."
+        )
 
 
 def _codecs(cfg: Config) -> Iterator[str]:

@@ -29,6 +29,7 @@ MPII = {
     "Knee PCK": "Knee",
     "Ankle PCK": "Ank.",
     "PCK": "Total",
+    "PCK@0.1": "Total@0.1",
 }
 # what the metrics call it: what the table calls it
 NAMES = {

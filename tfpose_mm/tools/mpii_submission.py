@@ -33,7 +33,7 @@ def predict(cfg: Config, checkpoint: str, people: list[MpiiPerson], work_dir: Pa
         (P, 16, 2), (x, y) in pixels of the image, from 0.
 
     Raises:
-        ValueError: If the config is not one for MPII, or there is nobody to predict.
+        ValueError: If the config is not one for MPII, there is nobody to predict, or MMPose passes over somebody.
     """
     data = cfg.test_dataloader.dataset
     if data.type != "MpiiDataset":
@@ -45,10 +45,9 @@ def predict(cfg: Config, checkpoint: str, people: list[MpiiPerson], work_dir: Pa
         raise ValueError("The release file names no single person in a test image: is it the whole release?")
     with tempfile.TemporaryDirectory() as folder:
         listed = [
-            dict(
-                image=person.image, center=person.center, scale=person.scale, joints=[[0, 0]] * 16, joints_vis=[0] * 16
-            )
-            for person in people
+            # joints that nobody reads: MMPose passes over people without any
+            dict(image=p.image, center=p.center, scale=p.scale, joints=[p.center] * 16, joints_vis=[0] * 16)
+            for p in people
         ]
         annotations = Path(folder) / "mpii_test.json"
         annotations.write_text(json.dumps(listed), encoding="utf-8")
@@ -61,6 +60,12 @@ def predict(cfg: Config, checkpoint: str, people: list[MpiiPerson], work_dir: Pa
     keypoints = np.full((len(people), 16, 2), np.nan)
     for sample in keep.samples:
         keypoints[sample.id] = sample.pred_instances.keypoints[0]
+    missing = [person.image for person, points in zip(people, keypoints) if np.isnan(points).any()]
+    if missing:
+        raise ValueError(
+            f"MMPose passed over {len(missing)} of {len(people)} people, the first in {missing[0]}: their position or "
+            "scale in the release file cannot be used."
+        )
     return keypoints
 
 

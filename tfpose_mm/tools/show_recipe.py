@@ -10,6 +10,7 @@ import argparse
 from pathlib import Path
 
 from mmengine.config import DictAction
+from mmengine.logging import MMLogger
 from mmpose.registry import MODELS
 from mmpose.utils import register_all_modules
 
@@ -32,6 +33,7 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Describe, check, print."""
     args = parse_args()
+    MMLogger.get_instance("show_recipe", log_level="ERROR")  # MMEngine logs three lines a parameter
     register_all_modules()
     cfg = read_config(args.config, args.cfg_options)
     model = MODELS.build(cfg.model)

@@ -1,0 +1,125 @@
+"""MPII from training to the file that its evaluation takes, and COCO's test-dev, as users run them."""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config
+from mmpose.registry import MODELS
+
+from tests.conftest import randomise
+from tests.evaluation.test_mpii_submission import as_matlab_evaluates
+from tests.mpii import from_coco, write_release
+from tests.test_training import ROOT, SMALL, start
+
+pytestmark = pytest.mark.slow
+BASES = ROOT / "configs/_base_"
+MPII_CONFIG = f"""
+_base_ = ["{BASES}/mpii_256x256.py", "{BASES}/tfpose_tiny.py", "{BASES}/short_recipe.py"]
+model = dict(head=dict(num_joints=16, decoder=_base_.codec))
+default_hooks = dict(checkpoint=dict(save_best="PCK"))
+"""
+
+
+def run(*command, cwd, **environment):
+    process = start(*command, cwd=cwd, **environment)
+    assert process.returncode == 0, (process.stdout + process.stderr)[-3000:]
+    return process.stdout + process.stderr
+
+
+def save_moved(config, path):
+    """A checkpoint whose predictions differ from person to person."""
+    model = randomise(MODELS.build(Config.fromfile(str(config)).model))
+    torch.save(dict(state_dict=model.state_dict()), path)
+
+
+@pytest.fixture(scope="module")
+def mpii(people, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("mpii")
+    for split in ("train", "val"):
+        listed = from_coco(people, split, folder / "data")
+        (folder / "data/images").mkdir(exist_ok=True)
+        for entry in listed:  # MPII has one folder of images
+            name = entry["image"] if split == "train" else f"9{entry['image'][1:]}"
+            (folder / "data/images" / name).symlink_to(people / split / entry["image"])
+            entry["image"] = name
+        (folder / f"data/annotations/mpii_{split}.json").write_text(json.dumps(listed))
+    write_release(folder / "release.mat", [entry["image"] for entry in listed], listed)
+    (folder / "tiny_mpii_256x256.py").write_text(MPII_CONFIG)
+    save_moved(folder / "tiny_mpii_256x256.py", folder / "moved.pth")
+    return folder
+
+
+def test_mpii_trains_and_is_evaluated_by_joint_group(mpii):
+    command = ["mim", "train", "mmpose", "tiny_mpii_256x256.py", "--work-dir", "work", "--cfg-options", *SMALL]
+    log = run(*command, cwd=mpii, MPII_ROOT=mpii / "data")
+    assert "Head PCK:" in log
+    assert list((mpii / "work").glob("best_PCK_*.pth"))
+    command = [sys.executable, "-m", "tfpose_mm.tools.evaluate", "tiny_mpii_256x256.py", "moved.pth", "--out", "report"]
+    run(*command, "--pictures", 2, "--cfg-options", *SMALL[5:], cwd=mpii, MPII_ROOT=mpii / "data")
+    table = (mpii / "report/report.txt").read_text()
+    names = [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("|")]
+    assert names == ["Head", "Sho.", "Elb.", "Wri.", "Hip", "Knee", "Ank.", "Total", "Total@0.1"]
+
+
+def test_mpii_s_file_holds_what_the_model_predicts(mpii):
+    command = [sys.executable, "-m", "tfpose_mm.tools.mpii_submission", "tiny_mpii_256x256.py", "moved.pth"]
+    arguments = ["--release", "release.mat", "--out", "submission"]
+    options = ["--cfg-options", *SMALL[5:], "test_dataloader.batch_size=4"]
+    log = run(*command, *arguments, *options, cwd=mpii, MPII_ROOT=mpii / "data")
+    assert "6 people are written to submission/pred_keypoints_mpii.mat" in log
+    points = as_matlab_evaluates(mpii / "submission/pred_keypoints_mpii.mat", mpii / "release.mat")
+
+    # the same people, as the validation data list them: the crop of a person contains its points
+    listed = json.loads((mpii / "data/annotations/mpii_val.json").read_text())
+    for person, predicted in zip([*listed, listed[-1]], points):
+        side = 1.25 * 200 * person["scale"]
+        x, y = person["center"]
+        assert (np.abs(predicted - (x, y + 15 * person["scale"])) <= side / 2 + 1).all()
+        assert predicted.std(0).min() > 1
+    np.testing.assert_array_equal(points[-1], points[-2])  # one person, in two images of the release
+    assert np.abs(points[0] - points[1]).max() > 5
+
+    again = start(*command, *arguments, cwd=mpii)
+    assert again.returncode == 2
+    assert again.stderr.splitlines()[-1].startswith("error: submission/pred_keypoints_mpii.mat exists already")
+
+
+def test_a_config_of_other_data_is_refused_for_mpii(mpii, tmp_path):
+    config = ROOT / "configs/tfpose_tiny_synthetic_128x96.py"
+    command = [sys.executable, "-m", "tfpose_mm.tools.mpii_submission", config, mpii / "moved.pth"]
+    process = start(*command, "--release", mpii / "release.mat", cwd=tmp_path)
+    assert process.returncode == 2
+    assert process.stderr.splitlines()[-1].startswith("error: The config tests on a CocoDataset: choose one that tests")
+
+
+def test_testdev_writes_what_the_server_takes(people, tmp_path):
+    tiny = ROOT / "configs/tfpose_tiny_synthetic_128x96.py"
+    config = tmp_path / "tiny_testdev.py"
+    config.write_text(
+        f'_base_ = ["{tiny}", "{BASES}/coco_testdev.py"]\n'
+        "test_dataloader = dict(dataset=_base_.testdev.dataset)\n"
+        "test_evaluator = dict(_delete_=True, folder='out', **_base_.testdev.evaluator)\n"
+    )
+    (tmp_path / "data/annotations").mkdir(parents=True)
+    (tmp_path / "data/person_detection_results").mkdir()
+    (tmp_path / "data/test2017").symlink_to(people / "val")
+    content = json.loads((people / "annotations/person_keypoints_val.json").read_text())
+    boxes = [dict(image_id=a["image_id"], category_id=1, bbox=a["bbox"], score=0.5) for a in content.pop("annotations")]
+    (tmp_path / "data/annotations/image_info_test-dev2017.json").write_text(json.dumps(content))
+    detections = "person_detection_results/COCO_test-dev2017_detections_AP_H_609_person.json"
+    (tmp_path / "data" / detections).write_text(json.dumps(boxes))
+    save_moved(tiny, tmp_path / "moved.pth")
+
+    command = ["mim", "test", "mmpose", config, "--checkpoint", "moved.pth", "--cfg-options", *SMALL[7:9]]
+    data = dict(SYNTHETIC_ROOT=tmp_path / "data", COCO_ROOT=tmp_path / "data")
+    run(*command, cwd=tmp_path, **data)
+    written = tmp_path / "out/person_keypoints_test-dev2017_tfpose_results.json"
+    assert written.with_suffix(".zip").is_file()
+    predicted = json.loads(written.read_text())
+    assert [person["image_id"] for person in predicted] == [box["image_id"] for box in boxes]
+    assert {person["score"] for person in predicted} == {0.5}  # the box's score times keypoint scores of 1
