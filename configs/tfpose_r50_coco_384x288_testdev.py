@@ -1,5 +1,5 @@
 # mim test writes the json and zip that COCO's evaluation server takes. The paper reports 72.2 AP on test-dev2017.
 _base_ = ["tfpose_r50_coco_384x288.py", "_base_/coco_testdev.py"]
 
-test_dataloader = dict(dataset=_base_.testdev.dataset)
+test_dataloader = dict(dataset=dict(bbox_file=f"{_base_.data_root}/{_base_.testdev.boxes}", **_base_.testdev.dataset))
 test_evaluator = dict(folder="work_dirs/{{ fileBasenameNoExtension }}", **_base_.testdev.evaluator)

@@ -17,15 +17,15 @@ def child(folder, *lines):
 
 
 def test_a_crop_size_reaches_every_copy(tmp_path):
-    cfg = child(tmp_path, "change_codec(_base_, input_size=(144, 160), sigma=1.5)")
-    codec = dict(type="TFPoseLabel", input_size=(144, 160), heatmap_size=(36, 40), sigma=1.5)
+    cfg = child(tmp_path, "change_codec(_base_, input_size=(160, 192), sigma=1.5)")
+    codec = dict(type="TFPoseLabel", input_size=(160, 192), heatmap_size=(40, 48), sigma=1.5)
     assert cfg.codec == codec
     assert cfg.model.head.decoder == codec
     pipelines = [cfg.train_pipeline, cfg.val_pipeline]
     pipelines += [cfg[f"{split}_dataloader"].dataset.pipeline for split in ("train", "val", "test")]
     for pipeline in pipelines:
         steps = {step.type: step for step in pipeline}
-        assert steps["TopdownAffine"].input_size == (144, 160)
+        assert steps["TopdownAffine"].input_size == (160, 192)
         assert steps["TopdownAffine"].use_udp
     for pipeline in (cfg.train_pipeline, cfg.train_dataloader.dataset.pipeline):
         assert pipeline[6].encoder == codec
@@ -33,20 +33,28 @@ def test_a_crop_size_reaches_every_copy(tmp_path):
 
 
 def test_the_dumped_config_stands_alone(tmp_path):
-    cfg = child(tmp_path, "change_codec(_base_, input_size=(144, 160))")
+    cfg = child(tmp_path, "change_codec(_base_, input_size=(160, 192))")
     cfg.dump(str(tmp_path / "dumped.py"))
     assert Config.fromfile(str(tmp_path / "dumped.py")).to_dict() == cfg.to_dict()
 
 
 def test_the_base_file_stays(tmp_path):
-    child(tmp_path, "change_codec(_base_, input_size=(144, 160))")
+    child(tmp_path, "change_codec(_base_, input_size=(160, 192))")
     assert Config.fromfile(str(FRONT_DOOR)).codec.input_size == (192, 256)
 
 
 def test_a_given_heatmap_size_is_taken():
-    config = ConfigDict(codec=dict(input_size=(192, 256), heatmap_size=(48, 64)))
+    config = ConfigDict(codec=dict(type="UDPHeatmap", input_size=(192, 256), heatmap_size=(48, 64)))
     change_codec(config, heatmap_size=(96, 128))
-    assert config.codec == dict(input_size=(192, 256), heatmap_size=(96, 128))
+    assert config.codec == dict(type="UDPHeatmap", input_size=(192, 256), heatmap_size=(96, 128))
+
+
+def test_a_copy_that_differs_keeps_its_difference():
+    codec = dict(type="TFPoseLabel", input_size=(192, 256), heatmap_size=(48, 64), sigma=2)
+    config = ConfigDict(codec=codec, model=dict(head=dict(decoder=dict(codec, sigma=3), patches=dict(input_size=7))))
+    change_codec(config, input_size=(96, 128))
+    assert config.model.head.decoder == dict(codec, input_size=(96, 128), heatmap_size=(24, 32), sigma=3)
+    assert config.model.head.patches.input_size == 7
 
 
 def test_codecs_without_heat_maps_and_heads_with_an_input_size():
@@ -68,5 +76,14 @@ def test_steps_change_by_their_type(tmp_path):
 def test_what_is_not_there_is_refused():
     with pytest.raises(ValueError, match=r"a 'codec', but got the keys \['model'\]"):
         change_codec(ConfigDict(model=dict()), input_size=(1, 2))
+    codec = dict(type="RegressionLabel", input_size=(192, 256))
+    with pytest.raises(ValueError, match="RegressionLabel takes input_size, but got input_sze: check the names"):
+        change_codec(ConfigDict(codec=codec), input_sze=(1, 2))
     with pytest.raises(ValueError, match="no step of type 'RandomHalfbody'"):
         change_steps(ConfigDict(pipeline=[dict(type="RandomHalfBody")]), RandomHalfbody=dict(prob=0.0))
+
+
+def test_an_argument_that_is_a_dict_is_replaced_not_merged():
+    config = ConfigDict(pipeline=[dict(type="GenerateTarget", encoder=dict(type="A", sigma=2))])
+    change_steps(config, GenerateTarget=dict(encoder=dict(type="B")))
+    assert config.pipeline[0].encoder == dict(type="B")

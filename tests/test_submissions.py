@@ -15,6 +15,7 @@ from tests.conftest import randomise
 from tests.evaluation.test_mpii_submission import as_matlab_evaluates
 from tests.mpii import from_coco, write_release
 from tests.test_training import ROOT, SMALL, start
+from tfpose_mm.tools.runs import KeepSamples, run_test
 
 pytestmark = pytest.mark.slow
 BASES = ROOT / "configs/_base_"
@@ -74,13 +75,17 @@ def test_mpii_s_file_holds_what_the_model_predicts(mpii):
     assert "6 people are written to submission/pred_keypoints_mpii.mat" in log
     points = as_matlab_evaluates(mpii / "submission/pred_keypoints_mpii.mat", mpii / "release.mat")
 
-    # the same people, as the validation data list them: the crop of a person contains its points
-    listed = json.loads((mpii / "data/annotations/mpii_val.json").read_text())
-    for person, predicted in zip([*listed, listed[-1]], points):
-        side = 1.25 * 200 * person["scale"]
-        x, y = person["center"]
-        assert (np.abs(predicted - (x, y + 15 * person["scale"])) <= side / 2 + 1).all()
-        assert predicted.std(0).min() > 1
+    # the same people, as MMPose's own data set reads them
+    cfg = Config.fromfile(str(mpii / "tiny_mpii_256x256.py"))
+    cfg.merge_from_dict({"test_dataloader.dataset.data_root": str(mpii / "data")})
+    cfg.test_dataloader.dataset.headbox_file = None
+    cfg.test_dataloader.update(num_workers=0, persistent_workers=False)
+    cfg.test_evaluator = []
+    keep = KeepSamples()
+    run_test(cfg, mpii / "moved.pth", mpii / "direct", keep)
+    expected = np.array([sample.pred_instances.keypoints[0] for sample in keep.samples])
+    assert expected.shape == (5, 16, 2)
+    np.testing.assert_allclose(points[:-1], expected + 1, atol=1e-3)
     np.testing.assert_array_equal(points[-1], points[-2])  # one person, in two images of the release
     assert np.abs(points[0] - points[1]).max() > 5
 
@@ -89,12 +94,26 @@ def test_mpii_s_file_holds_what_the_model_predicts(mpii):
     assert again.stderr.splitlines()[-1].startswith("error: submission/pred_keypoints_mpii.mat exists already")
 
 
-def test_a_config_of_other_data_is_refused_for_mpii(mpii, tmp_path):
-    config = ROOT / "configs/tfpose_tiny_synthetic_128x96.py"
-    command = [sys.executable, "-m", "tfpose_mm.tools.mpii_submission", config, mpii / "moved.pth"]
-    process = start(*command, "--release", mpii / "release.mat", cwd=tmp_path)
-    assert process.returncode == 2
-    assert process.stderr.splitlines()[-1].startswith("error: The config tests on a CocoDataset: choose one that tests")
+@pytest.mark.parametrize(
+    ("config", "options", "message"),
+    [
+        (ROOT / "configs/tfpose_tiny_synthetic_128x96.py", [], "The config predicts 17 joints of a CocoDataset"),
+        (None, ["model.head.num_joints=17"], "The config predicts 17 joints of a MpiiDataset"),
+        (
+            None,
+            ["test_dataloader.dataset.data_root=/nowhere"],
+            "The image /nowhere/images/900000000001.jpg does not exist",
+        ),
+        (None, ["model.head.num_layers=3"], "is not one of this config's model: head.transformer_decoder.layers.2"),
+    ],
+)
+def test_what_does_not_fit_is_refused_for_mpii(mpii, tmp_path, config, options, message):
+    tool = [sys.executable, "-m", "tfpose_mm.tools.mpii_submission", config or mpii / "tiny_mpii_256x256.py"]
+    command = [*tool, mpii / "moved.pth", "--release", mpii / "release.mat", "--cfg-options", *SMALL[5:], *options]
+    process = start(*command, cwd=tmp_path, MPII_ROOT=mpii / "data")
+    assert process.returncode == 2, process.stderr[-2000:]
+    assert message in process.stderr.splitlines()[-1]
+    assert not list(tmp_path.rglob("*.mat"))
 
 
 def test_testdev_writes_what_the_server_takes(people, tmp_path):
@@ -102,7 +121,8 @@ def test_testdev_writes_what_the_server_takes(people, tmp_path):
     config = tmp_path / "tiny_testdev.py"
     config.write_text(
         f'_base_ = ["{tiny}", "{BASES}/coco_testdev.py"]\n'
-        "test_dataloader = dict(dataset=_base_.testdev.dataset)\n"
+        "boxes = f'{_base_.data_root}/{_base_.testdev.boxes}'\n"
+        "test_dataloader = dict(dataset=dict(bbox_file=boxes, **_base_.testdev.dataset))\n"
         "test_evaluator = dict(_delete_=True, folder='out', **_base_.testdev.evaluator)\n"
     )
     (tmp_path / "data/annotations").mkdir(parents=True)
@@ -116,8 +136,11 @@ def test_testdev_writes_what_the_server_takes(people, tmp_path):
     save_moved(tiny, tmp_path / "moved.pth")
 
     command = ["mim", "test", "mmpose", config, "--checkpoint", "moved.pth", "--cfg-options", *SMALL[7:9]]
-    data = dict(SYNTHETIC_ROOT=tmp_path / "data", COCO_ROOT=tmp_path / "data")
-    run(*command, cwd=tmp_path, **data)
+    refused = [sys.executable, "-m", "tfpose_mm.tools.evaluate", config, "moved.pth", "--out", "out", "--pictures", 0]
+    process = start(*refused, cwd=tmp_path, SYNTHETIC_ROOT=tmp_path / "data")
+    assert process.returncode == 2
+    assert "writes a submission: run mim test mmpose" in process.stderr.splitlines()[-1]
+    run(*command, cwd=tmp_path, SYNTHETIC_ROOT=tmp_path / "data")
     written = tmp_path / "out/person_keypoints_test-dev2017_tfpose_results.json"
     assert written.with_suffix(".zip").is_file()
     predicted = json.loads(written.read_text())

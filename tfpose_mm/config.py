@@ -13,33 +13,40 @@ The import must follow ``_base_``: MMEngine takes a file that imports first for 
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Iterator
 
 from mmengine.config import ConfigDict
+from mmpose.registry import KEYPOINT_CODECS
 
 
 def change_codec(config: ConfigDict, **changes: Any) -> None:  # noqa: ANN401 - a codec's arguments are of any type
     """Change the codec, wherever it stands: ``codec``, pipelines, the head's ``decoder``, and every ``input_size``.
+
+    A copy that differs in something else keeps that difference.
 
     Args:
         config: A config, or ``_base_`` in a config file; it is changed.
         **changes: The codec's arguments. A ``heatmap_size`` keeps its proportion to ``input_size`` unless it is given.
 
     Raises:
-        ValueError: If the config has no codec.
+        ValueError: If the config has no codec, or the codec no such argument.
     """
     if "codec" not in config:
         raise ValueError(f"change_codec needs a config with a 'codec', but got the keys {sorted(config)}.")
     old = dict(config["codec"])
-    new = {**old, **changes}
-    if "heatmap_size" in old and "heatmap_size" not in changes:
-        sides = zip(old["heatmap_size"], old["input_size"], new["input_size"])
-        new["heatmap_size"] = tuple(heatmap * size // before for heatmap, before, size in sides)
+    known = inspect.signature(KEYPOINT_CODECS.get(old["type"])).parameters
+    if not set(changes) <= set(known):
+        raise ValueError(f"{old['type']} takes {', '.join(known)}, but got {', '.join(changes)}: check the names.")
+    changes = dict(changes)
+    if "heatmap_size" in old and "input_size" in changes and "heatmap_size" not in changes:
+        sides = zip(old["heatmap_size"], old["input_size"], changes["input_size"])
+        changes["heatmap_size"] = tuple(heatmap * size // before for heatmap, before, size in sides)
     for node in _dicts(config):
-        if node == old:
-            node.update(new)
-        elif "input_size" in node and tuple(node["input_size"]) == tuple(old["input_size"]):
-            node["input_size"] = new["input_size"]
+        if node.get("type") == old["type"]:
+            _assign(node, changes)
+        elif "input_size" in changes and node.get("input_size") == old["input_size"]:
+            node["input_size"] = changes["input_size"]
 
 
 def change_steps(config: ConfigDict, **changes: dict) -> None:
@@ -57,7 +64,57 @@ def change_steps(config: ConfigDict, **changes: dict) -> None:
         if not steps:
             raise ValueError(f"change_steps found no step of type {kind!r} in any pipeline: check its name.")
         for step in steps:
-            step.update(arguments)
+            _assign(step, arguments)
+
+
+def use_peer(config: ConfigDict) -> None:
+    """Put the head of ``config.peer`` in TFPose's place; backbone, data, augmentation and schedule stay.
+
+    ``peer`` is a dict, as the files ``configs/_base_/peers/*.py`` hold:
+
+    - ``codec`` and ``head``: arguments of both. Those that are ``None`` follow from data and backbone: ``input_size``,
+      ``heatmap_size`` and ``sigma`` from TFPose's codec; ``in_channels`` and ``in_featuremap_size`` from the backbone's
+      last map, of stride 32; ``num_joints`` or ``out_channels`` from TFPose's head.
+    - ``neck``: a neck, if the head needs one.
+    - ``use_udp``: whether crops are those of UDP, as the codec wants it.
+    - ``test_cfg`` and ``optim_wrapper``: the peer's own.
+
+    Args:
+        config: A TFPose config with a ``peer``, or ``_base_`` in a config file; it is changed.
+
+    Raises:
+        ValueError: If the config has no ``peer``.
+    """
+    if "peer" not in config:
+        raise ValueError("use_peer needs a config with a 'peer': inherit one of configs/_base_/peers, too.")
+    peer, model, old = config.pop("peer"), config["model"], config["codec"]
+    follows = dict(
+        input_size=old["input_size"],
+        heatmap_size=old["heatmap_size"],
+        sigma=old["sigma"],
+        in_channels=model["neck"]["in_channels"][-1],
+        in_featuremap_size=tuple(side // 32 for side in old["input_size"]),
+        num_joints=model["head"]["num_joints"],
+        out_channels=model["head"]["num_joints"],
+    )
+    codec, head = (
+        {key: follows[key] if value is None else value for key, value in peer[part].items()}
+        for part in ("codec", "head")
+    )
+    change_steps(config, GenerateTarget=dict(encoder=codec), TopdownAffine=dict(use_udp=peer["use_udp"]))
+    config["codec"] = codec
+    model.pop("neck")
+    if "neck" in peer:
+        model["neck"] = peer["neck"]
+    model["head"] = dict(head, decoder=codec)
+    model["test_cfg"] = peer["test_cfg"]
+    config["optim_wrapper"] = peer["optim_wrapper"]
+
+
+def _assign(node: dict, values: dict) -> None:
+    """Set values; ``ConfigDict.update`` would merge a dict into the one that is there."""
+    for key, value in values.items():
+        node[key] = value
 
 
 def _dicts(node: Any) -> Iterator[dict]:  # noqa: ANN401 - a config holds anything

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import pytest
+import torch
 from mmengine.config import Config
+from mmengine.hub import get_config
 from mmpose.registry import MODELS
 
 from tests.test_configs import ROOT
@@ -56,6 +58,10 @@ def test_the_shipped_config_agrees():
         ),
         (dict(test_dataloader__dataset__pipeline__2__use_udp=False), ["test_dataloader crops without use_udp"]),
         (dict(model__test_cfg__shift_coords=True), ["a mirrored label of TFPoseLabel is 1 - x"]),
+        (
+            dict(codec__heatmap_size=(20, 32), model__head__decoder__heatmap_size=(20, 32)),
+            ["train_dataloader's targets", "predicts heat maps of (24, 32) (w, h), but the codec draws (20, 32)"],
+        ),
         (dict(model__head__num_joints=14), ["predicts 14 keypoints, but train_dataloader has 17", "val", "test"]),
     ],
 )
@@ -81,10 +87,30 @@ def test_the_description_names_each_part_of_the_recipe():
         assert words in text
 
 
-def test_a_config_of_mmpose_itself_can_be_described():
-    from mmengine.hub import get_config
-
-    cfg = get_config("mmpose::body_2d_keypoint/topdown_regression/coco/td-reg_res50_rle-8xb64-210e_coco-256x192.py")
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("topdown_regression/coco/td-reg_res50_rle-8xb64-210e_coco-256x192", "RegressionLabel(input_size=(192, 256))"),
+        ("rtmpose/body8/rtmpose-t_8xb256-420e_body8-256x192", "CombinedDataset"),
+        ("topdown_heatmap/coco/td-hm_2xmspn50_8xb32-210e_coco-256x192", "MegviiHeatmap"),
+    ],
+)
+def test_configs_of_mmpose_itself_can_be_described(name, words):
+    cfg = get_config(f"mmpose::body_2d_keypoint/{name}.py")
+    cfg.merge_from_dict(dict(auto_scale_lr=None))
     model = MODELS.build(cfg.model)
-    assert "RegressionLabel(input_size=(192, 256))" in describe(cfg, model)
-    assert find_problems(cfg, model) == []
+    assert words in describe(cfg, model)
+
+
+def test_mmpose_s_own_configs_agree():
+    cfg = get_config("mmpose::body_2d_keypoint/topdown_heatmap/coco/td-hm_res50_8xb64-210e_coco-256x192.py")
+    assert find_problems(cfg, MODELS.build(cfg.model)) == []
+
+
+def test_checking_leaves_the_model_as_it_was():
+    cfg, model = load()
+    model.train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    find_problems(cfg, model)
+    assert model.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())

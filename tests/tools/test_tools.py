@@ -9,7 +9,7 @@ import pytest
 
 from tests.test_configs import ROOT
 from tfpose_mm.datasets.synthetic import write_dataset
-from tfpose_mm.tools import check_env, cli, evaluate
+from tfpose_mm.tools import check_env, cli, evaluate, runs
 
 
 def run_tool(name, *arguments, cwd=None):
@@ -62,6 +62,8 @@ def test_a_bug_keeps_its_traceback():
 
     with pytest.raises(ValueError, match="somewhere else"):
         cli.run(main)
+    with pytest.raises(ValueError, match="empty"):  # not raised, but happening, in this package
+        cli.run(lambda: evaluate.format_table({}))
 
 
 def test_a_known_failure_keeps_its_traceback_and_gets_a_remedy(capsys):
@@ -84,9 +86,32 @@ def test_make_synthetic_from_any_folder(tmp_path):
 
 
 def test_mpii_s_table_is_in_per_cent_and_the_paper_s_order():
+    assert "| PCK | 0.500 |" in evaluate.format_table({"PCK": 0.5})  # a PCKAccuracy's, not MPII's
     table = evaluate.format_table({"PCK": 0.5, "Head PCK": 98.04, "Ankle PCK": 82.55, "PCK@0.1": 40.0})
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[1:-1]]
     assert cells == [["Head", "98.0"], ["Ank.", "82.5"], ["Total", "0.5"], ["Total@0.1", "40.0"]]
+
+
+def test_metrics_of_one_prefix_keep_their_names():
+    table = evaluate.format_table({"crowdpose/AP": 0.5, "crowdpose/AP(E)": 0.6, "NME/NME": 0.1})
+    assert [line.split("|")[1].strip() for line in table.splitlines()[1:-1]] == [
+        "crowdpose/AP",
+        "crowdpose/AP(E)",
+        "NME",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("nowhere.py", "The config .*nowhere.py does not exist"),
+        ("README.md", r"README.md is not a config: MMEngine reads .py, .json and .yaml files"),
+        ("configs/_base_/recipe.py", "builds no model, but this tool needs .* TopdownPoseEstimator"),
+    ],
+)
+def test_what_is_no_config_is_refused(path, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        runs.read_config(ROOT / path)
 
 
 def test_table_says_what_was_not_measured():

@@ -40,8 +40,8 @@ def count(estimator: BaseModel, size: tuple[int, int]) -> Complexity:
     extra: dict[nn.Module, int] = {}
 
     def hook(module: nn.ConvTranspose2d, inputs: tuple[Tensor], output: Tensor) -> None:
-        weights_per_pixel = module.weight.numel()  # (C_in, C_out / groups, k, k)
-        extra[module] = weights_per_pixel * (output[0, 0].numel() - inputs[0][0, 0].numel())
+        weights = module.weight.numel()  # (C_in, C_out / groups, k, k), all used at each pixel
+        extra[module] = int(weights * (output[0, 0].numel() - inputs[0][0, 0].numel()))  # tensors while traced
 
     handles = [
         module.register_forward_hook(hook) for module in estimator.modules() if isinstance(module, nn.ConvTranspose2d)

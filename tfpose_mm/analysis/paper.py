@@ -11,8 +11,10 @@ HOURGLASS = f"{MMPOSE}topdown_heatmap/coco/td-hm_hourglass52_8xb32-210e_coco-256
 Q2Q = "without query-to-query attention the count falls by 0.03, not by the paper's 0.10: reported, not tuned to"
 STACKS_192 = "MMPose's hourglass takes crops of multiples of 128 only"
 STACKS = "another network: MMPose ships one stack, wider and deeper than one of these eight"
+TEXT_NE4 = "7.68 in the paper's text"
+TEXT_NE6 = "9.15 in the paper's text"
 NO_CPN = "MMPose 1.x has no CPN"
-INTEGRAL = "MMPose ships it with ResNet-50; counted with depth 101"
+INTEGRAL = "MMPose ships it with ResNet-50; counted with depth 101. The difference is not explained"
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,7 @@ class Row:
         labels: What the table's own columns say, without crop size, GFLOPs and AP.
         gflops: The paper's figure as it is printed, ``None`` where it gives none.
         ap: The paper's AP as it is printed.
-        size: (h, w) of the crop, ``None`` for methods that take whole images.
+        size: (h, w) of the crop, ``None`` where the paper prints none.
         config: The config that builds the model: a path under ``configs``, or MMPose's own as ``mmpose::path``;
             ``None`` where there is none.
         options: Changes to the config, by dotted keys.
@@ -55,37 +57,42 @@ class Table:
         title: What it shows.
         columns: Names of the rows' labels.
         rows: Its rows, in the paper's order.
+        annotations: Name of the annotations, or of the set, on which an AP must be measured to stand in it.
     """
 
     number: int
     title: str
     columns: tuple[str, ...]
     rows: tuple[Row, ...]
+    annotations: str = "person_keypoints_val2017.json"
 
 
 def _ablation(label: str, gflops: str, ap: str, name: str, **fields: str) -> Row:
     return Row((label,), gflops, ap, config=f"{ABLATIONS}{name}_coco_256x192.py", **fields)
 
 
-def _ours(encoder_layers: int, gflops: str, ap: str, size: tuple[int, int], suffix: str = "") -> Row:
+def _ours(encoder_layers: int, gflops: str, ap: str, size: tuple[int, int], suffix: str = "", note: str = "") -> Row:
     variant = "" if encoder_layers == 6 else f"_ne{encoder_layers}"
     config = f"tfpose_r50{variant}_coco_{size[0]}x{size[1]}{suffix}.py"
-    return Row((f"TFPose, N_E {encoder_layers}", "ResNet-50"), gflops, ap, size, config)
+    return Row((f"TFPose, N_E {encoder_layers}", "ResNet-50"), gflops, ap, size, config, note=note)
 
 
 def _peer(method: str, backbone: str, gflops: str | None, ap: str, config: str | None = None, **fields: Any) -> Row:  # noqa: ANN401
     return Row((method, backbone), gflops, ap, config=config and f"{MMPOSE}{config}", **fields)
 
 
-def _whole_image(method: str, backbone: str, ap: str) -> Row:
+def _uncounted(method: str, backbone: str, ap: str) -> Row:
     return _peer(method, backbone, None, ap, size=None)
 
 
 LARGE = (384, 288)
-SIMPLE_BASELINE = "topdown_heatmap/coco/td-hm_res{}.py"
-R50, R50_LARGE = "50_8xb64-210e_coco-256x192", "50_8xb64-210e_coco-384x288"
-R152_LARGE = "152_8xb32-210e_coco-384x288"
-DEEPPOSE = "topdown_regression/coco/td-reg_res{}_8xb64-210e_coco-256x192.py"
+HEATMAP, REGRESSION = "topdown_heatmap/coco/td-hm_", "topdown_regression/coco/td-reg_"
+SIMPLE_BASELINE_50 = f"{HEATMAP}res50_8xb64-210e_coco-256x192.py"
+SIMPLE_BASELINE_50_LARGE = f"{HEATMAP}res50_8xb64-210e_coco-384x288.py"
+SIMPLE_BASELINE_152_LARGE = f"{HEATMAP}res152_8xb32-210e_coco-384x288.py"
+HRNET_LARGE = f"{HEATMAP}hrnet-w32_8xb64-210e_coco-384x288.py"
+DEEPPOSE_101 = f"{REGRESSION}res101_8xb64-210e_coco-256x192.py"
+DEEPPOSE_152 = f"{REGRESSION}res152_8xb64-210e_coco-256x192.py"
 
 TABLES = (
     Table(
@@ -130,24 +137,24 @@ TABLES = (
         "COCO val2017",
         ("method", "backbone"),
         (
-            _peer("DeepPose", "ResNet-101", "7.6", "56.0", DEEPPOSE.format(101)),
-            _peer("DeepPose", "ResNet-152", "11.3", "58.3", DEEPPOSE.format(152)),
+            _peer("DeepPose", "ResNet-101", "7.6", "56.0", DEEPPOSE_101),
+            _peer("DeepPose", "ResNet-152", "11.3", "58.3", DEEPPOSE_152),
             Row(("8-stage Hourglass", "-"), "19.5", "66.9", note=STACKS_192),
             Row(("8-stage Hourglass", "-"), "25.9", "67.1", (256, 256), HOURGLASS, note=STACKS),
             _peer("CPN", "ResNet-50", "6.2", "68.6 (69.4)", note=NO_CPN),
             _peer("CPN", "ResNet-50", "13.9", "70.6 (71.6)", size=LARGE, note=NO_CPN),
-            _peer("SimpleBaseline", "ResNet-50", "8.9", "70.4", SIMPLE_BASELINE.format(R50), counted_as_hrnet=True),
+            _peer("SimpleBaseline", "ResNet-50", "8.9", "70.4", SIMPLE_BASELINE_50, counted_as_hrnet=True),
             _peer(
                 "SimpleBaseline",
                 "ResNet-50",
                 "20.0",
                 "72.2",
-                SIMPLE_BASELINE.format(R50_LARGE),
+                SIMPLE_BASELINE_50_LARGE,
                 size=LARGE,
                 counted_as_hrnet=True,
             ),
-            _ours(4, "7.68", "70.5", (256, 192)),
-            _ours(6, "9.15", "71.0", (256, 192)),
+            _ours(4, "7.7", "70.5", (256, 192), note=TEXT_NE4),
+            _ours(6, "9.2", "71.0", (256, 192), note=TEXT_NE6),
             _ours(6, "20.4", "72.4", LARGE),
         ),
     ),
@@ -156,19 +163,19 @@ TABLES = (
         "COCO test-dev2017, of which only the evaluation server knows the annotations",
         ("method", "backbone"),
         (
-            _whole_image("AE", "Hourglass", "56.6"),
-            _whole_image("Mask R-CNN", "ResNet-50", "62.7"),
-            _whole_image("CMU-Pose", "VGG-19", "64.2"),
-            _whole_image("G-RMI", "ResNet-101", "64.9"),
-            _whole_image("HigherHRNet", "HRNet-W48", "70.5"),
+            _uncounted("AE", "Hourglass", "56.6"),
+            _uncounted("Mask R-CNN", "ResNet-50", "62.7"),
+            _uncounted("CMU-Pose", "VGG-19", "64.2"),
+            _uncounted("G-RMI", "ResNet-101", "64.9"),
+            _uncounted("HigherHRNet", "HRNet-W48", "70.5"),
             _peer("CPN", "ResNet-Inception", "29.2", "72.1", size=LARGE, note=NO_CPN),
-            _peer("SimpleBaseline", "ResNet-50", "8.9", "70.0", SIMPLE_BASELINE.format(R50), counted_as_hrnet=True),
+            _peer("SimpleBaseline", "ResNet-50", "8.9", "70.0", SIMPLE_BASELINE_50, counted_as_hrnet=True),
             _peer(
                 "SimpleBaseline",
                 "ResNet-152",
                 "35.6",
                 "73.7",
-                SIMPLE_BASELINE.format(R152_LARGE),
+                SIMPLE_BASELINE_152_LARGE,
                 size=LARGE,
                 counted_as_hrnet=True,
             ),
@@ -177,15 +184,15 @@ TABLES = (
                 "HRNet-W32",
                 "16.0",
                 "74.9",
-                "topdown_heatmap/coco/td-hm_hrnet-w32_8xb64-210e_coco-384x288.py",
+                HRNET_LARGE,
                 size=LARGE,
                 counted_as_hrnet=True,
             ),
-            _peer("DeepPose", "ResNet-101", "7.69", "57.4", DEEPPOSE.format(101)),
-            _peer("DeepPose", "ResNet-152", "11.34", "59.3", DEEPPOSE.format(152)),
-            _whole_image("DirectPose", "ResNet-50", "62.2"),
-            _whole_image("DirectPose", "ResNet-101", "63.3"),
-            _whole_image("SPM", "Hourglass", "66.9"),
+            _peer("DeepPose", "ResNet-101", "7.69", "57.4", DEEPPOSE_101),
+            _peer("DeepPose", "ResNet-152", "11.34", "59.3", DEEPPOSE_152),
+            _uncounted("DirectPose", "ResNet-50", "62.2"),
+            _uncounted("DirectPose", "ResNet-101", "63.3"),
+            _uncounted("SPM", "Hourglass", "66.9"),
             _peer(
                 "Integral regression",
                 "ResNet-101",
@@ -200,5 +207,6 @@ TABLES = (
             _ours(6, "9.2", "70.9", (256, 192), "_testdev"),
             _ours(6, "20.4", "72.2", LARGE, "_testdev"),
         ),
+        annotations="test-dev2017",
     ),
 )

@@ -5,7 +5,9 @@ from __future__ import annotations
 import warnings
 from typing import Iterator, NamedTuple
 
+import torch
 from mmengine.config import Config
+from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
 from mmengine.optim import build_optim_wrapper
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
@@ -53,7 +55,14 @@ def _alike(cfg: Config, model: BaseModel) -> dict[tuple[float, float], list[str]
     """Names of the parameters with the same learning rate and weight decay."""
     names = {parameter: name for name, parameter in model.named_parameters()}
     alike: dict[tuple[float, float], list[str]] = {}
-    for group in build_optim_wrapper(model, cfg.optim_wrapper).optimizer.param_groups:
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel("WARNING")  # MMEngine logs three lines for each parameter
+    try:
+        optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
+    finally:
+        logger.setLevel(level)
+    for group in optimizer.param_groups:
         key = (group["lr"], group.get("weight_decay", 0.0))
         alike.setdefault(key, []).extend(names[parameter] for parameter in group["params"])
     return alike
@@ -80,7 +89,7 @@ def find_problems(cfg: Config, model: BaseModel) -> list[str]:
     Returns:
         A sentence for each problem, with what was expected, what was found, and what to do.
     """
-    return [*_rates(cfg, model), *_codecs(cfg), *_coordinates(cfg), *_keypoints(cfg)]
+    return [*_rates(cfg, model), *_codecs(cfg), *_coordinates(cfg), *_keypoints(cfg), *_heatmaps(cfg, model)]
 
 
 def _rates(cfg: Config, model: BaseModel) -> Iterator[str]:
@@ -127,6 +136,8 @@ def _coordinates(cfg: Config) -> Iterator[str]:
 
 def _keypoints(cfg: Config) -> Iterator[str]:
     predicted = cfg.model.head.get("num_joints", cfg.model.head.get("out_channels"))
+    if predicted is None:
+        return  # a head that counts in another way
     for loader in LOADERS:
         data = cfg[loader].dataset
         dataset = DATASETS.get(data.type)
@@ -137,6 +148,22 @@ def _keypoints(cfg: Config) -> Iterator[str]:
             annotated = parse_pose_metainfo(data.get("metainfo") or dataset.METAINFO)["num_keypoints"]
         if annotated != predicted:
             yield f"The head predicts {predicted} keypoints, but {loader} has {annotated}: set the head's num_joints."
+
+
+def _heatmaps(cfg: Config, model: BaseModel) -> Iterator[str]:
+    if getattr(model.head, "aux_branch", None) is None or "heatmap_size" not in cfg.get("codec", {}):
+        return
+    width, height = cfg.codec.input_size
+    was_training = model.training
+    with torch.no_grad():
+        predicted = model.eval().head.aux_branch(model.extract_feat(torch.zeros(1, 3, height, width))[-1:]).shape
+    model.train(was_training)
+    size = (predicted[3], predicted[2])
+    if size != tuple(cfg.codec.heatmap_size):
+        yield (
+            f"The auxiliary branch predicts heat maps of {size} (w, h), but the codec draws {cfg.codec.heatmap_size}: "
+            "take crops whose sides are multiples of 32, or set the codec's heatmap_size."
+        )
 
 
 def describe(cfg: Config, model: BaseModel) -> str:
@@ -150,6 +177,7 @@ def describe(cfg: Config, model: BaseModel) -> str:
         Some lines, each topic under its name.
     """
     parts = [part for part in ("backbone", "neck", "head") if cfg.model.get(part)]
+    data = cfg.train_dataloader.dataset
     total = sum(parameter.numel() for parameter in model.parameters())
     named = ", ".join(f"{part} {cfg.model[part].type}" for part in parts)
     topics = {
@@ -162,20 +190,20 @@ def describe(cfg: Config, model: BaseModel) -> str:
         "optimiser": [_call(cfg.optim_wrapper.optimizer)],
         "schedule": [
             f"{cfg.train_cfg.max_epochs} epochs, {cfg.train_dataloader.batch_size} images a process and step; "
-            f"the rates are for {cfg.auto_scale_lr.base_batch_size} images a step",
+            f"the rates are for {(cfg.get('auto_scale_lr') or {}).get('base_batch_size', '?')} images a step",
             *map(_call, cfg.param_scheduler),
         ],
-        "training data": [f"{cfg.train_dataloader.dataset.type}, {cfg.train_dataloader.dataset.ann_file}"],
-        "augmentation": [
-            _call(step) for step in cfg.train_dataloader.dataset.pipeline if step.type != "GenerateTarget"
-        ],
-        "targets": [_call(cfg.codec)],
+        "training data": [f"{data.type}, {data.ann_file}" if "ann_file" in data else data.type],
+        "augmentation": [_call(step) for step in data.get("pipeline", ()) if step.type != "GenerateTarget"],
+        "targets": [_call(cfg.get("codec"))],
         "loss": [_call(cfg.model.head.loss)] if cfg.model.head.get("loss") else ["the head's default"],
         "test": [_call(dict(type="test_cfg", **cfg.model.get("test_cfg", {})))],
     }
     return "\n".join(f"{topic}\n" + "\n".join(f"    {line}" for line in lines) for topic, lines in topics.items())
 
 
-def _call(cfg: dict) -> str:
-    """A config dict as the call that it stands for."""
+def _call(cfg: dict | list | None) -> str:
+    """A config dict as the call that it stands for; anything else as it is."""
+    if not isinstance(cfg, dict):
+        return repr(cfg)
     return f"{cfg['type']}({', '.join(f'{key}={value!r}' for key, value in cfg.items() if key != 'type')})"

@@ -26,8 +26,9 @@ def run(main: Callable[[], int | None]) -> None:
     try:
         status = main()
     except Exception as error:
-        raised_in = Path(traceback.extract_tb(error.__traceback__)[-1].filename)
-        if isinstance(error, USER_ERRORS) and PACKAGE in raised_in.parents:
+        place = traceback.extract_tb(error.__traceback__)[-1]
+        raised_here = PACKAGE in Path(place.filename).parents and (place.line or "").startswith("raise ")
+        if isinstance(error, USER_ERRORS) and raised_here:
             print(f"error: {error}", file=sys.stderr)
             sys.exit(2)
         problem = explain(error)

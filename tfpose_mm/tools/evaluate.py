@@ -11,13 +11,12 @@ import json
 from pathlib import Path
 
 import cv2
-from mmengine.config import Config, DictAction
-from mmengine.runner import Runner
+from mmengine.config import Config
 
 from tfpose_mm.visualization import draw_contact_sheet
 
 from .cli import run
-from .runs import KeepSamples, need_file, read_config
+from .runs import KeepSamples, add_cfg_options, need_file, read_config, run_test
 
 # PCKh@0.5 on MPII, per cent, in the order and the words of the paper's Table 7
 MPII = {
@@ -39,7 +38,6 @@ NAMES = {
     "coco/AP (M)": "AP (medium)",
     "coco/AP (L)": "AP (large)",
     "coco/AR": "AR",
-    **MPII,
 }
 
 
@@ -55,7 +53,7 @@ def evaluate(cfg: Config, checkpoint: str, out: Path, pictures: int = 24) -> dic
     Args:
         cfg: An MMPose config with a top-down estimator and COCO-style test data.
         checkpoint: The weights.
-        out: Folder for the log, ``metrics.json`` and ``predictions.png``.
+        out: Folder for the log, ``metrics.json`` (with config, annotations and boxes) and ``predictions.png``.
         pictures: People on the contact sheet; 0 draws none.
 
     Returns:
@@ -64,7 +62,8 @@ def evaluate(cfg: Config, checkpoint: str, out: Path, pictures: int = 24) -> dic
     Raises:
         FileNotFoundError: If checkpoint or annotations are missing.
         FileExistsError: If the folder holds a report already.
-        ValueError: If pictures are wanted of detected boxes, which have no annotation to stand beside.
+        ValueError: If pictures are wanted of detected boxes, which have no annotation to stand beside; if the config
+            measures nothing; if the checkpoint is another model's.
     """
     if (out / "metrics.json").exists():
         raise FileExistsError(f"{out} holds a report already: delete it or choose another folder; nothing was changed.")
@@ -74,16 +73,18 @@ def evaluate(cfg: Config, checkpoint: str, out: Path, pictures: int = 24) -> dic
             f"The test data are the detected boxes of {data.bbox_file}, which have no annotation to draw predictions "
             "beside: use --pictures 0, or --cfg-options test_dataloader.dataset.bbox_file=None for annotated boxes."
         )
-    need_file("checkpoint", checkpoint, "train one first, as the README shows")
+    if any(evaluator.type == "CocoSubmission" for evaluator in _evaluators(cfg)):
+        raise ValueError(
+            "The config tests on data without annotations and writes a submission: run mim test mmpose CONFIG "
+            "--checkpoint CHECKPOINT instead."
+        )
     need_file("annotation file", annotation_file(cfg), "point the config's data_root to the data, as the README shows")
-    cfg.load_from = str(checkpoint)
-    cfg.work_dir = str(out)
-    runner = Runner.from_cfg(cfg)
     keep = KeepSamples(pictures)
-    runner.register_hook(keep)
-    metrics = {name: float(value) for name, value in runner.test().items()}
-
-    (out / "metrics.json").write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+    runner, metrics = run_test(cfg, checkpoint, out, keep)
+    provenance = dict(
+        config=Path(cfg.filename).stem, annotations=str(annotation_file(cfg)), boxes=data.get("bbox_file")
+    )
+    (out / "metrics.json").write_text(json.dumps({**provenance, **metrics}, indent=2) + "\n", encoding="utf-8")
     if pictures:
         sheet = draw_contact_sheet(keep.samples, runner.test_dataloader.dataset.metainfo)
         if not cv2.imwrite(str(out / "predictions.png"), sheet):
@@ -91,12 +92,18 @@ def evaluate(cfg: Config, checkpoint: str, out: Path, pictures: int = 24) -> dic
     return metrics
 
 
+def _evaluators(cfg: Config) -> list[dict]:
+    return cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+
+
 def format_table(metrics: dict[str, float]) -> str:
     """The metrics that people ask for first, in a table; those without a short name follow under their own."""
-    rows = [(NAMES[name], metrics[name]) for name in NAMES if name in metrics]
-    others = [name for name in metrics if name not in NAMES and not name.startswith("coco/")]
-    rows += [(name.partition("/")[0], metrics[name]) for name in others]
-    per_cent = [MPII[name] for name in MPII if name in metrics]
+    names = {**NAMES, **MPII} if "Head PCK" in metrics else NAMES  # a plain PCKAccuracy's PCK is a fraction
+    rows = [(names[name], metrics[name]) for name in names if name in metrics]
+    others = [name for name in metrics if name not in names and not name.startswith("coco/")]
+    prefixes = [name.partition("/")[0] for name in others]
+    rows += [(p if prefixes.count(p) == 1 else name, metrics[name]) for name, p in zip(others, prefixes)]
+    per_cent = MPII.values() if "Head PCK" in metrics else ()
     # COCO says -1 where no person is of that size
     rows = [(name, "n/a" if value < 0 else f"{value:.{1 if name in per_cent else 3}f}") for name, value in rows]
     width = max(len(name) for name, _ in rows)
@@ -111,9 +118,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("checkpoint", help="checkpoint file")
     parser.add_argument("--out", type=Path, required=True, help="folder for log, report and pictures")
     parser.add_argument("--pictures", type=int, default=24, help="people on the contact sheet (default: %(default)s)")
-    parser.add_argument(
-        "--cfg-options", nargs="+", action=DictAction, help="changes to the config, as in mim: key=value"
-    )
+    add_cfg_options(parser)
     return parser.parse_args()
 
 

@@ -11,13 +11,12 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from mmengine.config import Config, DictAction
-from mmengine.runner import Runner
+from mmengine.config import Config
 
-from tfpose_mm.evaluation import MpiiPerson, read_release, single_people, write_submission
+from tfpose_mm.evaluation import NUM_JOINTS, MpiiPerson, read_release, single_people, write_submission
 
 from .cli import run
-from .runs import KeepSamples, need_file, read_config
+from .runs import KeepSamples, add_cfg_options, need_file, read_config, run_test
 
 
 def predict(cfg: Config, checkpoint: str, people: list[MpiiPerson], work_dir: Path) -> np.ndarray:
@@ -33,16 +32,20 @@ def predict(cfg: Config, checkpoint: str, people: list[MpiiPerson], work_dir: Pa
         (P, 16, 2), (x, y) in pixels of the image, from 0.
 
     Raises:
-        ValueError: If the config is not one for MPII, there is nobody to predict, or MMPose passes over somebody.
+        FileNotFoundError: If checkpoint or images are missing.
+        ValueError: If the config is not one for MPII, the checkpoint is another model's, there is nobody to predict, or
+            MMPose passes over somebody.
     """
     data = cfg.test_dataloader.dataset
-    if data.type != "MpiiDataset":
+    if data.type != "MpiiDataset" or cfg.model.head.num_joints != NUM_JOINTS:
         raise ValueError(
-            f"The config tests on a {data.type}: choose one that tests on MpiiDataset, as "
-            "configs/tfpose_r50_mpii_256x256.py does."
+            f"The config predicts {cfg.model.head.num_joints} joints of a {data.type}: choose one that predicts the 16 "
+            "joints of MpiiDataset, as configs/tfpose_r50_mpii_256x256.py does."
         )
     if not people:
         raise ValueError("The release file names no single person in a test image: is it the whole release?")
+    images = Path(data.get("data_root") or "", data.data_prefix.img)
+    need_file("image", images / people[0].image, "point MPII_ROOT to the folder that holds images/, with all of MPII's")
     with tempfile.TemporaryDirectory() as folder:
         listed = [
             # joints that nobody reads: MMPose passes over people without any
@@ -52,12 +55,10 @@ def predict(cfg: Config, checkpoint: str, people: list[MpiiPerson], work_dir: Pa
         annotations = Path(folder) / "mpii_test.json"
         annotations.write_text(json.dumps(listed), encoding="utf-8")
         data.update(ann_file=str(annotations), headbox_file=None)
-        cfg.merge_from_dict(dict(load_from=str(checkpoint), work_dir=str(work_dir), test_evaluator=[]))
-        runner = Runner.from_cfg(cfg)
-        keep = KeepSamples(len(people))
-        runner.register_hook(keep)
-        runner.test()
-    keypoints = np.full((len(people), 16, 2), np.nan)
+        cfg.test_evaluator = []
+        keep = KeepSamples()
+        run_test(cfg, checkpoint, work_dir, keep)
+    keypoints = np.full((len(people), NUM_JOINTS, 2), np.nan)
     for sample in keep.samples:
         keypoints[sample.id] = sample.pred_instances.keypoints[0]
     missing = [person.image for person, points in zip(people, keypoints) if np.isnan(points).any()]
@@ -76,9 +77,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("checkpoint", help="checkpoint file")
     parser.add_argument("--release", required=True, help="mpii_human_pose_v1_u12_1.mat of MPII's annotations")
     parser.add_argument("--out", type=Path, default=Path("work_dirs/mpii_submission"), help="folder for file and log")
-    parser.add_argument(
-        "--cfg-options", nargs="+", action=DictAction, help="changes to the config, as in mim: key=value"
-    )
+    add_cfg_options(parser)
     return parser.parse_args()
 
 
@@ -89,7 +88,6 @@ def main() -> None:
     if path.exists():
         raise FileExistsError(f"{path} exists already: delete it or choose another folder; nothing was changed.")
     cfg = read_config(args.config, args.cfg_options)
-    need_file("checkpoint", args.checkpoint, "train one first, as the README shows")
     release = read_release(args.release)
     people = single_people(release)
     write_submission(release, people, predict(cfg, args.checkpoint, people, args.out), path)

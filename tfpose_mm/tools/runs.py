@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import argparse
 from pathlib import Path
 from typing import Sequence
 
-from mmengine.config import Config
+from mmengine.config import Config, DictAction
 from mmengine.hooks import Hook
-from mmengine.runner import Runner
+from mmengine.runner import CheckpointLoader, Runner
 from mmpose.structures import PoseDataSample
+from torch import nn
 
 PACKAGE = Path(__file__).parents[1]
 # In a clone beside the package; in an installed package where mim looks for them.
@@ -22,10 +24,10 @@ class KeepSamples(Hook):
     """Keep the first predicted samples of a test.
 
     Args:
-        number: How many.
+        number: How many; ``None`` keeps all.
     """
 
-    def __init__(self, number: int) -> None:
+    def __init__(self, number: int | None = None) -> None:
         self.number = number
         self.samples: list[PoseDataSample] = []
 
@@ -37,7 +39,19 @@ class KeepSamples(Hook):
         outputs: Sequence[PoseDataSample] | None = None,
     ) -> None:
         """Take what is still wanted from a batch's outputs."""
-        self.samples += list(outputs or ())[: self.number - len(self.samples)]
+        wanted = None if self.number is None else self.number - len(self.samples)
+        self.samples += list(outputs or ())[:wanted]
+
+
+def add_cfg_options(parser: argparse.ArgumentParser) -> None:
+    """Give a tool mim's option ``--cfg-options``.
+
+    Args:
+        parser: The tool's parser.
+    """
+    parser.add_argument(
+        "--cfg-options", nargs="+", action=DictAction, help="changes to the config, as in mim: key=value"
+    )
 
 
 def need_file(what: str, path: str | Path, remedy: str) -> None:
@@ -56,7 +70,7 @@ def need_file(what: str, path: str | Path, remedy: str) -> None:
 
 
 def read_config(path: str | Path, options: dict | None = None) -> Config:
-    """Read a config and change it as ``--cfg-options`` says.
+    """Read a config of a top-down estimator and change it as ``--cfg-options`` says.
 
     Args:
         path: The config.
@@ -67,8 +81,55 @@ def read_config(path: str | Path, options: dict | None = None) -> Config:
 
     Raises:
         FileNotFoundError: If there is no such file.
+        ValueError: If it is not a config, or one of another kind of model.
     """
     need_file("config", path, "give a path from the current folder")
+    if Path(path).suffix not in (".py", ".json", ".yml", ".yaml"):
+        raise ValueError(f"{path} is not a config: MMEngine reads .py, .json and .yaml files.")
     cfg = Config.fromfile(str(path))
     cfg.merge_from_dict(options or {})
+    kind = (cfg.get("model") or {}).get("type")
+    if kind != "TopdownPoseEstimator":
+        raise ValueError(
+            f"{path} builds {'no model' if kind is None else 'a ' + kind}, but this tool needs a config whose model is "
+            "a TopdownPoseEstimator: choose one of configs/, not of configs/_base_."
+        )
     return cfg
+
+
+def run_test(cfg: Config, checkpoint: str, work_dir: Path, keep: KeepSamples) -> tuple[Runner, dict[str, float]]:
+    """Test a checkpoint as ``mim test`` does, but only if it is one of the config's model.
+
+    Args:
+        cfg: The config; it is changed.
+        checkpoint: The weights.
+        work_dir: Folder for MMEngine's log.
+        keep: Takes the predicted samples.
+
+    Returns:
+        The runner, and the metrics by MMPose's names.
+
+    Raises:
+        FileNotFoundError: If there is no such checkpoint.
+        ValueError: If it does not hold every parameter of the model in its shape.
+    """
+    need_file("checkpoint", checkpoint, "train one first, as the README shows")
+    cfg.load_from = str(checkpoint)
+    cfg.work_dir = str(work_dir)
+    runner = Runner.from_cfg(cfg)
+    _check_fit(runner.model, checkpoint)
+    runner.register_hook(keep)
+    return runner, {name: float(value) for name, value in runner.test().items()}
+
+
+def _check_fit(model: nn.Module, checkpoint: str) -> None:
+    """MMEngine only warns of parameters that a checkpoint lacks, and leaves them at their first random values."""
+    content = CheckpointLoader.load_checkpoint(str(checkpoint), map_location="cpu")
+    saved = {name: tuple(tensor.shape) for name, tensor in content.get("state_dict", content).items()}
+    for name, parameter in model.named_parameters():
+        shape = tuple(parameter.shape)
+        if saved.get(name) != shape:
+            raise ValueError(
+                f"The checkpoint {checkpoint} is not one of this config's model: {name} needs shape {shape}, but the "
+                f"checkpoint has {saved.get(name, 'none')}: give the config that it was trained with."
+            )

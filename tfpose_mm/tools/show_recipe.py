@@ -9,31 +9,26 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mmengine.config import DictAction
-from mmengine.logging import MMLogger
 from mmpose.registry import MODELS
 from mmpose.utils import register_all_modules
 
 from tfpose_mm.analysis import describe, find_problems
 
 from .cli import run
-from .runs import read_config
+from .runs import add_cfg_options, read_config
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
     parser.add_argument("config", help="config of a top-down estimator of MMPose")
-    parser.add_argument(
-        "--cfg-options", nargs="+", action=DictAction, help="changes to the config, as in mim: key=value"
-    )
+    add_cfg_options(parser)
     return parser.parse_args()
 
 
 def main() -> int:
     """Describe, check, print."""
     args = parse_args()
-    MMLogger.get_instance("show_recipe", log_level="ERROR")  # MMEngine logs three lines a parameter
     register_all_modules()
     cfg = read_config(args.config, args.cfg_options)
     model = MODELS.build(cfg.model)

@@ -1,0 +1,14 @@
+# DeepPose as MMPose has it: pooling, one fully connected layer, smooth L1. None follows from data and backbone.
+peer = dict(
+    codec=dict(type="RegressionLabel", input_size=None),
+    use_udp=False,
+    neck=dict(type="GlobalAveragePooling"),
+    head=dict(
+        type="RegressionHead",
+        in_channels=None,
+        num_joints=None,
+        loss=dict(type="SmoothL1Loss", use_target_weight=True),
+    ),
+    test_cfg=dict(flip_test=True, shift_coords=True),
+    optim_wrapper=dict(optimizer=dict(type="Adam", lr=5e-4)),
+)

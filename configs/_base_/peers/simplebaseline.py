@@ -1,0 +1,13 @@
+# SimpleBaseline as MMPose has it, with UDP. None follows from data and backbone.
+peer = dict(
+    codec=dict(type="UDPHeatmap", input_size=None, heatmap_size=None, sigma=None),
+    use_udp=True,
+    head=dict(
+        type="HeatmapHead",
+        in_channels=None,
+        out_channels=None,
+        loss=dict(type="KeypointMSELoss", use_target_weight=True),
+    ),
+    test_cfg=dict(flip_test=True, flip_mode="heatmap", shift_heatmap=False),
+    optim_wrapper=dict(optimizer=dict(type="Adam", lr=5e-4)),
+)

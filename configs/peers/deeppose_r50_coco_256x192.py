@@ -1,0 +1,5 @@
+# DeepPose on TFPose's backbone, data, augmentation and schedule.
+_base_ = ["../tfpose_r50_coco_256x192.py", "../_base_/peers/deeppose.py"]
+from tfpose_mm.config import use_peer
+
+use_peer(_base_)

@@ -1,0 +1,5 @@
+# SimCC on TFPose's backbone, data, augmentation and schedule.
+_base_ = ["../tfpose_r50_coco_256x192.py", "../_base_/peers/simcc.py"]
+from tfpose_mm.config import use_peer
+
+use_peer(_base_)
