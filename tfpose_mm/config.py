@@ -74,7 +74,7 @@ def use_peer(config: ConfigDict) -> None:
 
     - ``codec`` and ``head``: arguments of both. Those that are ``None`` follow from data and backbone: ``input_size``,
       ``heatmap_size`` and ``sigma`` from TFPose's codec; ``in_channels`` and ``in_featuremap_size`` from the backbone's
-      last map, of stride 32; ``num_joints`` or ``out_channels`` from TFPose's head.
+      last map, of stride 32; ``num_joints`` or ``out_channels`` and ``deconv_out_channels`` from TFPose's head.
     - ``neck``: a neck, if the head needs one.
     - ``use_udp``: whether crops are those of UDP, as the codec wants it.
     - ``test_cfg`` and ``optim_wrapper``: the peer's own.
@@ -96,6 +96,7 @@ def use_peer(config: ConfigDict) -> None:
         in_featuremap_size=tuple(side // 32 for side in old["input_size"]),
         num_joints=model["head"]["num_joints"],
         out_channels=model["head"]["num_joints"],
+        deconv_out_channels=model["head"].get("deconv_out_channels", (256, 256, 256)),
     )
     codec, head = (
         {key: follows[key] if value is None else value for key, value in peer[part].items()}

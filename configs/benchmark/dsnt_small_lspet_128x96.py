@@ -3,4 +3,3 @@ _base_ = ["tfpose_small_lspet_128x96.py", "../_base_/peers/dsnt.py"]
 from tfpose_mm.config import use_peer
 
 use_peer(_base_)
-model = dict(head=dict(deconv_out_channels=(64, 64, 64)))  # as wide as TFPose here

@@ -3,5 +3,4 @@ _base_ = ["tfpose_small_lspet_128x96.py", "../_base_/peers/simcc.py"]
 from tfpose_mm.config import change_codec, use_peer
 
 use_peer(_base_)
-model = dict(head=dict(deconv_out_channels=(64, 64, 64)))  # as wide as TFPose here
 change_codec(_base_, sigma=4.24)  # with the root of the crop size

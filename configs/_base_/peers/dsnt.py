@@ -5,6 +5,7 @@ peer = dict(
     head=dict(
         type="DSNTHead",
         in_channels=None,
+        deconv_out_channels=None,
         in_featuremap_size=None,
         num_joints=None,
         loss=dict(

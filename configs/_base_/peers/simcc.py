@@ -5,6 +5,7 @@ peer = dict(
     head=dict(
         type="SimCCHead",
         in_channels=None,
+        deconv_out_channels=None,
         out_channels=None,
         input_size=None,
         in_featuremap_size=None,

@@ -5,6 +5,7 @@ peer = dict(
     head=dict(
         type="HeatmapHead",
         in_channels=None,
+        deconv_out_channels=None,
         out_channels=None,
         loss=dict(type="KeypointMSELoss", use_target_weight=True),
     ),
