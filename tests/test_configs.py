@@ -20,7 +20,8 @@ CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.py") if "_base_" n
 FRONT_DOOR = ROOT / "configs/tfpose_r50_coco_256x192.py"
 TFPOSE = [path for path in CONFIGS if path.stem.startswith("tfpose_")]
 TRAINED = [path for path in TFPOSE if "_testdev" not in path.stem]
-PEERS = [path for path in CONFIGS if path not in TFPOSE]
+SWAPPED_NECKS = [path for path in CONFIGS if path.stem.startswith("deformable-neck_")]
+PEERS = [path for path in CONFIGS if path not in (*TFPOSE, *SWAPPED_NECKS)]
 
 
 def each(paths):
@@ -28,6 +29,8 @@ def each(paths):
 
 
 def load(path):
+    if "vit" in path.stem:
+        pytest.importorskip("mmpretrain.models", reason="MMPose takes ViT from mmpretrain, which is not installed")
     cfg = Config.fromfile(str(path))
     cfg.model.backbone.init_cfg = None  # no download
     return cfg
@@ -70,7 +73,7 @@ def test_no_value_stands_in_two_files():
 def test_what_mmpose_tools_read_is_there_and_agrees(path):
     cfg = load(path)
     assert cfg.default_scope == "mmpose"
-    assert cfg.custom_imports["imports"] == ["tfpose_mm"]
+    assert cfg.custom_imports["imports"][0] == "tfpose_mm"
     assert cfg.data_mode == "topdown"
     height, width = map(int, re.search(r"_(\d+)x(\d+)(_testdev)?$", path.stem).groups()[:2])
     assert tuple(cfg.codec.input_size) == (width, height)
@@ -93,7 +96,8 @@ def test_recipe(path):
     assert [group.lr for group in groups] == pytest.approx([4e-3, 4e-4])
     assert [group.weight_decay for group in groups] == [1e-4, 1e-4]
     transformer = ("neck.transformer_encoder", "head.transformer_decoder")
-    assert set(groups[1].modules) == set(transformer if cfg.model.neck.num_layers else transformer[1:])
+    has_encoder = cfg.model.get("neck", {}).get("num_layers")
+    assert set(groups[1].modules) == set(transformer if has_encoder else transformer[1:])
     offsets = [name for name, _ in model.named_parameters() if "sampling_offsets" in name]
     assert offsets
     assert all(name.startswith(transformer) for name in offsets)
@@ -212,6 +216,20 @@ def test_a_peer_differs_from_tfpose_in_its_head_alone(path):
         }
 
 
+@each(SWAPPED_NECKS)
+def test_a_swapped_neck_keeps_tfpose_s_recipe(path):
+    cfg, tfpose = load(path), load(FRONT_DOOR)
+    model = MODELS.build(cfg.model)
+    assert not find_problems(cfg, model)
+    neck = cfg.model.neck.necks[0] if cfg.model.neck.type == "SequentialNeck" else cfg.model.neck
+    assert neck == tfpose.model.neck
+    assert cfg.optim_wrapper == tfpose.optim_wrapper
+    (tenth,) = (group.modules for group in parameter_groups(cfg, model) if group.lr == pytest.approx(4e-4))
+    assert len(tenth) == 1
+    assert tenth[0].endswith("transformer_encoder")
+    assert without_what_a_head_needs(cfg) == without_what_a_head_needs(tfpose)
+
+
 def load_mmpose_head(kind):
     """The head of MMPose's own ResNet-50 config on COCO; RTMPose's is of its own backbone, but for its width."""
     name = {
@@ -230,7 +248,7 @@ def load_mmpose_head(kind):
     return head
 
 
-@each(PEERS)
+@each([*PEERS, *SWAPPED_NECKS])
 def test_a_peer_takes_one_step_and_predicts(path):
     cfg = load(path)
     model = MODELS.build(cfg.model)

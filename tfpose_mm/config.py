@@ -67,20 +67,22 @@ def change_steps(config: ConfigDict, **changes: dict) -> None:
             _assign(step, arguments)
 
 
-def use_peer(config: ConfigDict) -> None:
+def use_peer(config: ConfigDict, keep_neck: bool = False) -> None:
     """Put the head of ``config.peer`` in TFPose's place; backbone, data, augmentation and schedule stay.
 
     ``peer`` is a dict, as the files ``configs/_base_/peers/*.py`` hold:
 
     - ``codec`` and ``head``: arguments of both. Those that are ``None`` follow from data and backbone: ``input_size``,
       ``heatmap_size`` and ``sigma`` from TFPose's codec; ``in_channels`` and ``in_featuremap_size`` from the backbone's
-      last map, of stride 32; ``num_joints`` or ``out_channels`` and ``deconv_out_channels`` from TFPose's head.
-    - ``neck``: a neck, if the head needs one.
+      last map, of stride 32, or TFPose's neck; ``num_joints`` or ``out_channels``, and ``deconv_out_channels``, from
+      TFPose's head.
+    - ``neck``: a neck, if the head needs one, in place of TFPose's.
     - ``use_udp``: whether crops are those of UDP, as the codec wants it.
     - ``test_cfg`` and ``optim_wrapper``: the peer's own.
 
     Args:
         config: A TFPose config with a ``peer``, or ``_base_`` in a config file; it is changed.
+        keep_neck: Whether TFPose's neck stays before the peer's, and with it TFPose's optimiser. Defaults to ``False``.
 
     Raises:
         ValueError: If the config has no ``peer``.
@@ -88,11 +90,12 @@ def use_peer(config: ConfigDict) -> None:
     if "peer" not in config:
         raise ValueError("use_peer needs a config with a 'peer': inherit one of configs/_base_/peers, too.")
     peer, model, old = config.pop("peer"), config["model"], config["codec"]
+    necks = ([model["neck"]] if keep_neck else []) + ([peer["neck"]] if "neck" in peer else [])
     follows = dict(
         input_size=old["input_size"],
         heatmap_size=old["heatmap_size"],
         sigma=old["sigma"],
-        in_channels=model["neck"]["in_channels"][-1],
+        in_channels=model["neck"]["out_channels"] if keep_neck else model["neck"]["in_channels"][-1],
         in_featuremap_size=tuple(side // 32 for side in old["input_size"]),
         num_joints=model["head"]["num_joints"],
         out_channels=model["head"]["num_joints"],
@@ -105,11 +108,12 @@ def use_peer(config: ConfigDict) -> None:
     change_steps(config, GenerateTarget=dict(encoder=codec), TopdownAffine=dict(use_udp=peer["use_udp"]))
     config["codec"] = codec
     model.pop("neck")
-    if "neck" in peer:
-        model["neck"] = peer["neck"]
+    if necks:
+        model["neck"] = necks[0] if len(necks) == 1 else dict(type="SequentialNeck", necks=necks)
     model["head"] = dict(head, decoder=codec)
     model["test_cfg"] = peer["test_cfg"]
-    config["optim_wrapper"] = peer["optim_wrapper"]
+    if not keep_neck:
+        config["optim_wrapper"] = peer["optim_wrapper"]
 
 
 def _assign(node: dict, values: dict) -> None:

@@ -156,7 +156,7 @@ def _heatmaps(cfg: Config, model: BaseModel) -> Iterator[str]:
     width, height = cfg.codec.input_size
     was_training = model.training
     with torch.no_grad():
-        predicted = model.eval().head.aux_branch(model.extract_feat(torch.zeros(1, 3, height, width))[-1:]).shape
+        predicted = model.eval().head.forward_heatmaps(model.extract_feat(torch.zeros(1, 3, height, width))).shape
     model.train(was_training)
     size = (predicted[3], predicted[2])
     if size != tuple(cfg.codec.heatmap_size):

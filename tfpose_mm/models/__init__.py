@@ -4,6 +4,6 @@ from __future__ import annotations
 
 from .heads import TFPoseHead
 from .losses import TFPoseLoss
-from .necks import DeformableTransformerNeck
+from .necks import DeformableTransformerNeck, SequentialNeck
 
-__all__ = ["DeformableTransformerNeck", "TFPoseHead", "TFPoseLoss"]
+__all__ = ["DeformableTransformerNeck", "SequentialNeck", "TFPoseHead", "TFPoseLoss"]

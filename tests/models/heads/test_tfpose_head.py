@@ -16,7 +16,7 @@ from tests.conftest import (
     samples,
     tiny_model_cfg,
 )
-from tfpose_mm.models.layers import DeformableAttention
+from tfpose_mm.models.layers import DeformableAttention, read_heatmaps
 
 SHAPES = ((16, 12), (8, 6), (4, 3))
 
@@ -252,3 +252,67 @@ def test_a_head_without_codec_says_so():
     head = MODELS.build(dict(tiny_model_cfg()["head"], decoder=None)).eval()
     with pytest.raises(RuntimeError, match="decoder"):
         head.predict(maps(), samples(), {})
+
+
+RLE = dict(sigma=True, loss=dict(type="TFPoseLoss", sigma_layers="all"))
+
+
+def scores(head, views, **test_cfg):
+    with torch.no_grad():
+        return np.concatenate([pred.keypoint_scores for pred in head.predict(views, samples(), test_cfg)])
+
+
+def test_sigma_trains_and_its_parameters_get_gradients():
+    model = randomise(build(tiny_model_cfg(**RLE)))
+    sum(model.loss(images(), samples()).values()).backward()
+    assert not [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert model.eval()(images(), None).shape == (3, 5, 2)
+
+
+def test_score_of_sigma_against_its_definition():
+    head = randomise(build_head(**RLE)).eval()
+    views = [maps(seed=0), maps(seed=1)]
+    with torch.no_grad():
+        first, second = (head._decode_layers(view)[-1][..., 2:].sigmoid() for view in views)
+    np.testing.assert_allclose(scores(head, views[0], keypoint_scores="sigma"), 1 - first.mean(-1), atol=1e-6)
+    expected = 1 - (first + second[:, flip_indices(5)]).mean(-1) / 2
+    np.testing.assert_allclose(scores(head, views, keypoint_scores="sigma", flip_test=True), expected, atol=1e-6)
+    assert expected.std() > 1e-3
+
+
+def test_score_of_the_heat_map_against_its_definition():
+    head = randomise(build_head()).eval()
+    views = [maps(seed=0), maps(seed=1)]
+    with torch.no_grad():
+        heatmaps = [head.aux_branch(view[-1:]) for view in views]
+        coordinates = [head.forward(view) for view in views]
+    expected = read_heatmaps(heatmaps[0], coordinates[0])
+    np.testing.assert_allclose(scores(head, views[0], keypoint_scores="heatmap"), expected, atol=1e-6)
+    mirrored = torch.stack([1 - coordinates[1][..., 0], coordinates[1][..., 1]], -1)[:, flip_indices(5)]
+    both = (heatmaps[0] + heatmaps[1].flip(-1)[:, flip_indices(5)]) / 2
+    expected = read_heatmaps(both, (coordinates[0] + mirrored) / 2)
+    np.testing.assert_allclose(scores(head, views, keypoint_scores="heatmap", flip_test=True), expected, atol=1e-6)
+    assert expected.std() > 1e-3
+
+
+def test_scores_do_not_move_keypoints_and_are_off_by_default():
+    head = randomise(build_head(**RLE)).eval()
+    assert (scores(head, maps()) == 1).all()
+    with torch.no_grad():
+        plain, scored = (head.predict(maps(), samples(), dict(keypoint_scores=kind)) for kind in (None, "heatmap"))
+    for a, b in zip(plain, scored):
+        np.testing.assert_array_equal(a.keypoints, b.keypoints)
+        assert b.keypoint_scores.shape == (1, 5)
+
+
+@pytest.mark.parametrize(
+    ("cfg", "kind", "message"),
+    [
+        (dict(), "sigma", "predicts no sigma: train it with sigma=True"),
+        (dict(aux_branch=False), "heatmap", "no auxiliary branch .* drop keypoint_scores='heatmap'"),
+        (dict(), "rle", "keypoint_scores of None, 'heatmap' or 'sigma', but got 'rle'"),
+    ],
+)
+def test_scores_that_cannot_be_are_refused(cfg, kind, message):
+    with pytest.raises(ValueError, match=message):
+        build_head(**cfg).predict(maps(), samples(), dict(keypoint_scores=kind))

@@ -80,3 +80,40 @@ def test_heatmaps_of_another_size_are_refused(target):
     x["heatmap_targets"] = target
     with pytest.raises(ValueError, match=r"\(3, 5, 8, 6\).*heatmap_size"):
         build()(**x)
+
+
+def with_sigma(layers=3, batch=3, joints=5):
+    generator = torch.Generator().manual_seed(2)
+    coordinates = torch.rand(layers, batch, joints, 4, generator=generator, dtype=torch.float64)
+    return coordinates.float().requires_grad_(), torch.rand(batch, joints, 2, generator=generator)
+
+
+@pytest.mark.parametrize("layers", ["last", "all"])
+def test_sigma_is_trained_by_mmpose_s_rle(layers):
+    loss = build(sigma_layers=layers, sigma_weight=0.3)
+    coordinates, labels = with_sigma()
+    weights = torch.ones(3, 5)
+    weights[1, 2] = 0
+    losses = loss(coordinates, labels, weights)
+    rle, l1 = [], []
+    for layer in coordinates:
+        rle.append(0.3 / (2 * 5) * loss.sigma_loss(layer[..., :2], layer[..., 2:], labels, weights[..., None]))
+        l1.append(((layer[..., :2] - labels).abs() * weights[..., None]).mean())
+    expected = rle if layers == "all" else [*l1[:-1], rle[-1]]
+    for value, name in zip(expected, ("d0.loss_kpt", "d1.loss_kpt", "loss_kpt")):
+        torch.testing.assert_close(losses[name], value)
+    sum(losses.values()).backward()
+    trained = coordinates.grad[..., 2:].abs().sum((1, 2, 3)) > 0
+    assert trained.tolist() == ([True] * 3 if layers == "all" else [False, False, True])
+    assert not coordinates.grad[:, 1, 2].any()
+    assert all(parameter.grad is not None for parameter in loss.parameters())
+
+
+def test_sigma_and_its_loss_come_together():
+    coordinates, labels = with_sigma()
+    with pytest.raises(ValueError, match="sigma_layers=None, but the head has sigma=True: set both, or neither"):
+        build()(coordinates, labels, torch.ones(3, 5))
+    with pytest.raises(ValueError, match="sigma_layers='all', but the head has sigma=False"):
+        build(sigma_layers="all")(coordinates[..., :2], labels, torch.ones(3, 5))
+    with pytest.raises(ValueError, match="sigma_layers of 'last', 'all' or None, but got 'first'"):
+        build(sigma_layers="first")

@@ -24,6 +24,7 @@ from ..layers import (
     check_norm,
     check_transformer_sizes,
     maps_to_tokens,
+    read_heatmaps,
 )
 
 FlipFeatures = Sequence[Sequence[Tensor]]
@@ -49,6 +50,8 @@ class TFPoseHead(BaseHead):
         feedforward_channels: Hidden channels of the FFN. Defaults to 1024.
         dropout: Dropout of the decoder. Defaults to 0.1, as in Deformable DETR.
         query_attention: Whether keypoints attend to each other ("q2q" of Table 1). Defaults to ``True``.
+        sigma: Whether to predict how far each coordinate may be off, beyond the paper; the loss needs ``sigma_layers``.
+            Defaults to ``False``.
         aux_branch: Whether to predict heat maps from the last (coarsest) map in training ("aux" of Table 4).
             Defaults to ``True``.
         deconv_out_channels: Channels of the auxiliary branch's deconvolutions, each of which doubles the size.
@@ -75,6 +78,7 @@ class TFPoseHead(BaseHead):
         feedforward_channels: int = 1024,
         dropout: float = 0.1,
         query_attention: bool = True,
+        sigma: bool = False,
         aux_branch: bool = True,
         deconv_out_channels: Sequence[int] | None = (256, 256, 256),
         deconv_kernel_sizes: Sequence[int] | None = (4, 4, 4),
@@ -90,6 +94,7 @@ class TFPoseHead(BaseHead):
         levels = [in_channels] * num_levels if isinstance(in_channels, int) else list(in_channels)
         self.in_channels = in_channels
         self.num_joints = num_joints
+        self.sigma = sigma
         self.level_channels = levels
         self.loss_module = MODELS.build(loss)
         self.decoder = None if decoder is None else KEYPOINT_CODECS.build(decoder)
@@ -109,7 +114,7 @@ class TFPoseHead(BaseHead):
             dropout=dropout,
             query_attention=query_attention,
         )
-        self.reg_branches = ModuleList(RefinementBranch(embed_dims) for _ in range(num_layers))
+        self.reg_branches = ModuleList(RefinementBranch(embed_dims, sigma) for _ in range(num_layers))
         self.aux_branch = None
         if aux_branch:
             self.aux_branch = HeatmapHead(
@@ -131,7 +136,23 @@ class TFPoseHead(BaseHead):
         Raises:
             ValueError: If the maps are not those the head was built for.
         """
-        return self._decode_layers(self._project(feats))[-1]
+        return self._decode_layers(self._project(feats))[-1][..., :2]
+
+    def forward_heatmaps(self, feats: Sequence[Tensor]) -> Tensor:
+        """Predict the auxiliary heat maps, which plain inference does not need.
+
+        Args:
+            feats: (B, C_l, h_l, w_l) for each level, fine to coarse.
+
+        Returns:
+            (B, K, H, W).
+
+        Raises:
+            ValueError: If the head has no auxiliary branch, or the maps are not those it was built for.
+        """
+        if self.aux_branch is None:
+            raise ValueError("This TFPoseHead has no auxiliary branch: build it with aux_branch=True.")
+        return self.aux_branch(self._project(feats)[-1:])
 
     def predict(
         self,
@@ -145,23 +166,28 @@ class TFPoseHead(BaseHead):
             feats: Maps as in :meth:`forward`; with ``flip_test`` a list of two such, of image and mirror image.
             batch_data_samples: The data samples; with ``flip_test`` they hold ``flip_indices`` and ``input_size``.
             test_cfg: ``flip_test``; ``shift_coords`` (default ``False``, right for :class:`TFPoseLabel`, whose
-                mirrored label is 1 - x); ``output_heatmaps`` (default ``False``) adds the auxiliary heat maps.
+                mirrored label is 1 - x); ``output_heatmaps`` (default ``False``) adds the auxiliary heat maps;
+                ``keypoint_scores``: ``None`` (the default) scores every keypoint 1.0, as the paper; ``"heatmap"``
+                reads the auxiliary heat map at the predicted point; ``"sigma"`` is 1 - sigma, of a head that predicts
+                it.
 
         Returns:
             For each image an ``InstanceData`` with keypoints (1, K, 2) and keypoint_scores (1, K); with
             ``output_heatmaps`` also a list of ``PixelData`` with heatmaps (K, H, W).
 
         Raises:
-            ValueError: If K differs from the data set's, or heat maps are asked of a head without auxiliary branch.
+            ValueError: If K differs from the data set's, or heat maps or scores are asked of a head that lacks what
+                they come from.
         """
         test_cfg = test_cfg or {}
-        output_heatmaps = test_cfg.get("output_heatmaps", False)
-        if output_heatmaps and self.aux_branch is None:
-            raise ValueError("This TFPoseHead has no auxiliary branch to output heat maps: drop output_heatmaps.")
+        scoring, output_heatmaps = test_cfg.get("keypoint_scores"), test_cfg.get("output_heatmaps", False)
+        self._check_scoring(scoring, output_heatmaps)
         flip_test = test_cfg.get("flip_test", False)
         views = [self._project(view) for view in (feats if flip_test else [feats])]
-        coordinates = [self._decode_layers(view)[-1] for view in views]
-        heatmaps = [self.aux_branch(view[-1:]) for view in views] if output_heatmaps else []
+        outputs = [self._decode_layers(view)[-1] for view in views]
+        coordinates, sigmas = [output[..., :2] for output in outputs], [output[..., 2:].sigmoid() for output in outputs]
+        needs_heatmaps = output_heatmaps or scoring == "heatmap"
+        heatmaps = [self.aux_branch(view[-1:]) for view in views] if needs_heatmaps else []
 
         if flip_test:
             metainfo = batch_data_samples[0].metainfo
@@ -173,12 +199,20 @@ class TFPoseHead(BaseHead):
                 shift_coords=test_cfg.get("shift_coords", False),
                 input_size=metainfo["input_size"],
             )
-            if output_heatmaps:
+            sigmas[1] = sigmas[1][:, flip_indices]
+            if needs_heatmaps:
                 heatmaps[1] = flip_heatmaps(heatmaps[1], flip_indices=flip_indices, shift_heatmap=False)
 
-        preds = self.decode(sum(coordinates).div(len(coordinates)).unsqueeze(1))  # (B, 1, K, 2)
+        mean = sum(coordinates).div(len(coordinates))  # (B, K, 2)
+        preds = self.decode(mean.unsqueeze(1))
+        if needs_heatmaps:
+            heatmaps = sum(heatmaps).div(len(heatmaps))
+        if scoring is not None:
+            scores = read_heatmaps(heatmaps, mean) if scoring == "heatmap" else 1 - sum(sigmas).mean(-1) / len(sigmas)
+            for pred, score in zip(preds, to_numpy(scores)):
+                pred.keypoint_scores = score[None]
         if output_heatmaps:
-            return preds, [PixelData(heatmaps=maps) for maps in sum(heatmaps).div(len(heatmaps)).detach()]
+            return preds, [PixelData(heatmaps=maps) for maps in heatmaps.detach()]
         return preds
 
     def loss(
@@ -214,7 +248,7 @@ class TFPoseHead(BaseHead):
                 targets = torch.stack([sample.gt_fields.heatmaps for sample in batch_data_samples])
         losses = self.loss_module(coordinates, labels, weights, heatmaps, targets)
         if (train_cfg or {}).get("compute_acc", False):
-            losses["acc_pose"] = self._accuracy(coordinates[-1], labels, weights)
+            losses["acc_pose"] = self._accuracy(coordinates[-1][..., :2], labels, weights)
         return losses
 
     def _project(self, feats: Sequence[Tensor]) -> Sequence[Tensor]:
@@ -223,7 +257,7 @@ class TFPoseHead(BaseHead):
         return feats if self.input_proj is None else self.input_proj(feats)
 
     def _decode_layers(self, maps: Sequence[Tensor]) -> Tensor:
-        """All layers' coordinates, (N_D, B, K, 2)."""
+        """All layers' coordinates, (N_D, B, K, 2), or with sigma (N_D, B, K, 4)."""
         memory, spatial_shapes = maps_to_tokens(maps)
         return self.transformer_decoder(memory, spatial_shapes, self.reg_branches)
 
@@ -233,6 +267,15 @@ class TFPoseHead(BaseHead):
                 f"TFPoseHead predicts num_joints={self.num_joints} keypoints, but the data set's {what} have {got}: "
                 "set num_joints to the data set's number of keypoints."
             )
+
+    def _check_scoring(self, scoring: str | None, output_heatmaps: bool) -> None:
+        if (output_heatmaps or scoring == "heatmap") and self.aux_branch is None:
+            asked = "output_heatmaps" if output_heatmaps else "keypoint_scores='heatmap'"
+            raise ValueError(f"This TFPoseHead has no auxiliary branch to output heat maps: drop {asked}.")
+        if scoring == "sigma" and not self.sigma:
+            raise ValueError("This TFPoseHead predicts no sigma: train it with sigma=True, or use another score.")
+        if scoring not in (None, "heatmap", "sigma"):
+            raise ValueError(f"TFPoseHead needs keypoint_scores of None, 'heatmap' or 'sigma', but got {scoring!r}.")
 
     @staticmethod
     def _accuracy(coordinates: Tensor, labels: Tensor, weights: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .checks import check_feature_maps, check_norm, check_transformer_sizes
 from .deformable_attention import DeformableAttention, SpatialShapes, attend, attend_by_grid_sample, has_cuda_kernel
+from .heatmap_reading import read_heatmaps
 from .keypoint_decoder import KeypointDecoder, KeypointDecoderLayer, RefinementBranch
 from .pixel_encoder import PixelEncoder, PixelEncoderLayer
 from .token_maps import maps_to_tokens, token_centres, tokens_to_maps
@@ -23,6 +24,7 @@ __all__ = [
     "check_transformer_sizes",
     "has_cuda_kernel",
     "maps_to_tokens",
+    "read_heatmaps",
     "token_centres",
     "tokens_to_maps",
 ]

@@ -88,16 +88,18 @@ class KeypointDecoderLayer(BaseModule):
 class RefinementBranch(MLP):
     """MLP of three layers from a keypoint query to the step that its coordinates make before the sigmoid.
 
-    Its last layer starts at zero, so that an untrained model predicts y_0.
+    Its last layer starts at zero, so that an untrained model predicts y_0, and a sigma of 0.5.
 
     Source: TFPose, section 3.3 and eq. (4); depth and initialisation as in Deformable DETR.
 
     Args:
         embed_dims: Channels C.
+        sigma: Whether to predict how far the coordinates may be off, too: two more numbers, the logits of sigma_x and
+            sigma_y.
     """
 
-    def __init__(self, embed_dims: int) -> None:
-        super().__init__(embed_dims, embed_dims, 2, num_layers=3)
+    def __init__(self, embed_dims: int, sigma: bool = False) -> None:
+        super().__init__(embed_dims, embed_dims, 4 if sigma else 2, num_layers=3)
 
     def init_weights(self) -> None:
         """Initialise as torch does, the last layer with zeros, in spite of any parent's ``init_cfg``."""
@@ -138,17 +140,20 @@ class KeypointDecoder(BaseModule):
         Args:
             memory: M, (B, N, C).
             spatial_shapes: (h, w) of each level.
-            reg_branches: For each layer a module (B, K, C) -> (B, K, 2), the refinement before the sigmoid.
+            reg_branches: For each layer a module (B, K, C) -> (B, K, 2), the refinement before the sigmoid; or
+                (B, K, 4), with the logits of sigma.
 
         Returns:
-            The coordinates of every layer, (N_D, B, K, 2), (x, y) in [0, 1], in the precision of y_0.
+            The coordinates of every layer, (N_D, B, K, 2), (x, y) in [0, 1], in the precision of y_0; with sigma
+            (N_D, B, K, 4), the last two being its logits.
         """
         query_pos, query = self.query_embedding.weight.expand(len(memory), -1, -1).chunk(2, dim=-1)  # (B, K, C)
         reference_points = self.reference_points.sigmoid().expand(len(memory), -1, -1)  # (B, K, 2)
-        coordinates = []
+        outputs = []
         for layer, reg_branch in zip(self.layers, reg_branches):
             query = layer(query, query_pos, memory, reference_points, spatial_shapes)
-            refined = torch.sigmoid(inverse_sigmoid(reference_points) + reg_branch(query).to(reference_points.dtype))
-            coordinates.append(refined)
+            step, sigma = reg_branch(query).to(reference_points.dtype).tensor_split([2], dim=-1)
+            refined = torch.sigmoid(inverse_sigmoid(reference_points) + step)
+            outputs.append(torch.cat([refined, sigma], dim=-1))
             reference_points = refined.detach()
-        return torch.stack(coordinates)
+        return torch.stack(outputs)

@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from .deformable_transformer_neck import DeformableTransformerNeck
+from .sequential_neck import SequentialNeck
 
-__all__ = ["DeformableTransformerNeck"]
+__all__ = ["DeformableTransformerNeck", "SequentialNeck"]

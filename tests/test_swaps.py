@@ -1,0 +1,204 @@
+"""TFPose's head behind any backbone and neck of MMPose, TFPose's neck before any head: loss, gradients, prediction."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from mmengine.structures import InstanceData, PixelData
+from mmpose.registry import KEYPOINT_CODECS
+
+from tests.conftest import INPUT_SIZE, build, flip_indices, images, randomise, samples, tiny_model_cfg
+
+WIDTH, HEIGHT = INPUT_SIZE
+RESNET = dict(type="ResNet", depth=18, base_channels=8, stem_channels=8, out_indices=(1, 2, 3))
+
+
+def hrnet(multiscale):
+    stages = dict(stage1=dict(num_modules=1, num_branches=1, block="BOTTLENECK", num_blocks=(1,), num_channels=(8,)))
+    for branches in (2, 3, 4):
+        stages[f"stage{branches}"] = dict(
+            num_modules=1,
+            num_branches=branches,
+            block="BASIC",
+            num_blocks=(1,) * branches,
+            num_channels=tuple(8 * 2**index for index in range(branches)),
+        )
+    stages["stage4"]["multiscale_output"] = multiscale
+    return dict(type="HRNet", in_channels=3, extra=stages)
+
+
+SWIN = dict(
+    type="SwinTransformer",
+    embed_dims=12,
+    depths=(1, 1, 1, 1),
+    num_heads=(1, 2, 4, 8),
+    window_size=7,
+    out_indices=(1, 2, 3),
+)
+VIT = dict(
+    type="mmpretrain.VisionTransformer",
+    arch=dict(embed_dims=24, num_layers=1, num_heads=2, feedforward_channels=32),
+    img_size=(HEIGHT, WIDTH),
+    patch_size=16,
+    with_cls_token=False,
+    out_type="featmap",
+)
+FPN = dict(type="FPN", in_channels=[16, 32, 64], out_channels=32, num_outs=3)
+MAPPER = dict(type="ChannelMapper", in_channels=[16, 32, 64], out_channels=24)
+
+
+def neck(*in_channels, num_layers=1):
+    sizes = dict(out_channels=32, num_layers=num_layers, num_heads=4, feedforward_channels=48)
+    return dict(type="DeformableTransformerNeck", in_channels=list(in_channels), **sizes)
+
+
+def deconvs(number):
+    return dict(deconv_out_channels=(8,) * number or None, deconv_kernel_sizes=(4,) * number or None)
+
+
+# name: backbone, neck, channels of the maps that reach the head, deconvolutions from the last map to stride 4
+BODIES = {
+    "resnet": (RESNET, None, [16, 32, 64], 3),
+    "resnet-deformable": (RESNET, neck(16, 32, 64), [32] * 3, 3),
+    "resnet-channelmapper": (RESNET, MAPPER, [24] * 3, 3),
+    "resnet-fpn": (RESNET, FPN, [32] * 3, 3),
+    "hrnet-single": (hrnet(False), None, [8], 0),
+    "hrnet-single-deformable": (hrnet(False), neck(8), [32], 0),
+    "hrnet-multiscale": (hrnet(True), neck(8, 16, 32, 64, num_layers=0), [32] * 4, 3),
+    "mobilenetv2": (
+        dict(type="MobileNetV2", widen_factor=0.25, out_indices=(2, 4, 7)),
+        neck(8, 24, 1280),
+        [32] * 3,
+        3,
+    ),
+    "swin": (SWIN, neck(24, 48, 96), [32] * 3, 3),
+    "vit": (VIT, None, [24], 2),
+}
+JOINTS = (14, 17, 21, 133)
+
+
+def tfpose(body, num_joints, test_cfg=None):
+    if body == "vit":
+        pytest.importorskip("mmpretrain.models", reason="MMPose takes ViT from mmpretrain, which is not installed")
+    backbone, neck_cfg, channels, number = BODIES[body]
+    cfg = tiny_model_cfg(num_joints, test_cfg=test_cfg)
+    cfg["head"].update(in_channels=channels, **deconvs(number))
+    cfg.update(backbone=dict(backbone), neck=neck_cfg)
+    if neck_cfg is None:
+        cfg.pop("neck")
+    return randomise(build(cfg))
+
+
+def check_every_gradient(model, losses):
+    sum(value for key, value in losses.items() if "loss" in key).backward()
+    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    assert [name for name, p in trained if p.grad is None or not torch.isfinite(p.grad).all()] == []
+    return [name for name, p in trained if not p.grad.any()]
+
+
+@pytest.mark.parametrize("num_joints", JOINTS)
+@pytest.mark.parametrize("body", BODIES)
+def test_the_head_behind_any_body(body, num_joints):
+    model = tfpose(body, num_joints, dict(flip_test=True))
+    without = check_every_gradient(model, model.loss(images(), samples(num_joints=num_joints)))
+    assert not [name for name in without if name.startswith("head.")]
+    model.eval()
+    with torch.no_grad():
+        coordinates = model(images(), None, mode="tensor")
+        predicted = model.predict(images(), samples(num_joints=num_joints))
+    assert coordinates.shape == (3, num_joints, 2)
+    assert ((coordinates >= 0) & (coordinates <= 1)).all()
+    points = np.concatenate([sample.pred_instances.keypoints for sample in predicted])
+    assert points.shape == (3, num_joints, 2)
+    assert points.std(0).max() > 1e-3  # the images make a difference
+
+
+@pytest.mark.parametrize("body", BODIES)
+def test_flip_test_mirrors_behind_any_body(body):
+    model = tfpose(body, 5, dict(flip_test=True)).eval()
+    batch = images()
+    with torch.no_grad():
+        plain = model.predict(batch, samples())
+        mirrored = model.predict(batch.flip(-1), samples())
+    for a, b in zip(plain, mirrored):
+        left, right = a.pred_instances.keypoints[0], b.pred_instances.keypoints[0][flip_indices(5)]
+        np.testing.assert_allclose(left[:, 0] + right[:, 0], 2 * 40.0, atol=1e-3)
+        np.testing.assert_allclose(left[:, 1], right[:, 1], atol=1e-3)
+
+
+GAU = dict(
+    hidden_dims=16,
+    s=8,
+    expansion_factor=2,
+    dropout_rate=0.0,
+    drop_path=0.0,
+    act_fn="SiLU",
+    use_rel_bias=False,
+    pos_enc=False,
+)
+SIZES = dict(input_size=INPUT_SIZE, in_featuremap_size=(3, 4), simcc_split_ratio=2.0)
+POOL = dict(type="GlobalAveragePooling")
+HEATMAP_CODEC = dict(type="UDPHeatmap", input_size=INPUT_SIZE, heatmap_size=(24, 32), sigma=2)
+SIMCC_CODEC = dict(type="SimCCLabel", input_size=INPUT_SIZE, sigma=4.0, simcc_split_ratio=2.0)
+REGRESSION_CODEC = dict(type="RegressionLabel", input_size=INPUT_SIZE)
+INTEGRAL_CODEC = dict(
+    type="IntegralRegressionLabel", **{k: HEATMAP_CODEC[k] for k in ("input_size", "heatmap_size", "sigma")}
+)
+# name: codec, head, pooled
+HEADS = {
+    "heatmap": (HEATMAP_CODEC, dict(type="HeatmapHead", deconv_out_channels=(8, 8, 8)), False),
+    "simcc": (SIMCC_CODEC, dict(type="SimCCHead", deconv_out_channels=(8, 8, 8), **SIZES), False),
+    "rtmcc": (SIMCC_CODEC, dict(type="RTMCCHead", final_layer_kernel_size=3, gau_cfg=GAU, **SIZES), False),
+    "dsnt": (
+        INTEGRAL_CODEC,
+        dict(type="DSNTHead", in_featuremap_size=(3, 4), deconv_out_channels=(8, 8, 8)),
+        False,
+    ),
+    "regression": (REGRESSION_CODEC, dict(type="RegressionHead"), True),
+    "rle": (REGRESSION_CODEC, dict(type="RLEHead"), True),
+}
+
+
+def labelled(codec, num_joints, batch=3):
+    """Samples with the targets of a codec."""
+    codec = KEYPOINT_CODECS.build(codec)
+    packed = samples(batch, num_joints)
+    for index, sample in enumerate(packed):
+        keypoints = np.random.default_rng(index).uniform(5, 90, (1, num_joints, 2)).astype(np.float32)
+        encoded = codec.encode(keypoints, np.ones((1, num_joints), dtype=np.float32))
+        names = codec.label_mapping_table.items()
+        sample.gt_instance_labels = InstanceData(
+            **{name: torch.from_numpy(np.asarray(encoded[key])) for key, name in names if key in encoded}
+        )
+        if "heatmaps" in encoded:
+            sample.gt_fields = PixelData(heatmaps=torch.from_numpy(encoded["heatmaps"]))
+    return packed
+
+
+@pytest.mark.parametrize(("kind", "num_joints"), zip(HEADS, (14, 21, 133, 14, 17, 133)))
+def test_the_neck_before_any_head(kind, num_joints):
+    codec, head, pooled = HEADS[kind]
+    ours = neck(16, 32, 64)
+    joints = "num_joints" if kind in ("dsnt", "regression", "rle") else "out_channels"
+    cfg = dict(
+        type="TopdownPoseEstimator",
+        backbone=dict(RESNET),
+        neck=dict(type="SequentialNeck", necks=[ours, POOL]) if pooled else ours,
+        head=dict(head, in_channels=32, decoder=codec, **{joints: num_joints}),
+        test_cfg=dict(flip_test=True, flip_mode="heatmap", shift_coords=False),
+    )
+    model = randomise(build(cfg))
+    batch = labelled(codec, num_joints)
+    without = check_every_gradient(model, model.loss(images(), batch))
+    assert [name for name in without if name.startswith("neck.")] == []
+    model.eval()
+    with torch.no_grad():
+        model(images(), None, mode="tensor")
+        predicted = model.predict(images(), batch)
+    assert predicted[2].pred_instances.keypoints.shape == (1, num_joints, 2)
+
+
+def test_a_sequential_neck_without_necks_is_refused():
+    with pytest.raises(ValueError, match="at least one neck, but got none"):
+        build(dict(type="SequentialNeck", necks=[]))
