@@ -8,6 +8,7 @@ from typing import Sequence
 
 from mmengine.config import Config, DictAction
 from mmengine.hooks import Hook
+from mmengine.hub import get_config
 from mmengine.runner import CheckpointLoader, Runner
 from mmpose.structures import PoseDataSample
 from torch import nn
@@ -73,7 +74,7 @@ def read_config(path: str | Path, options: dict | None = None) -> Config:
     """Read a config of a top-down estimator and change it as ``--cfg-options`` says.
 
     Args:
-        path: The config.
+        path: The config; one of MMPose's own as ``mmpose::path``.
         options: Values by their dotted keys.
 
     Returns:
@@ -83,10 +84,7 @@ def read_config(path: str | Path, options: dict | None = None) -> Config:
         FileNotFoundError: If there is no such file.
         ValueError: If it is not a config, or one of another kind of model.
     """
-    need_file("config", path, "give a path from the current folder")
-    if Path(path).suffix not in (".py", ".json", ".yml", ".yaml"):
-        raise ValueError(f"{path} is not a config: MMEngine reads .py, .json and .yaml files.")
-    cfg = Config.fromfile(str(path))
+    cfg = get_config(str(path)) if "::" in str(path) else _read_file(path)
     cfg.merge_from_dict(options or {})
     kind = (cfg.get("model") or {}).get("type")
     if kind != "TopdownPoseEstimator":
@@ -95,6 +93,13 @@ def read_config(path: str | Path, options: dict | None = None) -> Config:
             "a TopdownPoseEstimator: choose one of configs/, not of configs/_base_."
         )
     return cfg
+
+
+def _read_file(path: str | Path) -> Config:
+    need_file("config", path, "give a path from the current folder")
+    if Path(path).suffix not in (".py", ".json", ".yml", ".yaml"):
+        raise ValueError(f"{path} is not a config: MMEngine reads .py, .json and .yaml files.")
+    return Config.fromfile(str(path))
 
 
 def run_test(cfg: Config, checkpoint: str, work_dir: Path, keep: KeepSamples) -> tuple[Runner, dict[str, float]]:

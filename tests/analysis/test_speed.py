@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+from mmengine.config import Config
+from torch import nn
+
+from tests.conftest import build, tiny_model_cfg
+from tests.test_configs import ROOT
+from tfpose_mm.analysis import measure_memory, summarise, time_parts
+
+TINY = ROOT / "configs/tfpose_tiny_synthetic_128x96.py"
+
+
+class Sleeper(nn.Module):
+    """A part that takes a known time, and says when it ran."""
+
+    def __init__(self, name, seconds, log):
+        super().__init__()
+        self.name, self.seconds, self.log = name, seconds, log
+
+    def forward(self, value):
+        time.sleep(self.seconds)
+        self.log.append((self.name, len(value)))
+        return value
+
+
+class Sleepers(nn.Module):
+    def __init__(self, name, log, neck=True):
+        super().__init__()
+        self.backbone = Sleeper(f"{name}.backbone", 0.01, log)
+        if neck:
+            self.neck = Sleeper(f"{name}.neck", 0.02, log)
+        self.head = Sleeper(f"{name}.head", 0.03, log)
+
+
+def test_parts_are_timed_in_turns_after_a_round_that_is_not():
+    log = []
+    models = [Sleepers("a", log), Sleepers("b", log, neck=False)]
+    first, second = time_parts(models, [(5, 7), (6, 4)], batch=3, repeats=2, device="cpu")
+    one_round = ["a.backbone", "a.neck", "a.head", "b.backbone", "b.head"]
+    assert [name for name, _ in log] == one_round * 3
+    assert {batch for _, batch in log} == {3}
+    for part, seconds in (("backbone", 0.01), ("neck", 0.02), ("head", 0.03), ("total", 0.06)):
+        assert seconds <= first[part].low <= first[part].median <= first[part].high < seconds + 0.05
+    assert "neck" not in second
+    assert second["total"].median >= 0.04
+
+
+def test_quartiles():
+    assert summarise([5.0, 1.0, 2.0, 3.0, 4.0]) == (3.0, 2.0, 4.0)
+
+
+def test_real_models_have_their_parts():
+    models = [build(tiny_model_cfg()).eval(), build(tiny_model_cfg(aux_branch=False)).eval()]
+    for timings in time_parts(models, [(128, 96)] * 2, batch=3, repeats=2, device="cpu"):
+        assert set(timings) == {"backbone", "neck", "head", "total"}
+        assert all(timing.median > 0 for timing in timings.values())
+
+
+@pytest.mark.slow
+def test_memory_grows_with_the_batch_and_with_training():
+    cfg = Config.fromfile(str(TINY))
+    small, large = (measure_memory(cfg, batch, "cpu") for batch in (2, 16))
+    assert 0 < small.inference < small.training
+    assert large.training > 2 * small.training
+    activations = 16 * 3 * 128 * 96 * 4 / 2**20
+    assert activations < large.inference < large.training < 4000
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_cuda_is_synchronised_and_its_memory_measured():
+    models = [build(tiny_model_cfg()).eval().cuda()]
+    (timings,) = time_parts(models, [(128, 96)], batch=3, repeats=3, device="cuda:0")
+    assert all(timing.median > 0 for timing in timings.values())
+    memory = measure_memory(Config.fromfile(str(TINY)), 4, "cuda:0")
+    assert 0 < memory.inference < memory.training

@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+import csv
+import json
+import sys
+
+import cv2
+import pytest
+import torch
+from mmengine.config import Config
+from mmpose.registry import MODELS
+
+from tests.test_configs import ROOT
+from tests.test_training import SMALL, start
+from tfpose_mm.tools import benchmark
+
+TINY = ROOT / "configs/tfpose_tiny_synthetic_128x96.py"
+PEER = ROOT / "configs/benchmark/deeppose_small_lspet_128x96.py"
+
+
+@pytest.mark.slow
+def test_one_table_of_models_with_and_without_accuracy(people, tmp_path):
+    model = MODELS.build(Config.fromfile(str(TINY)).model)
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / "tiny.pth")
+    tool = [sys.executable, "-m", "tfpose_mm.tools.benchmark", TINY, PEER]
+    options = ["--checkpoints", "tiny.pth", "none", "--repeats", 2, "--batches", 1, 3, "--out", "out"]
+    process = start(*tool, *options, "--cfg-options", *SMALL[5:], cwd=tmp_path, SYNTHETIC_ROOT=people)
+    assert process.returncode == 0, process.stderr[-3000:]
+    with (tmp_path / "out/benchmark.csv").open(newline="") as file:
+        tfpose, deeppose = csv.DictReader(file)
+    assert (tfpose["model"], deeppose["model"]) == (TINY.stem, PEER.stem)
+    assert deeppose["coco/AP"] == ""
+    assert 0 <= float(tfpose["coco/AP"]) <= 1
+    assert float(tfpose["gflops"]) == pytest.approx(0.0548, abs=0.001)
+    assert tfpose["memory_batch"] == "3"
+    rows = json.loads((tmp_path / "out/benchmark.json").read_text())
+    assert rows[0]["latency"] == pytest.approx(float(tfpose["latency"]))
+    table = (tmp_path / "out/benchmark.md").read_text()
+    assert table.strip() in process.stdout
+    assert "| coco/AP |" in table
+    assert cv2.imread(str(tmp_path / "out/benchmark.png")).shape[1] > 1000
+
+
+def test_a_table_without_accuracy_has_no_column_for_it():
+    row = dict(
+        model="a", params=1.0, gflops=2.0, latency=3.0, latency_low=2.0, latency_high=4.0, backbone=1.0, neck=None
+    )
+    row.update(head=2.0, throughput=100.0, best_batch=8, memory_inference=10.0, memory_training=20.0, memory_batch=8)
+    header, _, line = benchmark.format_rows([row]).splitlines()
+    assert "AP" not in header
+    assert "3.0 (2.0..4.0)" in line
+    assert "1.0 + - + 2.0" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--checkpoints", "a", "b"], "needs one for each of the 1 configs"),
+        (["--checkpoints", "nowhere.pth"], "The checkpoint nowhere.pth does not exist"),
+        (["--device", "cuda:7"], "There is no CUDA device for --device cuda:7"),
+    ],
+)
+def test_mistakes_are_refused_before_anything_is_timed(monkeypatch, arguments, message):
+    if torch.cuda.is_available() and "--device" in arguments:
+        pytest.skip("this machine has a CUDA device")
+    monkeypatch.setattr(sys, "argv", ["benchmark", str(TINY), *arguments])
+    monkeypatch.setattr(benchmark, "benchmark", None)  # calling it would raise
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        benchmark.main()
