@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .calibration import Bin, auroc, calibration_error, judge, reliability
 from .complexity import Complexity, count
 from .paper import TABLES, Row, Table
 from .recipe import ParameterGroup, describe, find_problems, parameter_groups
@@ -9,17 +10,22 @@ from .speed import Memory, Timing, measure_memory, summarise, time_parts
 
 __all__ = [
     "TABLES",
+    "Bin",
     "Complexity",
     "Memory",
     "ParameterGroup",
     "Row",
     "Table",
     "Timing",
+    "auroc",
+    "calibration_error",
     "count",
     "describe",
     "find_problems",
+    "judge",
     "measure_memory",
     "parameter_groups",
+    "reliability",
     "summarise",
     "time_parts",
 ]

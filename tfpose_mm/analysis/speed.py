@@ -165,9 +165,7 @@ def measure_memory(cfg: Config, batch: int, device: str) -> Memory:
 
 def _peak(cfg: dict, batch: int, device: str, training: bool) -> float:
     """Peak of this process, which does nothing else."""
-    import tfpose_mm  # noqa: F401 - registers its modules in the new process
-
-    register_all_modules()
+    register_all_modules()  # MMPose's; this package's are registered by importing this module
     cfg = Config(cfg)
     images, samples = labelled_batch(cfg, batch, device)
     gc.collect()

@@ -1,8 +1,10 @@
-"""Pictures from data that others recorded."""
+"""Pictures for people: figures are drawn here, from data that others recorded."""
 
 from __future__ import annotations
 
 from .accuracy_plot import Point, draw_accuracy_plot
 from .contact_sheet import draw_contact_sheet
+from .curves import Curve, draw_curves
+from .reliability_plot import draw_reliability
 
-__all__ = ["Point", "draw_accuracy_plot", "draw_contact_sheet"]
+__all__ = ["Curve", "Point", "draw_accuracy_plot", "draw_contact_sheet", "draw_curves", "draw_reliability"]

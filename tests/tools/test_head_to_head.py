@@ -1,0 +1,100 @@
+from __future__ import annotations
+
+import json
+import sys
+
+import cv2
+import pytest
+
+from tests.test_configs import ROOT
+from tests.test_training import SMALL, start
+from tfpose_mm.tools import head_to_head
+
+TINY = ROOT / "configs/tfpose_tiny_synthetic_128x96.py"
+
+
+def write_plan(folder, *runs):
+    (folder / "plan.yaml").write_text(
+        "metric: PCK@0.2/PCK\nruns:\n" + "".join(f"  - {json.dumps(run)}\n" for run in runs)
+    )
+    return folder / "plan.yaml"
+
+
+def record(folder, *lines):
+    folder.mkdir(parents=True)
+    (folder / "scalars.json").write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_a_resumed_training_is_one_curve(tmp_path):
+    job = head_to_head.Run("TFPose", str(TINY), {}, 0, tmp_path)
+    train = {"loss": 1.0, "time": 0.1, "step": 3}
+    record(
+        tmp_path / "1/vis_data", train, {"PCK@0.2/PCK": 0.3, "coco/AP": 0.1, "data_time": 0.1, "time": 1.0, "step": 2}
+    )
+    record(tmp_path / "2/vis_data", {"PCK@0.2/PCK": 0.4, "step": 2}, {"PCK@0.2/PCK": 0.5, "step": 4})
+    assert head_to_head.collect(job) == {"PCK@0.2/PCK": {2: 0.4, 4: 0.5}, "coco/AP": {2: 0.1}}
+
+
+def test_seeds_are_averaged_and_what_is_missing_is_said(tmp_path):
+    runs = [head_to_head.Run(name, str(TINY), {}, seed, tmp_path) for name, seed in (("A", 0), ("A", 1), ("B", 0))]
+    results = [{"PCK": {1: 0.1, 2: 0.4}, "coco/AP": {1: 0.0, 2: 0.2}}, {"PCK": {2: 0.6}, "coco/AP": {2: 0.4}}, {}]
+    lines = head_to_head.format_results("PCK", runs, results).splitlines()
+    assert lines[2] == "| A | 2 | 0.500 | 0.400, 0.600 | 0.300 |"
+    assert lines[3].startswith("| B | - | not trained yet |")
+
+
+def test_the_command_is_one_mim_train(tmp_path):
+    (_, (first, second)) = head_to_head.read_plan(
+        write_plan(
+            tmp_path, dict(name="No aux!", config=str(TINY), options={"model.head.aux_branch": False}, seeds=[0, 7])
+        ),
+        tmp_path / "out",
+    )
+    assert first.folder == tmp_path / "out/plan/no_aux/seed0"
+    assert second.command[1:4] == ["train", "mmpose", str(TINY)]
+    assert second.command[-3:] == ["--cfg-options", "model.head.aux_branch=False", "randomness.seed=7"]
+
+
+@pytest.mark.parametrize(
+    ("runs", "message"),
+    [
+        ([dict(name="a", config="nowhere.py")], "The config nowhere.py does not exist"),
+        ([dict(name="a", config=str(TINY), option={})], "has option: it takes name, config, options, seeds"),
+        ([dict(name="a", config=str(TINY))] * 2, "Two runs of .* have the same name and seed"),
+    ],
+)
+def test_what_a_plan_must_not_hold(tmp_path, runs, message):
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        head_to_head.read_plan(write_plan(tmp_path, *runs), tmp_path)
+
+
+@pytest.mark.slow
+def test_two_trainings_end_in_a_table_and_curves(people, tmp_path):
+    options = dict(option.split("=", 1) for option in SMALL)
+    runs = [dict(name=name, config=str(TINY), options={**options, **extra}) for name, extra in (
+        ("with", {}), ("without", {"model.head.aux_branch": "False"}))]  # fmt: skip
+    plan = write_plan(tmp_path, *runs)
+    tool = [sys.executable, "-m", "tfpose_mm.tools.head_to_head", plan, "--out", "out", "--jobs", 2]
+    process = start(*tool, cwd=tmp_path, SYNTHETIC_ROOT=people)
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert [line.split("|")[1].strip() for line in process.stdout.splitlines()[2:]] == ["with", "without"]
+    assert "not trained yet" not in process.stdout
+    assert "loss_heatmap" in (tmp_path / "out/plan/with/seed0/log").read_text()
+    assert "loss_heatmap" not in (tmp_path / "out/plan/without/seed0/log").read_text()
+    numbers = json.loads((tmp_path / "plan.json").read_text())
+    assert "PCK@0.2/PCK" in numbers[1]["results"]
+    assert cv2.imread(str(tmp_path / "plan.png")) is not None
+    logs = {path: path.read_bytes() for path in (tmp_path / "out").rglob("log")}
+    again = start(*tool, cwd=tmp_path, SYNTHETIC_ROOT=people)
+    assert again.stdout == process.stdout
+    assert all(path.read_bytes() == content for path, content in logs.items())  # nothing was trained again
+
+
+@pytest.mark.slow
+def test_a_failed_training_is_named_and_its_status_kept(tmp_path):
+    plan = write_plan(tmp_path, dict(name="no data", config=str(TINY)))
+    tool = [sys.executable, "-m", "tfpose_mm.tools.head_to_head", plan, "--out", "out"]
+    process = start(*tool, cwd=tmp_path, SYNTHETIC_ROOT=tmp_path / "none")
+    assert process.returncode == 1
+    assert "no data, seed 0 failed: see out/plan/no_data/seed0/log" in process.stderr
+    assert "not trained yet" in process.stdout

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import sys
+
+import cv2
+import pytest
+import torch
+from mmengine.config import Config
+from mmpose.registry import MODELS
+
+from tests.conftest import randomise
+from tests.test_configs import ROOT
+from tests.test_training import SMALL, start
+from tfpose_mm.tools.keypoint_scores import scorings
+
+TINY = ROOT / "configs/tfpose_tiny_synthetic_128x96.py"
+SIGMA = ["model.head.sigma=True", "model.head.loss.sigma_layers=all"]
+
+
+def test_a_head_is_asked_only_for_what_it_has():
+    cfg = Config.fromfile(str(TINY))
+    assert scorings(cfg) == [None, "heatmap"]
+    cfg.model.head.update(aux_branch=False, sigma=True)
+    assert scorings(cfg) == [None, "sigma"]
+    cfg.model.head.type = "RLEHead"
+    assert scorings(cfg) == [None]
+
+
+@pytest.mark.slow
+def test_a_row_for_each_score(people, tmp_path):
+    cfg = Config.fromfile(str(TINY))
+    cfg.merge_from_dict({"model.head.sigma": True, "model.head.loss.sigma_layers": "all"})
+    torch.save(dict(state_dict=randomise(MODELS.build(cfg.model)).state_dict()), tmp_path / "moved.pth")
+    tool = [sys.executable, "-m", "tfpose_mm.tools.keypoint_scores", TINY, "moved.pth", "--out", "out"]
+    process = start(*tool, "--cfg-options", *SMALL[5:], *SIGMA, cwd=tmp_path, SYNTHETIC_ROOT=people)
+    assert process.returncode == 0, process.stderr[-3000:]
+    table = (tmp_path / "out/keypoint_scores.md").read_text()
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[2:]]
+    assert [row[0] for row in rows] == ["1.0", "heatmap", "sigma"]
+    assert rows[0][2:5:2] == ["0.500", "1.000"]
+    assert len({row[5] for row in rows}) == 1  # scores move no keypoint
+    assert rows[1][4] != rows[2][4]
+    assert cv2.imread(str(tmp_path / "out/keypoint_scores.png")) is not None

@@ -1,0 +1,35 @@
+"""Reliability diagrams of keypoint scores."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Mapping, Sequence
+
+
+def draw_reliability(diagrams: Mapping[str, Sequence[tuple[float, float, int]]], path: Path) -> None:
+    """Draw the fraction of right keypoints against their score; a probability would lie on the diagonal.
+
+    Args:
+        diagrams: For each kind of score its bins: mean score, fraction right, number of keypoints.
+        path: The picture.
+    """
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axis = pyplot.subplots(figsize=(5.5, 5), layout="constrained")
+    axis.plot([0, 1], [0, 1], color="0.7", linestyle="--")
+    for name, bins in diagrams.items():
+        scores, correct, numbers = zip(*bins)
+        total = sum(numbers)
+        axis.plot(scores, correct, marker="o", label=name)
+        axis.scatter(scores, correct, s=[600 * number / total for number in numbers], alpha=0.3)
+    axis.set_xlabel("score")
+    axis.set_ylabel("fraction of keypoints that are right (PCK@0.2)")
+    axis.set_xlim(0, 1.02)
+    axis.set_ylim(0, 1.02)
+    axis.grid(alpha=0.3)
+    axis.legend()
+    figure.savefig(path, dpi=120)
+    pyplot.close(figure)
