@@ -3,12 +3,14 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from mmengine.config import Config
 from mmengine.structures import InstanceData, PixelData
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 from mmpose.utils import register_all_modules
 
 import tfpose_mm  # noqa: F401 - registers its modules
+from tfpose_mm.analysis import labelled_batch
 from tfpose_mm.datasets.synthetic import write_dataset
 
 register_all_modules()
@@ -103,6 +105,19 @@ def samples(batch=3, num_joints=5, weights=None, heatmap_size=HEATMAP_SIZE, seed
             )
         )
         packed.append(sample)
+    return packed
+
+
+def labelled(codec, head, batch=3):
+    """Samples with the targets of any codec for any of MMPose's heads, and what prediction needs."""
+    joints = head.get("num_joints") or head["out_channels"]
+    cfg = Config(dict(codec=codec, model=dict(head=head)))
+    packed = samples(batch, joints)
+    for sample, target in zip(packed, labelled_batch(cfg, batch, "cpu")[1]):
+        sample.gt_instance_labels = target.gt_instance_labels
+        if "gt_fields" in target:
+            sample.gt_fields = target.gt_fields
+        sample.set_metainfo(dict(input_size=codec["input_size"]))
     return packed
 
 

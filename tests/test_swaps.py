@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from mmengine.structures import InstanceData, PixelData
-from mmpose.registry import KEYPOINT_CODECS
 
-from tests.conftest import INPUT_SIZE, build, flip_indices, images, randomise, samples, tiny_model_cfg
+from tests.conftest import INPUT_SIZE, build, flip_indices, images, labelled, randomise, samples, tiny_model_cfg
 
 WIDTH, HEIGHT = INPUT_SIZE
 RESNET = dict(type="ResNet", depth=18, base_channels=8, stem_channels=8, out_indices=(1, 2, 3))
@@ -160,22 +158,6 @@ HEADS = {
 }
 
 
-def labelled(codec, num_joints, batch=3):
-    """Samples with the targets of a codec."""
-    codec = KEYPOINT_CODECS.build(codec)
-    packed = samples(batch, num_joints)
-    for index, sample in enumerate(packed):
-        keypoints = np.random.default_rng(index).uniform(5, 90, (1, num_joints, 2)).astype(np.float32)
-        encoded = codec.encode(keypoints, np.ones((1, num_joints), dtype=np.float32))
-        names = codec.label_mapping_table.items()
-        sample.gt_instance_labels = InstanceData(
-            **{name: torch.from_numpy(np.asarray(encoded[key])) for key, name in names if key in encoded}
-        )
-        if "heatmaps" in encoded:
-            sample.gt_fields = PixelData(heatmaps=torch.from_numpy(encoded["heatmaps"]))
-    return packed
-
-
 @pytest.mark.parametrize(("kind", "num_joints"), zip(HEADS, (14, 21, 133, 14, 17, 133)))
 def test_the_neck_before_any_head(kind, num_joints):
     codec, head, pooled = HEADS[kind]
@@ -189,7 +171,7 @@ def test_the_neck_before_any_head(kind, num_joints):
         test_cfg=dict(flip_test=True, flip_mode="heatmap", shift_coords=False),
     )
     model = randomise(build(cfg))
-    batch = labelled(codec, num_joints)
+    batch = labelled(codec, cfg["head"])
     without = check_every_gradient(model, model.loss(images(), batch))
     assert [name for name in without if name.startswith("neck.")] == []
     model.eval()

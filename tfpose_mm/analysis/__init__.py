@@ -6,7 +6,7 @@ from .calibration import Bin, auroc, calibration_error, judge, reliability
 from .complexity import Complexity, count
 from .paper import TABLES, Row, Table
 from .recipe import ParameterGroup, describe, find_problems, parameter_groups
-from .speed import Memory, Timing, measure_memory, summarise, time_parts
+from .speed import Memory, Timing, labelled_batch, measure_memory, summarise, time_parts
 
 __all__ = [
     "TABLES",
@@ -23,6 +23,7 @@ __all__ = [
     "describe",
     "find_problems",
     "judge",
+    "labelled_batch",
     "measure_memory",
     "parameter_groups",
     "reliability",
