@@ -96,3 +96,18 @@ def test_impossible_sizes_are_refused(cfg, message):
 
 def test_without_encoder_there_are_no_heads_to_fit():
     assert build(out_channels=30, num_layers=0, num_heads=4, norm_cfg=None).transformer_encoder is None
+
+
+def test_sizes_that_change_and_inference_mode_do_not_spoil_what_is_kept():
+    """Positions are computed once for each size: not in a checkpoint, not as tensors that training could not use."""
+    neck = randomise(build())
+    assert not [name for name in neck.state_dict() if "position" in name]
+    other_shapes = ((6, 10), (3, 5), (2, 3))
+    with torch.inference_mode():
+        first = neck.eval()(feature_maps(CHANNELS, other_shapes))
+    neck(feature_maps(CHANNELS, SHAPES))
+    again = neck(feature_maps(CHANNELS, other_shapes))
+    for a, b in zip(first, again):
+        torch.testing.assert_close(a.clone(), b)
+    sum((level**2).sum() for level in neck.train()(feature_maps(CHANNELS, other_shapes))).backward()
+    assert all(parameter.grad is not None for parameter in neck.parameters())

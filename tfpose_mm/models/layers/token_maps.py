@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Sequence
 
 import torch
@@ -48,12 +49,18 @@ def token_centres(spatial_shapes: SpatialShapes, device: torch.device) -> Tensor
         (1, N, 1, 2) float32, (x, y) in (0, 1): pixel (i, j) of a level is at ((j + 0.5) / w, (i + 0.5) / h). A centre
         has the same coordinates on every level, hence the 1.
     """
+    return _cached_centres(tuple((int(h), int(w)) for h, w in spatial_shapes), device)
+
+
+@functools.lru_cache(maxsize=16)
+def _cached_centres(shapes: tuple[tuple[int, int], ...], device: torch.device) -> Tensor:
     centres = []
-    for h, w in spatial_shapes:
-        y, x = torch.meshgrid(
-            (torch.arange(h, device=device, dtype=torch.float32) + 0.5) / h,
-            (torch.arange(w, device=device, dtype=torch.float32) + 0.5) / w,
-            indexing="ij",
-        )
-        centres.append(torch.stack([x, y], dim=-1).flatten(0, 1))
-    return torch.cat(centres)[None, :, None]
+    with torch.inference_mode(False):  # an inference tensor could not be used in training later
+        for h, w in shapes:
+            y, x = torch.meshgrid(
+                (torch.arange(h, device=device, dtype=torch.float32) + 0.5) / h,
+                (torch.arange(w, device=device, dtype=torch.float32) + 0.5) / w,
+                indexing="ij",
+            )
+            centres.append(torch.stack([x, y], dim=-1).flatten(0, 1))
+        return torch.cat(centres)[None, :, None]
