@@ -15,6 +15,8 @@ CHECKPOINT := $(DEMO)/train/trained.pth
 REPORT := $(DEMO)/report/report.txt
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PINNED := $(PIP) install -c constraints.txt
+# a process for each processor, one thread each, a file of tests in one process
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 .DELETE_ON_ERROR:
 .PHONY: help env demo test test-fast lint format picture clean
@@ -48,7 +50,7 @@ $(READY): constraints.txt pyproject.toml
 	  echo "      pip's cache holds operators of another torch: compiling them again"; \
 	  $(MAKE) --no-print-directory mmcv FRESH="--no-cache-dir --force-reinstall --no-deps"; }
 	@echo "[3/4] mmpose, mmdet, mim and the tools for tests"
-	@$(PINNED) --no-build-isolation chumpy && $(PINNED) mmengine mmdet mmpose xtcocotools openmim pytest ruff || { \
+	@$(PINNED) --no-build-isolation chumpy && $(PINNED) mmengine mmdet mmpose xtcocotools openmim pytest pytest-xdist ruff || { \
 	  echo "Installing mmpose failed: the lines above say which package; check the network and run make again." >&2; exit 1; }
 	@echo "[4/4] tfpose_mm itself"
 	@$(PIP) install --no-deps --no-build-isolation -e .
@@ -91,10 +93,10 @@ $(REPORT): $(CHECKPOINT)
 	  echo "Evaluating failed: see $(DEMO)/report.log; 'make clean' and 'make demo' start afresh." >&2; exit 1; }
 
 test: $(READY)
-	@$(BIN)/python -m pytest
+	@$(PYTEST)
 
 test-fast: $(READY)
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(PYTEST) -m "not slow"
 
 lint: $(READY)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

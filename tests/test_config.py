@@ -65,6 +65,13 @@ def test_codecs_without_heat_maps_and_heads_with_an_input_size():
     assert "heatmap_size" not in config.codec
 
 
+def test_the_feature_map_of_a_head_grows_with_the_crop():
+    codec = dict(type="SimCCLabel", input_size=(192, 256), sigma=6.0)
+    config = ConfigDict(codec=codec, model=dict(head=dict(in_featuremap_size=(6, 8), decoder=dict(codec))))
+    change_codec(config, input_size=(288, 384))
+    assert config.model.head.in_featuremap_size == (9, 12)
+
+
 def test_steps_change_by_their_type(tmp_path):
     cfg = child(tmp_path, "change_steps(_base_, RandomHalfBody=dict(prob=0.0), RandomFlip=dict(prob=0.25))")
     for pipeline in (cfg.train_pipeline, cfg.train_dataloader.dataset.pipeline):

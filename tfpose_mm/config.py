@@ -21,7 +21,9 @@ from mmpose.registry import KEYPOINT_CODECS
 
 
 def change_codec(config: ConfigDict, **changes: Any) -> None:  # noqa: ANN401 - a codec's arguments are of any type
-    """Change the codec, wherever it stands: ``codec``, pipelines, the head's ``decoder``, and every ``input_size``.
+    """Change the codec, wherever it stands: ``codec``, pipelines, the head's ``decoder``; and every ``input_size``.
+
+    A head's ``in_featuremap_size`` grows with the crop. A codec's sigma stays unless it is given.
 
     A copy that differs in something else keeps that difference.
 
@@ -47,6 +49,9 @@ def change_codec(config: ConfigDict, **changes: Any) -> None:  # noqa: ANN401 - 
             _assign(node, changes)
         elif "input_size" in changes and node.get("input_size") == old["input_size"]:
             node["input_size"] = changes["input_size"]
+        if "input_size" in changes and "in_featuremap_size" in node:
+            sides = zip(node["in_featuremap_size"], old["input_size"], changes["input_size"])
+            node["in_featuremap_size"] = tuple(side * size // before for side, before, size in sides)
 
 
 def change_steps(config: ConfigDict, **changes: dict) -> None:

@@ -57,6 +57,7 @@ def test_the_shipped_config_agrees():
             ["val_dataloader crops to (192, 256), but the codec's input_size is (96, 128)"],
         ),
         (dict(test_dataloader__dataset__pipeline__2__use_udp=False), ["test_dataloader crops without use_udp"]),
+        (dict(model__test_cfg__keypoint_scores="hetmap"), ["keypoint_scores is 'hetmap': choose None, 'heatmap' or"]),
         (dict(model__test_cfg__shift_coords=True), ["a mirrored label of TFPoseLabel is 1 - x"]),
         (
             dict(codec__heatmap_size=(20, 32), model__head__decoder__heatmap_size=(20, 32)),
@@ -70,6 +71,21 @@ def test_what_disagrees_is_found(options, expected):
     assert len(problems) == len(expected)
     for problem, words in zip(problems, expected):
         assert words in problem
+
+
+def test_joints_that_do_not_fit_are_found():
+    cfg = Config.fromfile(str(ROOT / "configs/tfpose_r18_lspet_128x96.py"))
+    cfg.model.backbone.init_cfg = None
+    model = MODELS.build(cfg.model)
+    assert find_problems(cfg, model) == []
+    joints = cfg.train_dataloader.dataset.metainfo
+    joints.keypoint_info[0].swap = ""
+    joints.sigmas = joints.sigmas[:-1]
+    cfg.val_dataloader.dataset.metainfo.keypoint_info[1].swap = "left_nee"
+    one_way, sigmas, unknown = find_problems(cfg, model)
+    assert "train_dataloader's metainfo swaps left_ankle with right_ankle, but not the reverse" in one_way
+    assert "train_dataloader's metainfo has 13 sigmas for 14 joints" in sigmas
+    assert "val_dataloader's metainfo names a joint 'left_nee' that it does not define" in unknown
 
 
 def test_the_description_names_each_part_of_the_recipe():

@@ -41,6 +41,9 @@ def test_seeds_are_averaged_and_what_is_missing_is_said(tmp_path):
     lines = head_to_head.format_results("PCK", runs, results).splitlines()
     assert lines[2] == "| A | 2 | 0.500 | 0.400, 0.600 | 0.300 |"
     assert lines[3].startswith("| B | - | not trained yet |")
+    assert len({line.count("|") for line in lines}) == 1
+    without = head_to_head.format_results("PCK", runs[:1], [{"PCK": {2: 0.4}}]).splitlines()
+    assert len({line.count("|") for line in without}) == 1
 
 
 def test_the_command_is_one_mim_train(tmp_path):
@@ -59,7 +62,14 @@ def test_the_command_is_one_mim_train(tmp_path):
     ("runs", "message"),
     [
         ([dict(name="a", config="nowhere.py")], "The config nowhere.py does not exist"),
-        ([dict(name="a", config=str(TINY), option={})], "has option: it takes name, config, options, seeds"),
+        (
+            [dict(name="a", config=str(TINY), option={})],
+            "has name, config, option: it needs name and config, and takes",
+        ),
+        (
+            [dict(name="a", config=str(TINY), seeds=1)],
+            "it needs name and config, and takes options and a list of seeds",
+        ),
         ([dict(name="a", config=str(TINY))] * 2, "Two runs of .* have the same name and seed"),
     ],
 )
@@ -88,6 +98,31 @@ def test_two_trainings_end_in_a_table_and_curves(people, tmp_path):
     again = start(*tool, cwd=tmp_path, SYNTHETIC_ROOT=people)
     assert again.stdout == process.stdout
     assert all(path.read_bytes() == content for path, content in logs.items())  # nothing was trained again
+    plan.write_text(
+        plan.read_text().replace('"train_dataloader.batch_size": "5"', '"train_dataloader.batch_size": "4"')
+    )
+    changed = start(*tool, cwd=tmp_path, SYNTHETIC_ROOT=people)
+    assert changed.returncode == 2
+    assert "with, seed 0 was begun with" in changed.stderr.splitlines()[-1]
+    assert "train_dataloader.batch_size=4" in changed.stderr.splitlines()[-1]
+
+
+def test_a_metric_that_nobody_measured_is_refused(tmp_path, monkeypatch):
+    plan = write_plan(tmp_path, dict(name="A", config=str(TINY)))
+    plan.write_text(plan.read_text().replace("PCK@0.2/PCK", "PCK@0.2"))
+    record(tmp_path / "out/plan/a/seed0/1/vis_data", {"PCK@0.2/PCK": 0.3, "step": 2})
+    monkeypatch.setattr(sys, "argv", ["head_to_head", str(plan), "--out", str(tmp_path / "out"), "--collect"])
+    with pytest.raises(ValueError, match=r"measured PCK@0\.2: choose one of PCK@0\.2/PCK"):
+        head_to_head.main()
+
+
+def test_a_plan_names_its_metric_and_runs(tmp_path):
+    (tmp_path / "plan.yaml").write_text("runs: []\n")
+    (tmp_path / "plan.txt").write_text("metric: AP\n")
+    with pytest.raises(ValueError, match="has runs: a plan needs metric and runs"):
+        head_to_head.read_plan(tmp_path / "plan.yaml", tmp_path)
+    with pytest.raises(ValueError, match=r"plan.txt is not a plan: it must be a .yaml file"):
+        head_to_head.read_plan(tmp_path / "plan.txt", tmp_path)
 
 
 @pytest.mark.slow

@@ -130,24 +130,44 @@ def _coordinates(cfg: Config) -> Iterator[str]:
             if step.type == "TopdownAffine" and not step.get("use_udp"):
                 yield f"{loader} crops without use_udp, which TFPoseLabel's coordinates need: set use_udp=True."
     test_cfg = cfg.model.get("test_cfg", {})
+    if test_cfg.get("keypoint_scores") not in (None, "heatmap", "sigma"):
+        yield f"test_cfg.keypoint_scores is {test_cfg.keypoint_scores!r}: choose None, 'heatmap' or 'sigma'."
     if test_cfg.get("flip_test") and test_cfg.get("shift_coords"):
         yield "test_cfg has shift_coords=True, but a mirrored label of TFPoseLabel is 1 - x: set it to False."
 
 
 def _keypoints(cfg: Config) -> Iterator[str]:
     predicted = cfg.model.head.get("num_joints", cfg.model.head.get("out_channels"))
-    if predicted is None:
-        return  # a head that counts in another way
     for loader in LOADERS:
         data = cfg[loader].dataset
         dataset = DATASETS.get(data.type)
         if not hasattr(dataset, "METAINFO"):
             continue  # a wrapper, whose data sets may differ
-        with warnings.catch_warnings():  # that MMPose's own file is taken from where MMPose is installed
-            warnings.simplefilter("ignore", UserWarning)
-            annotated = parse_pose_metainfo(data.get("metainfo") or dataset.METAINFO)["num_keypoints"]
-        if annotated != predicted:
+        try:
+            with warnings.catch_warnings():  # that MMPose's own file is taken from where MMPose is installed
+                warnings.simplefilter("ignore", UserWarning)
+                metainfo = parse_pose_metainfo(data.get("metainfo") or dataset.METAINFO)
+        except KeyError as error:
+            yield f"{loader}'s metainfo names a joint {error} that it does not define: correct swap or link."
+            continue
+        yield from (f"{loader}'s metainfo {problem}" for problem in _metainfo(metainfo))
+        annotated = metainfo["num_keypoints"]
+        if predicted is not None and annotated != predicted:  # None: a head that counts in another way
             yield f"The head predicts {predicted} keypoints, but {loader} has {annotated}: set the head's num_joints."
+
+
+def _metainfo(metainfo: dict) -> Iterator[str]:
+    number, flip = metainfo["num_keypoints"], metainfo["flip_indices"]
+    names = [metainfo["keypoint_id2name"][index] for index in range(number)]
+    for index, partner in enumerate(flip):
+        if flip[partner] != index:
+            yield (
+                f"swaps {names[index]} with {names[partner]}, but not the reverse: a flip would lose a joint; give "
+                "both their swap, or neither."
+            )
+    for field, name in (("sigmas", "sigmas"), ("dataset_keypoint_weights", "joint_weights")):
+        if len(metainfo[field]) != number:
+            yield f"has {len(metainfo[field])} {name} for {number} joints: give one for each."
 
 
 def _heatmaps(cfg: Config, model: BaseModel) -> Iterator[str]:

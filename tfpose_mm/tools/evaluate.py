@@ -53,7 +53,7 @@ def evaluate(cfg: Config, checkpoint: str, out: Path, pictures: int = 24) -> dic
     Args:
         cfg: An MMPose config with a top-down estimator and COCO-style test data.
         checkpoint: The weights.
-        out: Folder for the log, ``metrics.json`` (with config, annotations and boxes) and ``predictions.png``.
+        out: Folder for the log, ``metrics.json`` (with what was measured on what) and ``predictions.png``.
         pictures: People on the contact sheet; 0 draws none.
 
     Returns:
@@ -82,7 +82,11 @@ def evaluate(cfg: Config, checkpoint: str, out: Path, pictures: int = 24) -> dic
     keep = KeepSamples(pictures)
     runner, metrics = run_test(cfg, checkpoint, out, keep)
     provenance = dict(
-        config=Path(cfg.filename).stem, annotations=str(annotation_file(cfg)), boxes=data.get("bbox_file")
+        config=Path(cfg.filename).stem,
+        checkpoint=str(checkpoint),
+        annotations=str(annotation_file(cfg)),
+        boxes=data.get("bbox_file"),
+        people=len(runner.test_dataloader.dataset),
     )
     (out / "metrics.json").write_text(json.dumps({**provenance, **metrics}, indent=2) + "\n", encoding="utf-8")
     if pictures:

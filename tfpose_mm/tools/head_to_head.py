@@ -53,6 +53,11 @@ class Run(NamedTuple):
     folder: Path
 
     @property
+    def recipe(self) -> str:
+        """What it trains, as text."""
+        return " ".join([self.config, *self.command[self.command.index("--cfg-options") + 1 :]])
+
+    @property
     def command(self) -> list[str]:
         """The command that trains it."""
         options = {**self.options, "randomness.seed": self.seed}
@@ -85,14 +90,19 @@ def read_plan(path: Path, out: Path) -> tuple[str, list[Run]]:
         FileNotFoundError: If plan or config is missing.
         ValueError: If two runs have the same name, or a run has an unknown field.
     """
-    need_file("plan", path, "docs/benchmark.md shows one")
+    need_file("plan", path, "docs/benchmark/ holds some")
+    if path.suffix not in (".yaml", ".yml"):
+        raise ValueError(f"{path} is not a plan: it must be a .yaml file.")
     content = mmengine.load(str(path))
+    if not {"metric", "runs"} <= set(content):
+        raise ValueError(f"{path} has {', '.join(content)}: a plan needs metric and runs.")
     runs = []
     for entry in content["runs"]:
-        unknown = set(entry) - {"name", "config", "options", "seeds"}
-        if unknown:
+        fits = {"name", "config"} <= set(entry) <= {"name", "config", "options", "seeds"}
+        if not fits or not isinstance(entry.get("seeds", []), list):
             raise ValueError(
-                f"A run of {path} has {', '.join(sorted(unknown))}: it takes name, config, options, seeds."
+                f"A run of {path} has {', '.join(entry)}: it needs name and config, and takes options and a list of "
+                "seeds."
             )
         need_file("config", entry["config"], "run this tool in the folder that the plan's paths start from")
         slug = re.sub(r"\W+", "_", entry["name"]).strip("_").lower()
@@ -118,7 +128,9 @@ def train(job: Run, threads: int) -> bool:
     done = job.folder / "finished"
     if not done.exists():
         job.folder.mkdir(parents=True, exist_ok=True)
+        (job.folder / "command").write_text(job.recipe, encoding="utf-8")
         environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        print(f"{job.name}, seed {job.seed} begins: {job.folder / 'log'}", file=sys.stderr)
         with (job.folder / "log").open("a", encoding="utf-8") as log:
             code = subprocess.call(job.command, stdout=log, stderr=subprocess.STDOUT, env=environment)
         if code:
@@ -126,6 +138,23 @@ def train(job: Run, threads: int) -> bool:
             return False
         done.touch()
     return True
+
+
+def check_unchanged(job: Run) -> None:
+    """Refuse to put results under a plan that has changed since.
+
+    Args:
+        job: The run.
+
+    Raises:
+        ValueError: If it was begun with another config or other options.
+    """
+    began = job.folder / "command"
+    if began.exists() and began.read_text(encoding="utf-8") != job.recipe:
+        raise ValueError(
+            f"{job.name}, seed {job.seed} was begun with '{began.read_text(encoding='utf-8')}', but the plan now says "
+            f"'{job.recipe}': delete {job.folder}, or give the run another name."
+        )
 
 
 def collect(job: Run) -> dict[str, dict[int, float]]:
@@ -160,11 +189,12 @@ def format_results(metric: str, runs: list[Run], results: list[dict[str, dict[in
     """
     names = list(dict.fromkeys(job.name for job in runs))
     others = [name for name in ("coco/AP",) if name != metric and any(name in result for result in results)]
-    lines = [f"| model | epochs | {metric} | each seed | {' | '.join(others)} |", "|---" * (4 + len(others)) + "|"]
+    lines = ["| " + " | ".join(["model", "epochs", metric, "each seed", *others]) + " |"]
+    lines.append("|---" * (4 + len(others)) + "|")
     for name in names:
         of_name = [result for job, result in zip(runs, results) if job.name == name and metric in result]
         if not of_name:
-            lines.append(f"| {name} | - | not trained yet |  |" + "  |" * len(others))
+            lines.append("| " + " | ".join([name, "-", "not trained yet", "", *("" for _ in others)]) + " |")
             continue
         last = [max(result[metric]) for result in of_name]
         values = [result[metric][epoch] for result, epoch in zip(of_name, last)]
@@ -192,11 +222,16 @@ def main() -> int:
     """Train, collect, write."""
     args = parse_args()
     metric, runs = read_plan(args.plan, args.out)
+    for job in runs:
+        check_unchanged(job)
     finished = True
     if not args.collect:
         with ThreadPoolExecutor(args.jobs) as pool:
             finished = all(list(pool.map(lambda job: train(job, args.threads), runs)))
     results = [collect(job) for job in runs]
+    measured = {name for result in results for name in result}
+    if measured and metric not in measured:
+        raise ValueError(f"No run of {args.plan} measured {metric}: choose one of {', '.join(sorted(measured))}.")
     table = format_results(metric, runs, results)
     curves = [Curve(f"{job.name}, seed {job.seed}", r[metric]) for job, r in zip(runs, results) if metric in r]
     numbers = [dict(name=job.name, config=job.config, options=job.options, seed=job.seed, results=r)

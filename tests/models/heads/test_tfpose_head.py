@@ -305,6 +305,13 @@ def test_scores_do_not_move_keypoints_and_are_off_by_default():
         assert b.keypoint_scores.shape == (1, 5)
 
 
+def test_sigma_without_its_loss_is_refused_at_once():
+    with pytest.raises(ValueError, match="sigma=True, but its loss sigma_layers=None: set both"):
+        build_head(sigma=True)
+    with pytest.raises(ValueError, match="sigma=False, but its loss sigma_layers='last'"):
+        build_head(loss=dict(type="TFPoseLoss", sigma_layers="last"))
+
+
 @pytest.mark.parametrize(
     ("cfg", "kind", "message"),
     [

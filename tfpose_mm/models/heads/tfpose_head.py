@@ -97,6 +97,12 @@ class TFPoseHead(BaseHead):
         self.sigma = sigma
         self.level_channels = levels
         self.loss_module = MODELS.build(loss)
+        trained = getattr(self.loss_module, "sigma_layers", None) is not None
+        if isinstance(self.loss_module, MODELS.get("TFPoseLoss")) and trained != sigma:
+            raise ValueError(
+                f"TFPoseHead has sigma={sigma}, but its loss sigma_layers={self.loss_module.sigma_layers!r}: set both, "
+                "as in sigma=True and sigma_layers='all', or neither."
+            )
         self.decoder = None if decoder is None else KEYPOINT_CODECS.build(decoder)
 
         self.input_proj = None
