@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import subprocess
+import sys
 
 import cv2
 import numpy as np
@@ -132,3 +134,19 @@ def test_bad_arguments_are_refused(tmp_path, arguments, message):
     with pytest.raises(ValueError, match=message):
         write_dataset(tmp_path / "people", **dict(dict(num_train=1, num_val=1), **arguments))
     assert not (tmp_path / "people").exists()
+
+
+@pytest.mark.slow
+def test_drawing_after_opencv_has_started_its_threads(tmp_path):
+    """The processes that draw are forked, and a forked OpenCV waits for ever for threads that were not forked."""
+    program = (
+        "import cv2, numpy\n"
+        "cv2.setNumThreads(4)\n"
+        "cv2.GaussianBlur(numpy.zeros((2000, 2000, 3), numpy.uint8), (0, 0), 9)\n"
+        "from tfpose_mm.datasets.synthetic import write_dataset\n"
+        f"write_dataset({str(tmp_path / 'people')!r}, 4, 0, workers=2)\n"
+        "assert cv2.getNumThreads() == 4\n"
+    )
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False, timeout=40)
+    assert process.returncode == 0, process.stderr
+    assert len(list((tmp_path / "people/train").iterdir())) == 4

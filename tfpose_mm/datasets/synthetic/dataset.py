@@ -103,12 +103,16 @@ def _write_split(folder: Path, split: str, people: int, seed: list[int], level: 
 def _in_parallel(jobs: list[tuple], workers: int | None, description: str) -> list[tuple[dict, list[dict]]]:
     workers = min(workers or multiprocessing.cpu_count(), len(jobs))
     chunk = max(1, min(16, len(jobs) // workers))
-    return track_progress_rich(_draw_image, jobs, nproc=workers, chunksize=chunk, description=description)
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # a forked process would wait for ever for OpenCV's threads, which are not forked
+    try:
+        return track_progress_rich(_draw_image, jobs, nproc=workers, chunksize=chunk, description=description)
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def _draw_image(folder: str, seed: list[int], level: str, count: int) -> tuple[dict, list[dict]]:
     """Draw and save one image; its record and those of its people."""
-    cv2.setNumThreads(1)
     image, people = draw_scene(np.random.default_rng([*seed, count]), LEVELS[level], count)
     image_id = seed[-1] + 1
     name = f"{image_id:012d}.jpg"
