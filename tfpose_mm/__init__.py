@@ -1,7 +1,7 @@
 """TFPose (Direct Human Pose Estimation with Transformers) as a plugin for MMPose 1.x.
 
-Importing the package registers ``TFPoseLabel``, ``DeformableTransformerNeck``, ``TFPoseHead``, ``TFPoseLoss`` and
-``CocoSubmission`` with MMPose. A config does so with
+Importing the package registers ``TFPoseLabel``, ``DeformableTransformerNeck``, ``SequentialNeck``, ``TFPoseHead``,
+``TFPoseLoss`` and ``CocoSubmission`` with MMPose. A config does so with
 ``custom_imports = dict(imports=["tfpose_mm"], allow_failed_imports=False)``.
 """
 

@@ -81,6 +81,10 @@ def _peer(method: str, backbone: str, gflops: str | None, ap: str, config: str |
     return Row((method, backbone), gflops, ap, config=config and f"{MMPOSE}{config}", **fields)
 
 
+def _counted_as_hrnet(method: str, backbone: str, gflops: str, ap: str, config: str, **fields: Any) -> Row:  # noqa: ANN401
+    return _peer(method, backbone, gflops, ap, config, counted_as_hrnet=True, **fields)
+
+
 def _uncounted(method: str, backbone: str, ap: str) -> Row:
     return _peer(method, backbone, None, ap, size=None)
 
@@ -143,16 +147,8 @@ TABLES = (
             Row(("8-stage Hourglass", "-"), "25.9", "67.1", (256, 256), HOURGLASS, note=STACKS),
             _peer("CPN", "ResNet-50", "6.2", "68.6 (69.4)", note=NO_CPN),
             _peer("CPN", "ResNet-50", "13.9", "70.6 (71.6)", size=LARGE, note=NO_CPN),
-            _peer("SimpleBaseline", "ResNet-50", "8.9", "70.4", SIMPLE_BASELINE_50, counted_as_hrnet=True),
-            _peer(
-                "SimpleBaseline",
-                "ResNet-50",
-                "20.0",
-                "72.2",
-                SIMPLE_BASELINE_50_LARGE,
-                size=LARGE,
-                counted_as_hrnet=True,
-            ),
+            _counted_as_hrnet("SimpleBaseline", "ResNet-50", "8.9", "70.4", SIMPLE_BASELINE_50),
+            _counted_as_hrnet("SimpleBaseline", "ResNet-50", "20.0", "72.2", SIMPLE_BASELINE_50_LARGE, size=LARGE),
             _ours(4, "7.7", "70.5", (256, 192), note=TEXT_NE4),
             _ours(6, "9.2", "71.0", (256, 192), note=TEXT_NE6),
             _ours(6, "20.4", "72.4", LARGE),
@@ -169,25 +165,9 @@ TABLES = (
             _uncounted("G-RMI", "ResNet-101", "64.9"),
             _uncounted("HigherHRNet", "HRNet-W48", "70.5"),
             _peer("CPN", "ResNet-Inception", "29.2", "72.1", size=LARGE, note=NO_CPN),
-            _peer("SimpleBaseline", "ResNet-50", "8.9", "70.0", SIMPLE_BASELINE_50, counted_as_hrnet=True),
-            _peer(
-                "SimpleBaseline",
-                "ResNet-152",
-                "35.6",
-                "73.7",
-                SIMPLE_BASELINE_152_LARGE,
-                size=LARGE,
-                counted_as_hrnet=True,
-            ),
-            _peer(
-                "HRNet",
-                "HRNet-W32",
-                "16.0",
-                "74.9",
-                HRNET_LARGE,
-                size=LARGE,
-                counted_as_hrnet=True,
-            ),
+            _counted_as_hrnet("SimpleBaseline", "ResNet-50", "8.9", "70.0", SIMPLE_BASELINE_50),
+            _counted_as_hrnet("SimpleBaseline", "ResNet-152", "35.6", "73.7", SIMPLE_BASELINE_152_LARGE, size=LARGE),
+            _counted_as_hrnet("HRNet", "HRNet-W32", "16.0", "74.9", HRNET_LARGE, size=LARGE),
             _peer("DeepPose", "ResNet-101", "7.69", "57.4", DEEPPOSE_101),
             _peer("DeepPose", "ResNet-152", "11.34", "59.3", DEEPPOSE_152),
             _uncounted("DirectPose", "ResNet-50", "62.2"),

@@ -19,8 +19,8 @@ from mmpose.utils import register_all_modules
 from tfpose_mm.analysis import count, measure_memory, time_parts
 from tfpose_mm.visualization import Point, draw_accuracy_plot
 
-from .cli import run
-from .runs import KeepSamples, add_cfg_options, need_file, read_config, run_test
+from .cli import markdown_table, run
+from .runs import KeepSamples, add_cfg_options, need_checkpoint, read_config, run_test
 
 # the first that a test measures is the accuracy of the plot
 ACCURACIES = ("coco/AP", "PCK@0.2/PCK", "PCK")
@@ -101,10 +101,7 @@ def format_rows(rows: list[dict]) -> str:
                 *(f"{row[name]:.3f}" if name in row else "" for name in accuracies),
             ]
         )
-    widths = [max(map(len, column)) for column in zip(*table)]
-    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in table]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    return "\n".join(lines)
+    return "\n".join(markdown_table(table))
 
 
 def parse_args() -> argparse.Namespace:
@@ -135,7 +132,7 @@ def main() -> None:
     configs = [read_config(config, args.cfg_options) for config in args.configs]
     checkpoints = [None if name == "none" else name for name in names]
     for checkpoint in filter(None, checkpoints):
-        need_file("checkpoint", checkpoint, "train one first, as the README shows")
+        need_checkpoint(checkpoint)
     rows = benchmark(configs, checkpoints, args.batches, args.repeats, args.device, args.out)
     args.out.mkdir(parents=True, exist_ok=True)
     columns = list(dict.fromkeys(key for row in rows for key in row))

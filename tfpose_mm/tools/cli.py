@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import traceback
 from pathlib import Path
-from typing import Callable
+from typing import Callable, Sequence
 
 from tfpose_mm.host import explain
 
@@ -36,3 +36,18 @@ def run(main: Callable[[], int | None]) -> None:
             print(f"remedy: {problem}", file=sys.stderr)
         raise
     sys.exit(status or 0)
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Lines of a Markdown table whose columns are aligned for a terminal, too.
+
+    Args:
+        rows: The header, then the rows, with as many cells each.
+
+    Returns:
+        A line for each row, and the rule after the header.
+    """
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in rows]
+    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
+    return lines

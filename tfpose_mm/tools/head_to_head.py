@@ -53,15 +53,18 @@ class Run(NamedTuple):
     folder: Path
 
     @property
+    def settings(self) -> list[str]:
+        """Its options and seed, as ``--cfg-options`` takes them."""
+        return [f"{key}={value}" for key, value in {**self.options, "randomness.seed": self.seed}.items()]
+
+    @property
     def recipe(self) -> str:
         """What it trains, as text."""
-        return " ".join([self.config, *self.command[self.command.index("--cfg-options") + 1 :]])
+        return " ".join([self.config, *self.settings])
 
     @property
     def command(self) -> list[str]:
         """The command that trains it."""
-        options = {**self.options, "randomness.seed": self.seed}
-        settings = [f"{key}={value}" for key, value in options.items()]
         mim = str(Path(sys.executable).with_name("mim"))
         return [
             mim,
@@ -72,7 +75,7 @@ class Run(NamedTuple):
             str(self.folder),
             "--resume",
             "--cfg-options",
-            *settings,
+            *self.settings,
         ]
 
 

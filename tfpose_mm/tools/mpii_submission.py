@@ -49,7 +49,13 @@ def predict(cfg: Config, checkpoint: str, people: list[MpiiPerson], work_dir: Pa
     with tempfile.TemporaryDirectory() as folder:
         listed = [
             # joints that nobody reads: MMPose passes over people without any
-            dict(image=p.image, center=p.center, scale=p.scale, joints=[p.center] * 16, joints_vis=[0] * 16)
+            dict(
+                image=p.image,
+                center=p.center,
+                scale=p.scale,
+                joints=[p.center] * NUM_JOINTS,
+                joints_vis=[0] * NUM_JOINTS,
+            )
             for p in people
         ]
         annotations = Path(folder) / "mpii_test.json"

@@ -18,7 +18,7 @@ from mmpose.utils import register_all_modules
 
 from tfpose_mm.analysis import TABLES, Complexity, Row, Table, count
 
-from .cli import run
+from .cli import markdown_table, run
 from .runs import CONFIGS
 
 PAGE = CONFIGS.parent / "docs/paper_tables.md"
@@ -122,10 +122,7 @@ def format_table(table: Table, results: Path) -> str:
     rows = [header, *(_cells(row, table, results, notes) for row in table.rows)]
     if not notes:
         rows = [row[:-1] for row in rows]
-    widths = [max(map(len, column)) for column in zip(*rows)]
-    lines = ["| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths)) + " |" for row in rows]
-    lines.insert(1, "|" + "|".join("-" * (width + 2) for width in widths) + "|")
-    text = [f"## Table {table.number}: {table.title}", "", *lines]
+    text = [f"## Table {table.number}: {table.title}", "", *markdown_table(rows)]
     if notes:
         text += ["", *(f"{number}. {note}" for number, note in enumerate(notes, start=1))]
     return "\n".join(text) + "\n"

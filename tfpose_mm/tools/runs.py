@@ -13,7 +13,8 @@ from mmengine.runner import CheckpointLoader, Runner
 from mmpose.structures import PoseDataSample
 from torch import nn
 
-PACKAGE = Path(__file__).parents[1]
+from .cli import PACKAGE
+
 # In a clone beside the package; in an installed package where mim looks for them.
 CONFIGS = next(
     (folder for folder in (PACKAGE.parent / "configs", PACKAGE / ".mim/configs") if (folder / "_base_").is_dir()),
@@ -70,6 +71,18 @@ def need_file(what: str, path: str | Path, remedy: str) -> None:
         raise FileNotFoundError(f"The {what} {path} does not exist: {remedy}.")
 
 
+def need_checkpoint(path: str | Path) -> None:
+    """Refuse to begin without the weights.
+
+    Args:
+        path: The checkpoint.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+    """
+    need_file("checkpoint", path, "train one first, as the README shows")
+
+
 def read_config(path: str | Path, options: dict | None = None) -> Config:
     """Read a config of a top-down estimator and change it as ``--cfg-options`` says.
 
@@ -118,7 +131,7 @@ def run_test(cfg: Config, checkpoint: str, work_dir: Path, keep: KeepSamples) ->
         FileNotFoundError: If there is no such checkpoint.
         ValueError: If it does not hold every parameter of the model in its shape.
     """
-    need_file("checkpoint", checkpoint, "train one first, as the README shows")
+    need_checkpoint(checkpoint)
     cfg.load_from = str(checkpoint)
     cfg.work_dir = str(work_dir)
     runner = Runner.from_cfg(cfg)

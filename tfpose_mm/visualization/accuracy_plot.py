@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple, Sequence
 
+from matplotlib.figure import Figure
+
 
 class Point(NamedTuple):
     """A model in the plot.
@@ -30,12 +32,8 @@ def draw_accuracy_plot(points: Sequence[Point], metric: str, path: Path) -> None
         metric: Name of the accuracy.
         path: The picture.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axes = pyplot.subplots(1, 2, figsize=(11, 4.5), sharey=True, layout="constrained")
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
     for axis, field, label in zip(axes, ("latency", "gflops"), ("latency, ms, batch 1", "GFLOPs (multiply-adds)")):
         for point in points:
             axis.plot(getattr(point, field), point.accuracy, "o")
@@ -52,4 +50,3 @@ def draw_accuracy_plot(points: Sequence[Point], metric: str, path: Path) -> None
         axis.grid(alpha=0.3)
     axes[0].set_ylabel(metric)
     figure.savefig(path, dpi=120)
-    pyplot.close(figure)

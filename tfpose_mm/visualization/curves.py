@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import NamedTuple, Sequence
 
+from matplotlib.figure import Figure
+
 
 class Curve(NamedTuple):
     """A training.
@@ -26,12 +28,8 @@ def draw_curves(curves: Sequence[Curve], metric: str, path: Path) -> None:
         metric: Name of what was measured.
         path: The picture.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axis = pyplot.subplots(figsize=(8, 5), layout="constrained")
+    figure = Figure(figsize=(8, 5), layout="constrained")
+    axis = figure.subplots()
     for curve in sorted(curves, key=lambda curve: -curve.values[max(curve.values)]):
         epochs = sorted(curve.values)
         axis.plot(epochs, [curve.values[epoch] for epoch in epochs], marker=".", label=curve.name)
@@ -40,4 +38,3 @@ def draw_curves(curves: Sequence[Curve], metric: str, path: Path) -> None:
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
     figure.savefig(path, dpi=120)
-    pyplot.close(figure)

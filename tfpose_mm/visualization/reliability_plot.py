@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Mapping, Sequence
 
+from matplotlib.figure import Figure
+
 
 def draw_reliability(diagrams: Mapping[str, Sequence[tuple[float, float, int]]], path: Path) -> None:
     """Draw the fraction of right keypoints against their score; a probability would lie on the diagonal.
@@ -13,12 +15,8 @@ def draw_reliability(diagrams: Mapping[str, Sequence[tuple[float, float, int]]],
         diagrams: For each kind of score its bins: mean score, fraction right, number of keypoints.
         path: The picture.
     """
-    import matplotlib
-
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    figure, axis = pyplot.subplots(figsize=(5.5, 5), layout="constrained")
+    figure = Figure(figsize=(5.5, 5), layout="constrained")
+    axis = figure.subplots()
     axis.plot([0, 1], [0, 1], color="0.7", linestyle="--")
     for name, bins in diagrams.items():
         scores, correct, numbers = zip(*bins)
@@ -32,4 +30,3 @@ def draw_reliability(diagrams: Mapping[str, Sequence[tuple[float, float, int]]],
     axis.grid(alpha=0.3)
     axis.legend()
     figure.savefig(path, dpi=120)
-    pyplot.close(figure)

@@ -97,8 +97,7 @@ class TFPoseHead(BaseHead):
         self.sigma = sigma
         self.level_channels = levels
         self.loss_module = MODELS.build(loss)
-        trained = getattr(self.loss_module, "sigma_layers", None) is not None
-        if isinstance(self.loss_module, MODELS.get("TFPoseLoss")) and trained != sigma:
+        if hasattr(self.loss_module, "sigma_layers") and (self.loss_module.sigma_layers is not None) != sigma:
             raise ValueError(
                 f"TFPoseHead has sigma={sigma}, but its loss sigma_layers={self.loss_module.sigma_layers!r}: set both, "
                 "as in sigma=True and sigma_layers='all', or neither."
