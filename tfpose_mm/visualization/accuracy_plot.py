@@ -36,17 +36,10 @@ def draw_accuracy_plot(points: Sequence[Point], metric: str, path: Path) -> None
     axes = figure.subplots(1, 2, sharey=True)
     for axis, field, label in zip(axes, ("latency", "gflops"), ("latency, ms, batch 1", "GFLOPs (multiply-adds)")):
         for point in points:
-            axis.plot(getattr(point, field), point.accuracy, "o")
-            axis.annotate(
-                point.name,
-                (getattr(point, field), point.accuracy),
-                xytext=(5, 4),
-                textcoords="offset points",
-                fontsize=8,
-            )
+            axis.plot(getattr(point, field), point.accuracy, "o", label=point.name)
         axis.set_xlabel(label)
-        axis.set_xlim(left=0)
-        axis.margins(x=0.25)
+        axis.set_xlim(0, 1.1 * max(getattr(point, field) for point in points))
         axis.grid(alpha=0.3)
     axes[0].set_ylabel(metric)
+    axes[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5))  # beside the plots, where names fit
     figure.savefig(path, dpi=120)
