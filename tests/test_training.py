@@ -108,6 +108,12 @@ def test_evaluate_agrees_with_mim_and_draws(trained, moved, people):
     assert f"coco/AP: {metrics['coco/AP']:.6f}" in logged
     assert f"PCK@0.2/PCK: {metrics['PCK@0.2/PCK']:.6f}" in logged
     assert "| AP " in (folder / "report/report.txt").read_text()
+    assert metrics["cfg_options"]["test_dataloader.num_workers"] == 0
+    (log,) = (folder / "report").glob("*/*.log")
+    shown = evaluated.stdout + evaluated.stderr
+    assert "custom_imports" in log.read_text()  # the whole config is in the file, and not on the console
+    assert "custom_imports" not in shown
+    assert "Epoch(test)" in shown
     assert cv2.imread(str(folder / "report/predictions.png")).shape[1] == 3 * (2 * 144 + 8)
     again = start(*command, "report", cwd=folder, SYNTHETIC_ROOT=people)
     assert again.returncode == 2

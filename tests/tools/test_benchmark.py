@@ -34,7 +34,7 @@ def test_one_table_of_models_with_and_without_accuracy(people, tmp_path):
     assert float(tfpose["gflops"]) == pytest.approx(0.0548, abs=0.001)
     assert tfpose["memory_batch"] == "3"
     rows = json.loads((tmp_path / "out/benchmark.json").read_text())
-    assert rows[0]["latency"] == pytest.approx(float(tfpose["latency"]))
+    assert rows[0]["latency_ms"] == pytest.approx(float(tfpose["latency_ms"]))
     table = (tmp_path / "out/benchmark.md").read_text()
     assert table.strip() in process.stdout
     assert "| coco/AP |" in table
@@ -42,11 +42,12 @@ def test_one_table_of_models_with_and_without_accuracy(people, tmp_path):
 
 
 def test_a_table_without_accuracy_has_no_column_for_it():
-    row = dict(
-        model="a", params=1.0, gflops=2.0, latency=3.0, latency_low=2.0, latency_high=4.0, backbone=1.0, neck=None
-    )
-    row.update(head=2.0, throughput=100.0, best_batch=8, memory_inference=10.0, memory_training=20.0, memory_batch=8)
-    header, _, line = benchmark.format_rows([row]).splitlines()
+    row = dict(model="a", params_millions=1.0, gflops=0.0548, latency_ms=3.0, latency_low_ms=2.0, latency_high_ms=4.0)
+    row.update(backbone_ms=1.0, neck_ms=None, head_ms=2.0, images_per_second=100.0, best_batch=8, device="a machine")
+    row.update(memory_inference_mib=10.0, memory_training_mib=20.0, memory_batch=8)
+    machine, _, header, _, line = benchmark.format_rows([row]).splitlines()
+    assert "On a machine" in machine
+    assert "0.0548" in line
     assert "AP" not in header
     assert "3.0 (2.0..4.0)" in line
     assert "1.0 + - + 2.0" in line

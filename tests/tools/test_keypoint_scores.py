@@ -41,3 +41,14 @@ def test_a_row_for_each_score(people, tmp_path):
     assert len({row[5] for row in rows}) == 1  # scores move no keypoint
     assert rows[1][4] != rows[2][4]
     assert cv2.imread(str(tmp_path / "out/keypoint_scores.png")) is not None
+
+
+@pytest.mark.slow
+def test_without_ap_the_column_is_empty(people, tmp_path):
+    config = tmp_path / "pck.py"
+    config.write_text(f"_base_ = {str(TINY)!r}\ntest_evaluator = [dict(type='PCKAccuracy', thr=0.2)]\n")
+    torch.save(dict(state_dict=MODELS.build(Config.fromfile(str(TINY)).model).state_dict()), tmp_path / "first.pth")
+    tool = [sys.executable, "-m", "tfpose_mm.tools.keypoint_scores", config, "first.pth", "--out", "out"]
+    process = start(*tool, "--cfg-options", *SMALL[5:], cwd=tmp_path, SYNTHETIC_ROOT=people)
+    assert process.returncode == 0, process.stderr[-3000:]
+    assert "| 1.0 | - | 0.500 |" in process.stdout

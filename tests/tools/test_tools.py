@@ -136,3 +136,14 @@ def test_show_recipe_says_what_does_not_agree():
     bad = run_tool("show_recipe", config, "--cfg-options", "model.head.num_joints=14")
     assert bad.returncode == 1
     assert "The head predicts 14 keypoints, but train_dataloader has 17" in bad.stdout
+
+
+def test_a_number_must_be_above_zero(capsys):
+    parser = cli.make_parser("What the tool does.\n\nAnd what its words mean.")
+    parser.add_argument("--repeats", type=cli.positive)
+    assert parser.parse_args(["--repeats", "3"]).repeats == 3
+    for wrong in ("0", "-1", "1.5", "many"):
+        with pytest.raises(SystemExit):
+            parser.parse_args(["--repeats", wrong])
+        assert f"must be a whole number above 0, but got '{wrong}'" in capsys.readouterr().err
+    assert "And what its words mean." in parser.format_help()

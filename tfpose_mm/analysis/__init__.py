@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from .agreement import find_problems
 from .calibration import Bin, auroc, calibration_error, judge, reliability
 from .complexity import Complexity, count
 from .paper import TABLES, Row, Table
-from .recipe import ParameterGroup, describe, find_problems, parameter_groups
-from .speed import Memory, Timing, labelled_batch, measure_memory, summarise, time_parts
+from .recipe import ParameterGroup, describe, parameter_groups
+from .speed import Memory, Timing, describe_device, labelled_batch, measure_memory, summarise, time_parts
 
 __all__ = [
     "TABLES",
@@ -21,6 +22,7 @@ __all__ = [
     "calibration_error",
     "count",
     "describe",
+    "describe_device",
     "find_problems",
     "judge",
     "labelled_batch",

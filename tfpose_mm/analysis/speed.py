@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+import platform
 import time
 from pathlib import Path
 from typing import Callable, NamedTuple, Sequence
 
+import mmcv
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -44,6 +46,29 @@ class Memory(NamedTuple):
 
     inference: float
     training: float
+
+
+def describe_device(device: str) -> str:
+    """What was measured on: processor or GPU, threads, versions.
+
+    Args:
+        device: ``"cpu"`` or a CUDA device.
+
+    Returns:
+        A line, as in ``"AMD EPYC 9V74 (2 threads), torch 2.1.2, mmcv 2.1.0"``.
+    """
+    if device == "cpu":
+        name = f"{_processor()} ({torch.get_num_threads()} threads)"
+    else:
+        name = f"{torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda}"
+    return f"{name}, torch {torch.__version__}, mmcv {mmcv.__version__}"
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.partition(":")[2].strip()
+    return platform.machine()  # an ARM Linux names no model
 
 
 def time_parts(

@@ -16,10 +16,11 @@ from mmengine.config import Config
 from mmpose.registry import MODELS
 from mmpose.utils import register_all_modules
 
-from tfpose_mm.analysis import count, measure_memory, time_parts
+from tfpose_mm.analysis import count, describe_device, measure_memory, time_parts
+from tfpose_mm.analysis.speed import PARTS
 from tfpose_mm.visualization import Point, draw_accuracy_plot
 
-from .cli import markdown_table, run
+from .cli import make_parser, markdown_table, positive, run
 from .runs import KeepSamples, add_cfg_options, need_checkpoint, read_config, run_test
 
 # the first that a test measures is the accuracy of the plot
@@ -40,7 +41,7 @@ def benchmark(
         out: Folder for the logs of tests.
 
     Returns:
-        A row for each model.
+        A row for each model; the units are in the columns' names.
     """
     models = [MODELS.build(cfg.model) for cfg in configs]
     shapes = [(cfg.codec.input_size[1], cfg.codec.input_size[0]) for cfg in configs]
@@ -55,17 +56,18 @@ def benchmark(
         memory = measure_memory(cfg, max(by_batch), device)
         row = dict(
             model=Path(cfg.filename).stem,
-            params=cost.params,
+            params_millions=cost.params,
             gflops=cost.gflops,
-            latency=1e3 * latency["total"].median,
-            latency_low=1e3 * latency["total"].low,
-            latency_high=1e3 * latency["total"].high,
-            **{part: 1e3 * latency[part].median if part in latency else None for part in ("backbone", "neck", "head")},
-            throughput=throughput[best],
+            latency_ms=1e3 * latency["total"].median,
+            latency_low_ms=1e3 * latency["total"].low,
+            latency_high_ms=1e3 * latency["total"].high,
+            **{f"{part}_ms": 1e3 * latency[part].median if part in latency else None for part in PARTS},
+            images_per_second=throughput[best],
             best_batch=best,
-            memory_inference=memory.inference,
-            memory_training=memory.training,
+            memory_inference_mib=memory.inference,
+            memory_training_mib=memory.training,
             memory_batch=max(by_batch),
+            device=describe_device(device),
         )
         if checkpoint is not None:
             row.update(run_test(cfg, checkpoint, out / f"test_{row['model']}", KeepSamples(0))[1])
@@ -74,7 +76,7 @@ def benchmark(
 
 
 def format_rows(rows: list[dict]) -> str:
-    """The rows as a Markdown table; accuracies where one was measured."""
+    """The rows as a Markdown table under a line on the machine; accuracies where one was measured."""
     accuracies = [name for name in ACCURACIES if any(name in row for row in rows)]
     header = [
         "model",
@@ -87,30 +89,30 @@ def format_rows(rows: list[dict]) -> str:
     header += [f"memory, MiB, batch {rows[0]['memory_batch']}: inference", "training", *accuracies]
     table = [header]
     for row in rows:
-        parts = " + ".join("-" if row[part] is None else f"{row[part]:.1f}" for part in ("backbone", "neck", "head"))
+        parts = " + ".join("-" if row[f"{part}_ms"] is None else f"{row[f'{part}_ms']:.1f}" for part in PARTS)
         table.append(
             [
                 row["model"],
-                f"{row['params']:.2f}",
-                f"{row['gflops']:.2f}",
-                f"{row['latency']:.1f} ({row['latency_low']:.1f}..{row['latency_high']:.1f})",
+                f"{row['params_millions']:.2f}",
+                f"{row['gflops']:.3g}",
+                f"{row['latency_ms']:.1f} ({row['latency_low_ms']:.1f}..{row['latency_high_ms']:.1f})",
                 parts,
-                f"{row['throughput']:.1f} ({row['best_batch']})",
-                f"{row['memory_inference']:.0f}",
-                f"{row['memory_training']:.0f}",
+                f"{row['images_per_second']:.1f} ({row['best_batch']})",
+                f"{row['memory_inference_mib']:.0f}",
+                f"{row['memory_training_mib']:.0f}",
                 *(f"{row[name]:.3f}" if name in row else "" for name in accuracies),
             ]
         )
-    return "\n".join(markdown_table(table))
+    return "\n".join([f"On {rows[0]['device']}; medians, in turns in one process.", "", *markdown_table(table)])
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser = make_parser(__doc__)
     parser.add_argument("configs", nargs="+", help="configs of top-down estimators, or MMPose's own as mmpose::path")
     parser.add_argument("--checkpoints", nargs="+", help="a checkpoint for each config, 'none' for no accuracy")
-    parser.add_argument("--batches", nargs="+", type=int, default=[1, 8], help="for throughput (default: 1 8)")
-    parser.add_argument("--repeats", type=int, default=20, help="timed rounds (default: %(default)s)")
+    parser.add_argument("--batches", nargs="+", type=positive, default=[1, 8], help="for throughput (default: 1 8)")
+    parser.add_argument("--repeats", type=positive, default=20, help="timed rounds (default: %(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda:0 (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("work_dirs/benchmark"), help="folder for table, csv, plot")
     add_cfg_options(parser)
@@ -146,7 +148,7 @@ def main() -> None:
     print(table)
     metric = next((name for name in ACCURACIES if any(name in row for row in rows)), None)
     if metric is not None:
-        points = [Point(r["model"], r[metric], r["latency"], r["gflops"]) for r in rows if metric in r]
+        points = [Point(r["model"], r[metric], r["latency_ms"], r["gflops"]) for r in rows if metric in r]
         draw_accuracy_plot(points, metric, args.out / "benchmark.png")
     print(f"table, csv{', plot' if metric else ''}: {args.out}/benchmark.*")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import traceback
 from pathlib import Path
@@ -36,6 +37,35 @@ def run(main: Callable[[], int | None]) -> None:
             print(f"remedy: {problem}", file=sys.stderr)
         raise
     sys.exit(status or 0)
+
+
+def make_parser(doc: str) -> argparse.ArgumentParser:
+    """A parser whose ``--help`` begins with all that a tool's module says of itself.
+
+    Args:
+        doc: The module's docstring.
+
+    Returns:
+        The parser, without arguments.
+    """
+    return argparse.ArgumentParser(description=doc, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def positive(text: str) -> int:
+    """A whole number above 0, for ``type=`` of an argument.
+
+    Args:
+        text: What the user wrote.
+
+    Returns:
+        The number.
+
+    Raises:
+        argparse.ArgumentTypeError: If it is not one.
+    """
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"it must be a whole number above 0, but got {text!r}")
+    return int(text)
 
 
 def markdown_table(rows: Sequence[Sequence[str]]) -> list[str]:

@@ -15,7 +15,7 @@ from mmengine.config import Config
 
 from tfpose_mm.visualization import draw_contact_sheet
 
-from .cli import run
+from .cli import make_parser, run
 from .runs import KeepSamples, add_cfg_options, need_file, read_config, run_test
 
 # PCKh@0.5 on MPII, per cent, in the order and the words of the paper's Table 7
@@ -47,7 +47,9 @@ def annotation_file(cfg: Config) -> Path:
     return Path(data.get("data_root") or "") / data.ann_file
 
 
-def evaluate(cfg: Config, checkpoint: str, out: Path, pictures: int = 24) -> dict[str, float]:
+def evaluate(
+    cfg: Config, checkpoint: str, out: Path, pictures: int = 24, options: dict | None = None
+) -> dict[str, float]:
     """Test a model on its config's test data.
 
     Args:
@@ -55,6 +57,7 @@ def evaluate(cfg: Config, checkpoint: str, out: Path, pictures: int = 24) -> dic
         checkpoint: The weights.
         out: Folder for the log, ``metrics.json`` (with what was measured on what) and ``predictions.png``.
         pictures: People on the contact sheet; 0 draws none.
+        options: What was changed in the config file's values, for the report.
 
     Returns:
         The metrics, by MMPose's names.
@@ -83,6 +86,7 @@ def evaluate(cfg: Config, checkpoint: str, out: Path, pictures: int = 24) -> dic
     runner, metrics = run_test(cfg, checkpoint, out, keep)
     provenance = dict(
         config=Path(cfg.filename).stem,
+        cfg_options=options or {},
         checkpoint=str(checkpoint),
         annotations=str(annotation_file(cfg)),
         boxes=data.get("bbox_file"),
@@ -117,7 +121,7 @@ def format_table(metrics: dict[str, float]) -> str:
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser = make_parser(__doc__)
     parser.add_argument("config", help="MMPose config file")
     parser.add_argument("checkpoint", help="checkpoint file")
     parser.add_argument("--out", type=Path, required=True, help="folder for log, report and pictures")
@@ -130,7 +134,7 @@ def main() -> None:
     """Evaluate and print."""
     args = parse_args()
     cfg = read_config(args.config, args.cfg_options)
-    metrics = evaluate(cfg, args.checkpoint, args.out, args.pictures)
+    metrics = evaluate(cfg, args.checkpoint, args.out, args.pictures, args.cfg_options)
     lines = [
         f"{Path(args.config).stem} on {annotation_file(cfg)}",
         format_table(metrics),

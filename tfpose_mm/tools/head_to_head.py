@@ -31,7 +31,7 @@ import mmengine
 
 from tfpose_mm.visualization import Curve, draw_curves
 
-from .cli import run
+from .cli import make_parser, positive, run
 from .runs import need_file
 
 
@@ -212,11 +212,11 @@ def format_results(metric: str, runs: list[Run], results: list[dict[str, dict[in
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser = make_parser(__doc__)
     parser.add_argument("plan", type=Path, help="yaml file: metric and runs")
     parser.add_argument("--out", type=Path, default=Path("work_dirs/head_to_head"), help="folder of the trainings")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at a time (default: %(default)s)")
-    parser.add_argument("--threads", type=int, default=1, help="threads of each (default: %(default)s)")
+    parser.add_argument("--jobs", type=positive, default=1, help="runs at a time (default: %(default)s)")
+    parser.add_argument("--threads", type=positive, default=1, help="threads of each (default: %(default)s)")
     parser.add_argument("--collect", action="store_true", help="train nothing, only collect what there is")
     return parser.parse_args()
 

@@ -1,7 +1,8 @@
 """Compare the keypoint scores that a TFPose can give: AP, and whether a score says how likely a keypoint is right.
 
-AUROC is how often a right keypoint (within 0.2 of the box, as in PCK@0.2) scores higher than a wrong one; ECE how far a
-score is from the fraction of right keypoints at that score.
+AUROC is how often a right keypoint (within 0.2 of the box, as in PCK@0.2) scores higher than a wrong one: 0.5 is
+chance, 1 is best. ECE is how far a score is from the fraction of right keypoints at that score: 0 is best. AP is the
+config's coco/AP, "-" where its evaluator measures none; scores move no keypoint, they only rank people.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from mmengine.config import Config
 from tfpose_mm.analysis import auroc, calibration_error, judge, reliability
 from tfpose_mm.visualization import draw_reliability
 
-from .cli import run
+from .cli import make_parser, run
 from .runs import KeepSamples, add_cfg_options, read_config, run_test
 
 
@@ -35,7 +36,7 @@ def scorings(cfg: Config) -> list[str | None]:
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser = make_parser(__doc__)
     parser.add_argument("config", help="config of a top-down estimator")
     parser.add_argument("checkpoint", help="checkpoint file")
     parser.add_argument("--out", type=Path, default=Path("work_dirs/keypoint_scores"), help="folder for table and plot")
@@ -57,8 +58,8 @@ def main() -> None:
         scores, correct = judge(keep.samples)
         name = kind or ("1.0" if len(kinds) > 1 else "the head's own")
         diagrams[name] = reliability(scores.clip(0, 1), correct)
-        figures = (metrics["coco/AP"], auroc(scores, correct), calibration_error(diagrams[name]))
-        cells = [f"{figure:.3f}" for figure in (*figures, scores.mean(), correct.mean())]
+        figures = (auroc(scores, correct), calibration_error(diagrams[name]), scores.mean(), correct.mean())
+        cells = [f"{metrics['coco/AP']:.3f}" if "coco/AP" in metrics else "-", *(f"{figure:.3f}" for figure in figures)]
         lines.append("| " + " | ".join([name, *cells]) + " |")
     table = "\n".join(lines)
     (args.out / "keypoint_scores.md").write_text(table + "\n", encoding="utf-8")

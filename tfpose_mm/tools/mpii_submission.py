@@ -15,7 +15,7 @@ from mmengine.config import Config
 
 from tfpose_mm.evaluation import NUM_JOINTS, MpiiPerson, read_release, single_people, write_submission
 
-from .cli import run
+from .cli import make_parser, run
 from .runs import KeepSamples, add_cfg_options, need_file, read_config, run_test
 
 
@@ -78,7 +78,7 @@ def predict(cfg: Config, checkpoint: str, people: list[MpiiPerson], work_dir: Pa
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser = make_parser(__doc__)
     parser.add_argument("config", help="config for MPII, as configs/tfpose_r50_mpii_256x256.py")
     parser.add_argument("checkpoint", help="checkpoint file")
     parser.add_argument("--release", required=True, help="mpii_human_pose_v1_u12_1.mat of MPII's annotations")

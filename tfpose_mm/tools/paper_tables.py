@@ -18,7 +18,7 @@ from mmpose.utils import register_all_modules
 
 from tfpose_mm.analysis import TABLES, Complexity, Row, Table, count
 
-from .cli import markdown_table, run
+from .cli import make_parser, markdown_table, run
 from .runs import CONFIGS
 
 PAGE = CONFIGS.parent / "docs/paper_tables.md"
@@ -146,7 +146,7 @@ def make_page(results: Path) -> str:
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser = make_parser(__doc__)
     parser.add_argument("--markdown", action="store_true", help=f"write {PAGE} instead of printing")
     parser.add_argument("--results", type=Path, help="folder of results (default: results, beside configs)")
     return parser.parse_args()

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import logging
 from pathlib import Path
 from typing import Sequence
 
 from mmengine.config import Config, DictAction
 from mmengine.hooks import Hook
 from mmengine.hub import get_config
+from mmengine.logging import MMLogger
 from mmengine.runner import CheckpointLoader, Runner
 from mmpose.structures import PoseDataSample
 from torch import nn
@@ -115,6 +117,17 @@ def _read_file(path: str | Path) -> Config:
     return Config.fromfile(str(path))
 
 
+class _QuietRunner(Runner):
+    """MMEngine's runner, whose console shows a test's progress and warnings only; its log file has everything."""
+
+    def build_logger(self, *args: str, **kwargs: str) -> MMLogger:
+        logger = super().build_logger(*args, **kwargs)
+        for handler in logger.handlers:
+            if not isinstance(handler, logging.FileHandler):
+                handler.addFilter(lambda record: record.levelno > logging.INFO or "Epoch(test)" in record.getMessage())
+        return logger
+
+
 def run_test(cfg: Config, checkpoint: str, work_dir: Path, keep: KeepSamples) -> tuple[Runner, dict[str, float]]:
     """Test a checkpoint as ``mim test`` does, but only if it is one of the config's model.
 
@@ -134,7 +147,7 @@ def run_test(cfg: Config, checkpoint: str, work_dir: Path, keep: KeepSamples) ->
     need_checkpoint(checkpoint)
     cfg.load_from = str(checkpoint)
     cfg.work_dir = str(work_dir)
-    runner = Runner.from_cfg(cfg)
+    runner = _QuietRunner.from_cfg(cfg)
     _check_fit(runner.model, checkpoint)
     runner.register_hook(keep)
     return runner, {name: float(value) for name, value in runner.test().items()}

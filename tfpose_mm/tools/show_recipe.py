@@ -14,13 +14,13 @@ from mmpose.utils import register_all_modules
 
 from tfpose_mm.analysis import describe, find_problems
 
-from .cli import run
+from .cli import make_parser, run
 from .runs import add_cfg_options, read_config
 
 
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser = make_parser(__doc__)
     parser.add_argument("config", help="config of a top-down estimator of MMPose")
     add_cfg_options(parser)
     return parser.parse_args()
