@@ -6,7 +6,13 @@ from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttention, mult
 
 from tests import oracle
 from tests.conftest import randomise
-from tfpose_mm.models.layers import DeformableAttention, attend, attend_by_grid_sample, has_cuda_kernel
+from tfpose_mm.models.layers import (
+    DeformableAttention,
+    attend,
+    attend_by_gather,
+    attend_by_grid_sample,
+    has_cuda_kernel,
+)
 
 needs_kernel = pytest.mark.skipif(
     not (torch.cuda.is_available() and has_cuda_kernel()), reason="needs a CUDA device and mmcv built with CUDA"
@@ -25,18 +31,39 @@ def inputs(batch=3, queries=4, heads=2, dims=3, points=4, dtype=torch.float64, d
     return tuple(tensor.to(device) for tensor in (value, locations, weights))
 
 
-def test_equals_the_formula():
+CORES = pytest.mark.parametrize("core", [attend_by_gather, attend_by_grid_sample])
+
+
+@CORES
+def test_equals_the_formula(core):
     value, locations, weights = inputs()
     expected = oracle.attend(value, SHAPES, locations, weights)
-    torch.testing.assert_close(attend(value, SHAPES, locations, weights), expected, atol=1e-12, rtol=0)
+    torch.testing.assert_close(core(value, SHAPES, locations, weights), expected, atol=1e-12, rtol=0)
 
 
-def test_equals_mmcv_forward_and_backward():
+@CORES
+def test_equals_mmcv_forward_and_backward(core):
     ours, theirs = inputs(), inputs()
+    compare_with_mmcv(core, ours, theirs, SHAPES)
+
+
+@CORES
+def test_equals_mmcv_on_the_kinks_of_the_interpolation(core):
+    """Untrained heads sample exactly on pixels; sides are powers of 2, so that each core computes these exactly."""
+    shapes = ((4, 2), (2, 4), (2, 2))
+    ours, theirs = inputs(), inputs()
+    sizes = torch.tensor(shapes).flip(1)[:, None]
+    for tensors in (ours, theirs):
+        tensors[0].resize_(3, 20, 2, 3)
+        tensors[1].copy_(((tensors[1] * sizes).round() + 0.5) / sizes)
+    compare_with_mmcv(core, ours, theirs, shapes)
+
+
+def compare_with_mmcv(core, ours, theirs, shapes):
     for tensor in (*ours, *theirs):
         tensor.requires_grad_()
-    output = attend(ours[0], SHAPES, ours[1], ours[2])
-    expected = multi_scale_deformable_attn_pytorch(theirs[0], torch.tensor(SHAPES), theirs[1], theirs[2])
+    output = core(ours[0], shapes, ours[1], ours[2])
+    expected = multi_scale_deformable_attn_pytorch(theirs[0], torch.tensor(shapes), theirs[1], theirs[2])
     torch.testing.assert_close(output, expected, atol=1e-12, rtol=0)
     direction = torch.randn_like(expected)
     for gradient, reference in zip(
@@ -45,9 +72,54 @@ def test_equals_mmcv_forward_and_backward():
         torch.testing.assert_close(gradient, reference, atol=1e-10, rtol=0)
 
 
-def test_gradients_are_those_of_the_function():
+@CORES
+def test_gradients_are_those_of_the_function(core):
     tensors = tuple(t.requires_grad_() for t in inputs(batch=1, queries=2, heads=1, dims=2, points=2))
-    assert torch.autograd.gradcheck(lambda v, x, w: attend_by_grid_sample(v, SHAPES, x, w), tensors)
+    assert torch.autograd.gradcheck(lambda v, x, w: core(v, SHAPES, x, w), tensors)
+
+
+@pytest.mark.parametrize("wanted", [0, 1, 2])
+def test_each_gradient_can_be_had_alone(wanted):
+    tensors = inputs()
+    expected = inputs()
+    for group in (tensors, expected):
+        group[wanted].requires_grad_()
+    attend_by_gather(tensors[0], SHAPES, *tensors[1:]).square().sum().backward()
+    attend_by_grid_sample(expected[0], SHAPES, *expected[1:]).square().sum().backward()
+    torch.testing.assert_close(tensors[wanted].grad, expected[wanted].grad, atol=1e-10, rtol=0)
+
+
+def test_far_and_undefined_locations():
+    """A diverged model shows as NaN, not as a crash or as numbers."""
+    value, locations, weights = inputs(dtype=torch.float32)
+    locations[0, 0] = 1e30
+    locations[0, 1] = -float("inf")
+    locations[1, 2] = float("nan")
+    output = attend_by_gather(value, SHAPES, locations, weights)
+    assert torch.equal(output[0, :2], torch.zeros_like(output[0, :2]))
+    assert output[1, 2].isnan().all()
+    assert output.isnan().sum() == output[1, 2].numel()
+
+
+def test_the_cpu_trains_after_inference_mode():
+    value, locations, weights = inputs(dims=5)
+    with torch.inference_mode():
+        attend_by_gather(value, SHAPES, locations, weights)
+    attend_by_gather(value.requires_grad_(), SHAPES, locations, weights).sum().backward()
+    assert value.grad.abs().sum() > 0
+
+
+def test_the_first_gradient_warns_of_nothing(recwarn):
+    value, locations, weights = inputs()
+    attend_by_gather(value, SHAPES, locations, weights.requires_grad_()).sum().backward()
+    assert not recwarn.list
+
+
+def test_a_trace_holds_what_can_be_exported():
+    value, locations, weights = inputs(dtype=torch.float32)
+    traced = torch.jit.trace(lambda v, x, w: attend(v, SHAPES, x, w), (value, locations, weights), check_trace=False)
+    assert "grid_sampler" in str(traced.graph)
+    torch.testing.assert_close(traced(value, locations, weights), attend(value, SHAPES, locations, weights))
 
 
 def test_module_equals_mmcv_with_the_same_parameters():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .checks import check_feature_maps, check_norm, check_transformer_sizes
+from .cpu_attention import attend_by_gather
 from .deformable_attention import DeformableAttention, SpatialShapes, attend, attend_by_grid_sample, has_cuda_kernel
 from .heatmap_reading import read_heatmaps
 from .keypoint_decoder import KeypointDecoder, KeypointDecoderLayer, RefinementBranch
@@ -18,6 +19,7 @@ __all__ = [
     "RefinementBranch",
     "SpatialShapes",
     "attend",
+    "attend_by_gather",
     "attend_by_grid_sample",
     "check_feature_maps",
     "check_norm",

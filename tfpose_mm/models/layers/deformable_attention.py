@@ -12,6 +12,8 @@ from mmcv.ops import MultiScaleDeformableAttention, get_compiling_cuda_version
 from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction
 from torch import Tensor
 
+from .cpu_attention import attend_by_gather
+
 SpatialShapes = Sequence[Sequence[int]]
 
 
@@ -21,7 +23,8 @@ class DeformableAttention(MultiScaleDeformableAttention):
     Differences:
         - any batch size on CUDA (mmcv's kernel asserts that ``im2col_step`` divides the batch);
         - bfloat16 on CUDA is computed in float32 (mmcv's kernel has no bfloat16);
-        - on the CPU, or without the compiled CUDA kernel, ``grid_sample`` runs with the queries innermost;
+        - on the CPU rows of the values are gathered and summed, which is many times faster than mmcv's ``grid_sample``;
+        - without the compiled CUDA kernel ``grid_sample`` runs with the queries innermost;
         - ``spatial_shapes`` are Python integers: nothing is read back from the device;
         - ``batch_first`` is always true.
 
@@ -99,6 +102,8 @@ def attend(value: Tensor, spatial_shapes: SpatialShapes, locations: Tensor, weig
     """
     if value.is_cuda and has_cuda_kernel():
         return _attend_with_kernel(value, spatial_shapes, locations, weights)
+    if value.device.type == "cpu" and not torch.jit.is_tracing():  # what is traced is exported, or its FLOPs counted
+        return attend_by_gather(value, spatial_shapes, locations, weights)
     return attend_by_grid_sample(value, spatial_shapes, locations, weights)
 
 
