@@ -135,10 +135,10 @@ class _WeightedRows(torch.autograd.Function):
             _accept_sparse_tensors()
             missing = index.shape[1] - len(table)  # torch keeps no more elements than a dense matrix would have
             padded = F.pad(table, (0, 0, 0, missing)) if missing > 0 else table
-            zeros = torch.sparse_csr_tensor(
-                starts, columns, gradient.new_zeros(index.numel()), (len(index), len(padded))
-            )
-            of_weight = torch.sparse.sampled_addmm(zeros, gradient, padded.t()).values().view_as(weight)
+            shape = (len(index), len(padded))
+            product = torch.sparse_csr_tensor(starts, columns, gradient.new_zeros(index.numel()), shape)
+            torch.sparse.sampled_addmm(product, gradient, padded.t(), out=product)
+            of_weight = product.values().view_as(weight)
         return of_table, None, of_weight
 
 

@@ -77,15 +77,25 @@ class DeformableAttention(MultiScaleDeformableAttention):
         located = query if query_pos is None else query + query_pos
         heads, levels, points = self.num_heads, self.num_levels, self.num_points
 
-        offsets = self.sampling_offsets(located).view(batch, num_queries, heads, levels, points, 2)
+        offsets = self.sampling_offsets(located).view(batch, num_queries, heads, -1)  # (..., L * P * 2)
         weights = self.attention_weights(located).view(batch, num_queries, heads, levels * points)
-        weights = weights.softmax(-1).view(batch, num_queries, heads, levels, points)
+        weights = _softmax(weights).view(batch, num_queries, heads, levels, points)
+        # flat, because torch is slow where the last dimension of a broadcast is as short as 2
         sizes = _level_geometry(spatial_shapes, query.device)[0].flip(1)  # (L, 2), (w, h)
-        locations = reference_points[:, :, None, :, None] + offsets / sizes[:, None]  # (B, Q, heads, L, P, 2)
+        sizes = sizes[:, None].expand(levels, points, 2).reshape(-1)
+        reference = reference_points[:, :, None, :, None].expand(-1, -1, 1, levels, points, 2).flatten(3)
+        locations = (reference + offsets / sizes).view(batch, num_queries, heads, levels, points, 2)
 
         heads_of_value = self.value_proj(value).view(batch, value.shape[1], heads, -1)
         output = attend(heads_of_value, spatial_shapes, locations, weights)
         return self.dropout(self.output_proj(output)) + query
+
+
+def _softmax(logits: Tensor) -> Tensor:
+    """Over the last dimension; on the CPU with the others innermost, which is ten times faster for a dozen points."""
+    if logits.device.type != "cpu":
+        return logits.softmax(-1)
+    return logits.flatten(0, -2).t().softmax(0).t().view(logits.shape)
 
 
 def attend(value: Tensor, spatial_shapes: SpatialShapes, locations: Tensor, weights: Tensor) -> Tensor:
