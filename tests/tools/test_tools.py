@@ -21,7 +21,7 @@ def test_check_env_reports_a_working_host(capsys):
     assert check_env.main() == 0
     report = capsys.readouterr().out
     assert "mmcv._ext       loads" in report
-    assert "attention       cpu: grid_sample" in report
+    assert "attention       cpu: gathered rows" in report
     assert "agrees" in report
     assert report.strip().endswith("tfpose_mm works here.")
 
@@ -43,7 +43,7 @@ def test_check_env_survives_a_device_that_fails(monkeypatch, capsys):
         pytest.skip("this machine's device works")
     assert check_env.main() == 1
     report = capsys.readouterr().out
-    assert "attention       cpu: grid_sample, largest difference" in report
+    assert "attention       cpu: gathered rows, largest difference" in report
     assert "attention       cuda:0:" in report
     assert "FAILS" in report
     assert "CUDA_VISIBLE_DEVICES=" in report

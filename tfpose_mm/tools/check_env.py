@@ -43,7 +43,10 @@ def check_attention() -> list[AttentionCheck]:
 
     checks = []
     for device in ("cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))):
-        path = "mmcv's CUDA kernel" if device != "cpu" and has_cuda_kernel() else "grid_sample"
+        if device == "cpu":
+            path = "gathered rows"
+        else:
+            path = "mmcv's CUDA kernel" if has_cuda_kernel() else "grid_sample"
         try:
             output = attend(value.to(device), shapes, locations.to(device), weights.to(device)).cpu()
         except RuntimeError as error:  # a driver or a build that does not fit the device
@@ -79,7 +82,7 @@ def main() -> int:
     if not problems:
         checks = check_attention()
         problems = [problem for check in checks for problem in report_attention(check)]
-        if any(check.device != "cpu" and check.path == "grid_sample" for check in checks):
+        if any(check.path == "grid_sample" for check in checks):
             hazards.append(host.Problem("mmcv was built without CUDA: attention is slow on the GPU", host.CUDA_BUILD))
     for problem in problems:
         print(f"PROBLEM  {problem}")
