@@ -94,3 +94,13 @@ def test_an_argument_that_is_a_dict_is_replaced_not_merged():
     config = ConfigDict(pipeline=[dict(type="GenerateTarget", encoder=dict(type="A", sigma=2))])
     change_steps(config, GenerateTarget=dict(encoder=dict(type="B")))
     assert config.pipeline[0].encoder == dict(type="B")
+
+
+def test_a_read_config_changes_as_a_base_does():
+    cfg = Config.fromfile(str(FRONT_DOOR))
+    change_codec(cfg, input_size=(96, 128))
+    change_steps(cfg, RandomHalfBody=dict(prob=0.0))
+    assert cfg.codec.input_size == cfg.model.head.decoder.input_size == (96, 128)
+    sizes = {step.input_size for step in cfg.train_dataloader.dataset.pipeline if step.type == "TopdownAffine"}
+    assert sizes == {(96, 128)}
+    assert {s.prob for s in cfg.train_dataloader.dataset.pipeline if s.type == "RandomHalfBody"} == {0.0}

@@ -16,11 +16,11 @@ from __future__ import annotations
 import inspect
 from typing import Any, Iterator
 
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 from mmpose.registry import KEYPOINT_CODECS
 
 
-def change_codec(config: ConfigDict, **changes: Any) -> None:  # noqa: ANN401 - a codec's arguments are of any type
+def change_codec(config: Config | ConfigDict, **changes: Any) -> None:  # noqa: ANN401 - a codec's arguments are of any type
     """Change the codec, wherever it stands: ``codec``, pipelines, the head's ``decoder``; and every ``input_size``.
 
     A head's ``in_featuremap_size`` grows with the crop. A codec's sigma stays unless it is given.
@@ -54,7 +54,7 @@ def change_codec(config: ConfigDict, **changes: Any) -> None:  # noqa: ANN401 - 
             node["in_featuremap_size"] = tuple(side * size // before for side, before, size in sides)
 
 
-def change_steps(config: ConfigDict, **changes: dict) -> None:
+def change_steps(config: Config | ConfigDict, **changes: dict) -> None:
     """Change pipeline steps of a type, in every pipeline.
 
     Args:
@@ -72,7 +72,7 @@ def change_steps(config: ConfigDict, **changes: dict) -> None:
             _assign(step, arguments)
 
 
-def use_peer(config: ConfigDict, keep_neck: bool = False) -> None:
+def use_peer(config: Config | ConfigDict, keep_neck: bool = False) -> None:
     """Put the head of ``config.peer`` in TFPose's place; backbone, data, augmentation and schedule stay.
 
     ``peer`` is a dict, as the files ``configs/_base_/peers/*.py`` hold:
@@ -129,6 +129,8 @@ def _assign(node: dict, values: dict) -> None:
 
 def _dicts(node: Any) -> Iterator[dict]:  # noqa: ANN401 - a config holds anything
     """Every dict in a nested config."""
+    if isinstance(node, Config):
+        node = node._cfg_dict
     if isinstance(node, dict):
         yield node
         children = list(node.values())

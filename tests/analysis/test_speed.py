@@ -9,7 +9,7 @@ from torch import nn
 
 from tests.conftest import build, tiny_model_cfg
 from tests.test_configs import ROOT
-from tfpose_mm.analysis import measure_memory, summarise, time_parts
+from tfpose_mm.analysis import matmul_rate, measure_memory, summarise, time_functions, time_parts, time_training
 
 TINY = ROOT / "configs/tfpose_tiny_synthetic_128x96.py"
 
@@ -50,7 +50,24 @@ def test_parts_are_timed_in_turns_after_a_round_that_is_not():
 
 
 def test_quartiles():
-    assert summarise([5.0, 1.0, 2.0, 3.0, 4.0]) == (3.0, 2.0, 4.0)
+    assert summarise([5.0, 1.0, 2.0, 3.0, 4.0])[:3] == (3.0, 2.0, 4.0)
+
+
+def test_a_ratio_is_one_of_rounds_beside_each_other():
+    """A machine that slows down by ten after the first round does not change it."""
+    slow, fast = summarise([2.0, 20.0, 22.0]), summarise([1.0, 10.0, 11.0])
+    assert slow.ratio(fast) == 2.0
+
+
+def test_functions_are_timed_in_turns():
+    log = []
+    first, second = time_functions([lambda: log.append("a"), lambda: log.append("b")], repeats=3, device="cpu")
+    assert log == ["a", "b"] * 4
+    assert len(first.rounds) == len(second.rounds) == 3
+
+
+def test_the_rate_of_products_is_plausible():
+    assert 0.1 < matmul_rate("cpu", size=256, repeats=3) < 1e5
 
 
 def test_real_models_have_their_parts():
@@ -60,14 +77,11 @@ def test_real_models_have_their_parts():
         assert all(timing.median > 0 for timing in timings.values())
 
 
-@pytest.mark.slow
-def test_memory_grows_with_the_batch_and_with_training():
+def test_training_steps_are_timed_and_train():
     cfg = Config.fromfile(str(TINY))
-    small, large = (measure_memory(cfg, batch, "cpu") for batch in (2, 16))
-    assert 0 < small.inference < small.training
-    assert large.training > 2 * small.training
-    activations = 16 * 3 * 128 * 96 * 4 / 2**20
-    assert activations < large.inference < large.training < 4000
+    (timing,) = time_training([cfg], batch=3, repeats=2, device="cpu")
+    (half,) = time_training([cfg], batch=3, repeats=2, device="cpu", precision=torch.bfloat16)
+    assert min(*timing.rounds, *half.rounds) > 0
 
 
 @pytest.mark.gpu

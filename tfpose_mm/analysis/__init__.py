@@ -5,9 +5,10 @@ from __future__ import annotations
 from .agreement import find_problems
 from .calibration import Bin, auroc, calibration_error, judge, reliability
 from .complexity import Complexity, count
+from .memory import Memory, labelled_batch, measure_memory
 from .paper import TABLES, Row, Table
 from .recipe import ParameterGroup, describe, parameter_groups
-from .speed import Memory, Timing, describe_device, labelled_batch, measure_memory, summarise, time_parts
+from .speed import Timing, describe_device, matmul_rate, summarise, time_functions, time_parts, time_training
 
 __all__ = [
     "TABLES",
@@ -26,9 +27,12 @@ __all__ = [
     "find_problems",
     "judge",
     "labelled_batch",
+    "matmul_rate",
     "measure_memory",
     "parameter_groups",
     "reliability",
     "summarise",
+    "time_functions",
     "time_parts",
+    "time_training",
 ]

@@ -1,11 +1,10 @@
-"""How long a model takes, part by part, and how much memory."""
+"""How long models take, part by part."""
 
 from __future__ import annotations
 
-import gc
-import multiprocessing
 import platform
 import time
+from functools import partial
 from pathlib import Path
 from typing import Callable, NamedTuple, Sequence
 
@@ -14,10 +13,10 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
-from mmengine.structures import InstanceData, PixelData
-from mmpose.registry import KEYPOINT_CODECS, MODELS
-from mmpose.structures import PoseDataSample
-from mmpose.utils import register_all_modules
+from mmengine.optim import OptimWrapper, build_optim_wrapper
+from mmpose.registry import MODELS
+
+from .memory import labelled_batch
 
 PARTS = ("backbone", "neck", "head")
 
@@ -29,23 +28,17 @@ class Timing(NamedTuple):
         median: The middle one.
         low: The first quartile.
         high: The third quartile.
+        rounds: Each run, in their order.
     """
 
     median: float
     low: float
     high: float
+    rounds: tuple[float, ...]
 
-
-class Memory(NamedTuple):
-    """Peak memory in units of 2^20 bytes; on the CPU what the process held beyond images and libraries.
-
-    Attributes:
-        inference: Of a forward pass.
-        training: Of a step with loss and gradients.
-    """
-
-    inference: float
-    training: float
+    def ratio(self, other: Timing) -> float:
+        """How much longer this takes than another that was timed in turns with it: the median over the rounds."""
+        return float(np.median(np.divide(self.rounds, other.rounds)))
 
 
 def describe_device(device: str) -> str:
@@ -71,8 +64,50 @@ def _processor() -> str:
     return platform.machine()  # an ARM Linux names no model
 
 
+def time_functions(functions: Sequence[Callable[[], object]], repeats: int, device: str) -> list[Timing]:
+    """Time functions in turns, so that a drift of the machine hits all alike.
+
+    Args:
+        functions: What to time.
+        repeats: Timed rounds, after one that is not.
+        device: ``"cpu"`` or a CUDA device.
+
+    Returns:
+        A timing for each.
+    """
+    seconds: list[list[float]] = [[] for _ in functions]
+    for repeat in range(repeats + 1):
+        for function, taken in zip(functions, seconds):
+            _, spent = _timed(function, device)
+            if repeat:
+                taken.append(spent)
+    return [summarise(taken) for taken in seconds]
+
+
+def matmul_rate(device: str, dtype: torch.dtype = torch.float32, size: int = 2048, repeats: int = 7) -> float:
+    """What the machine reaches where nothing but arithmetic counts: the roofline of a model's latency.
+
+    Args:
+        device: ``"cpu"`` or a CUDA device.
+        dtype: Precision of the matrices.
+        size: Rows and columns.
+        repeats: Timed products.
+
+    Returns:
+        Multiply-adds a second in units of 10^9, of the fastest product.
+    """
+    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+    (timing,) = time_functions([lambda: left @ right], repeats, device)
+    return size**3 / min(timing.rounds) / 1e9
+
+
 def time_parts(
-    models: Sequence[BaseModel], shapes: Sequence[tuple[int, int]], batch: int, repeats: int, device: str
+    models: Sequence[BaseModel],
+    shapes: Sequence[tuple[int, int]],
+    batch: int,
+    repeats: int,
+    device: str,
+    precision: torch.dtype | None = None,
 ) -> list[dict[str, Timing]]:
     """Time backbone, neck and head of several models, in turns, so that a drift of the machine hits all alike.
 
@@ -82,13 +117,14 @@ def time_parts(
         batch: Images at a time.
         repeats: Timed rounds, after one that is not.
         device: ``"cpu"`` or a CUDA device.
+        precision: That of autocast; ``None`` for float32 throughout.
 
     Returns:
         For each model a timing for each of its parts and for ``"total"``, of the whole batch.
     """
     images = [torch.randn(batch, 3, *shape, device=device) for shape in shapes]
     seconds: list[dict[str, list[float]]] = [{} for _ in models]
-    with torch.inference_mode():
+    with torch.inference_mode(), _autocast(device, precision):
         for repeat in range(repeats + 1):
             for model, batch_of, taken in zip(models, images, seconds):
                 spent = _run_parts(model, batch_of, device)
@@ -96,6 +132,39 @@ def time_parts(
                     for part, value in {**spent, "total": sum(spent.values())}.items():
                         taken.setdefault(part, []).append(value)
     return [{part: summarise(values) for part, values in taken.items()} for taken in seconds]
+
+
+def _autocast(device: str, precision: torch.dtype | None) -> torch.autocast:
+    return torch.autocast(torch.device(device).type, precision, enabled=precision is not None)
+
+
+def time_training(
+    cfgs: Sequence[Config], batch: int, repeats: int, device: str, precision: torch.dtype | None = None
+) -> list[Timing]:
+    """Time training steps (losses, gradients, optimiser) of several models, in turns.
+
+    Args:
+        cfgs: Configs of top-down estimators, with an optimiser.
+        batch: Images a step.
+        repeats: Timed rounds, after one that is not.
+        device: ``"cpu"`` or a CUDA device.
+        precision: That of autocast; ``None`` for float32 throughout.
+
+    Returns:
+        A timing for each.
+    """
+
+    def step(model: BaseModel, optimiser: OptimWrapper, images: torch.Tensor, samples: list) -> None:
+        with _autocast(device, precision):
+            losses, _ = model.parse_losses(model.loss(images, samples))
+        optimiser.update_params(losses)
+
+    steps = []
+    for cfg in cfgs:
+        model = MODELS.build(cfg.model).to(device).train()
+        optimiser = build_optim_wrapper(model, cfg.optim_wrapper)
+        steps.append(partial(step, model, optimiser, *labelled_batch(cfg, batch, device)))
+    return time_functions(steps, repeats, device)
 
 
 def _run_parts(model: BaseModel, value: torch.Tensor, device: str) -> dict[str, float]:
@@ -106,14 +175,14 @@ def _run_parts(model: BaseModel, value: torch.Tensor, device: str) -> dict[str, 
         if module is None:
             continue
         run = module.forward if part == "head" else module
-        value, spent[part] = _timed(run, value, device)
+        value, spent[part] = _timed(run, device, value)
     return spent
 
 
-def _timed(run: Callable, value: object, device: str) -> tuple[object, float]:
+def _timed(run: Callable, device: str, *arguments: object) -> tuple[object, float]:
     _synchronise(device)
     start = time.perf_counter()
-    result = run(value)
+    result = run(*arguments)
     _synchronise(device)
     return result, time.perf_counter() - start
 
@@ -133,82 +202,4 @@ def summarise(seconds: Sequence[float]) -> Timing:
         The timing.
     """
     low, median, high = np.percentile(seconds, [25, 50, 75])
-    return Timing(float(median), float(low), float(high))
-
-
-def labelled_batch(cfg: Config, batch: int, device: str) -> tuple[torch.Tensor, list[PoseDataSample]]:
-    """Random images with the targets that a config's codec makes of random keypoints.
-
-    Args:
-        cfg: A config of a top-down estimator.
-        batch: Number of images B.
-        device: Where they live.
-
-    Returns:
-        Images (B, 3, h, w) and their samples.
-    """
-    width, height = cfg.codec.input_size
-    joints = cfg.model.head.get("num_joints", cfg.model.head.get("out_channels"))
-    codec = KEYPOINT_CODECS.build(cfg.codec)
-    rng = np.random.default_rng(0)
-    samples = []
-    for _ in range(batch):
-        keypoints = rng.uniform(0, (width - 1, height - 1), (1, joints, 2)).astype(np.float32)
-        encoded = codec.encode(keypoints, np.ones((1, joints), dtype=np.float32))
-        sample = PoseDataSample()
-        sample.gt_instance_labels = InstanceData(
-            **{
-                name: torch.from_numpy(np.asarray(encoded[key]))
-                for key, name in codec.label_mapping_table.items()
-                if key in encoded
-            }
-        )
-        if "heatmaps" in encoded:
-            sample.gt_fields = PixelData(heatmaps=torch.from_numpy(encoded["heatmaps"]))
-        samples.append(sample.to(device))
-    return torch.randn(batch, 3, height, width, device=device), samples
-
-
-def measure_memory(cfg: Config, batch: int, device: str) -> Memory:
-    """Peak memory of a forward pass and of a training step, each in a process of its own.
-
-    Args:
-        cfg: A config of a top-down estimator.
-        batch: Images at a time.
-        device: ``"cpu"`` or a CUDA device.
-
-    Returns:
-        Both peaks.
-    """
-    context = multiprocessing.get_context("spawn")
-    peaks = []
-    for training in (False, True):
-        with context.Pool(1) as pool:
-            peaks.append(pool.apply(_peak, (cfg.to_dict(), batch, device, training)))
-    return Memory(*peaks)
-
-
-def _peak(cfg: dict, batch: int, device: str, training: bool) -> float:
-    """Peak of this process, which does nothing else."""
-    register_all_modules()  # MMPose's; this package's are registered by importing this module
-    cfg = Config(cfg)
-    images, samples = labelled_batch(cfg, batch, device)
-    gc.collect()
-    before = _resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # Linux forgets the peak of importing libraries
-    model = MODELS.build(cfg.model).to(device).train(training)
-    if training:
-        losses = model.loss(images, samples)
-        sum(value for key, value in losses.items() if "loss" in key).backward()
-    else:
-        with torch.inference_mode():
-            model.head.forward(model.extract_feat(images))
-    if device != "cpu":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    return (_resident("VmHWM") - before) / 1024
-
-
-def _resident(field: str) -> int:
-    """Kibibytes that Linux says this process holds (VmRSS), or has held at most (VmHWM)."""
-    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(f"{field}:"))
-    return int(line.split()[1])
+    return Timing(float(median), float(low), float(high), tuple(seconds))

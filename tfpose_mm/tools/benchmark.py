@@ -22,6 +22,7 @@ from tfpose_mm.visualization import Point, draw_accuracy_plot
 
 from .cli import make_parser, markdown_table, positive, run
 from .runs import KeepSamples, add_cfg_options, need_checkpoint, read_config, run_test
+from .speed_suite import write_speed_page
 
 # the first that a test measures is the accuracy of the plot
 ACCURACIES = ("coco/AP", "PCK@0.2/PCK", "PCK")
@@ -109,28 +110,37 @@ def format_rows(rows: list[dict]) -> str:
 def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = make_parser(__doc__)
-    parser.add_argument("configs", nargs="+", help="configs of top-down estimators, or MMPose's own as mmpose::path")
+    parser.add_argument("configs", nargs="*", help="configs of top-down estimators, or MMPose's own as mmpose::path")
     parser.add_argument("--checkpoints", nargs="+", help="a checkpoint for each config, 'none' for no accuracy")
     parser.add_argument("--batches", nargs="+", type=positive, default=[1, 8], help="for throughput (default: 1 8)")
     parser.add_argument("--repeats", type=positive, default=20, help="timed rounds (default: %(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda:0 (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("work_dirs/benchmark"), help="folder for table, csv, plot")
+    parser.add_argument(
+        "--suite", choices=["speed"], help="instead of configs: TFPose beside MMPose's own, as speed.md"
+    )
     add_cfg_options(parser)
     return parser.parse_args()
 
 
-def main() -> None:
-    """Measure, print, write."""
+def main() -> int:
+    """Measure, print, write; 1 if the speed suite missed a bound."""
     args = parse_args()
     register_all_modules()
+    if args.device != "cpu" and not torch.cuda.is_available():
+        raise ValueError(f"There is no CUDA device for --device {args.device}: use --device cpu.")
+    if bool(args.suite) == bool(args.configs):
+        raise ValueError("benchmark needs configs or --suite speed, but got both or neither: name what to measure.")
+    if args.suite:
+        missed = write_speed_page(args.out, args.device)
+        print("\n".join([f"{args.out}/speed.md", *(f"missed: {sentence}" for sentence in missed)]))
+        return 1 if missed else 0
     names = args.checkpoints or ["none"] * len(args.configs)
     if len(names) != len(args.configs):
         raise ValueError(
             f"--checkpoints needs one for each of the {len(args.configs)} configs, 'none' for no accuracy, but got "
             f"{len(names)}."
         )
-    if args.device != "cpu" and not torch.cuda.is_available():
-        raise ValueError(f"There is no CUDA device for --device {args.device}: use --device cpu.")
     configs = [read_config(config, args.cfg_options) for config in args.configs]
     checkpoints = [None if name == "none" else name for name in names]
     for checkpoint in filter(None, checkpoints):
@@ -151,6 +161,7 @@ def main() -> None:
         points = [Point(r["model"], r[metric], r["latency_ms"], r["gflops"]) for r in rows if metric in r]
         draw_accuracy_plot(points, metric, args.out / "benchmark.png")
     print(f"table, csv{', plot' if metric else ''}: {args.out}/benchmark.*")
+    return 0
 
 
 if __name__ == "__main__":

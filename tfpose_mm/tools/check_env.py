@@ -43,9 +43,8 @@ def check_attention() -> list[AttentionCheck]:
 
     checks = []
     for device in ("cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))):
-        if device == "cpu":
-            path = "gathered rows"
-        else:
+        path = "gathered rows"
+        if device != "cpu":
             path = "mmcv's CUDA kernel" if has_cuda_kernel() else "grid_sample"
         try:
             output = attend(value.to(device), shapes, locations.to(device), weights.to(device)).cpu()

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+import sys
+
+import cv2
+import pytest
+import torch
+
+from tfpose_mm.analysis import count
+from tfpose_mm.tools import benchmark, speed_suite
+from tfpose_mm.tools.speed_models import BASELINE, build, everyone, peer, tfpose
+from tfpose_mm.tools.speed_suite import Budget, Page, write_speed_page
+
+TINY = Budget(sizes=((96, 128),), batches=(1, 2), repeats=(2, 2), training_batch=2, growth=False)
+
+
+@pytest.mark.parametrize("layers", [0, 4])
+def test_models_are_those_of_the_paper_s_tables(layers):
+    """Without an encoder 1.12 times SimpleBaseline's multiply-adds, with four layers 1.41."""
+    baseline = count(build(peer(BASELINE, (192, 256)), "cpu"), (256, 192)).gflops
+    assert baseline == pytest.approx(5.45, abs=0.01)
+    ratio = count(build(tfpose((192, 256), layers), "cpu"), (256, 192)).gflops / baseline
+    assert ratio == pytest.approx({0: 1.12, 4: 1.41}[layers], abs=0.01)
+
+
+def test_everyone_predicts_from_any_crop_and_for_any_number_of_keypoints():
+    for name, cfg in everyone((96, 128)).items():
+        with torch.inference_mode():
+            model = build(cfg, "cpu")
+            output = model.head.forward(model.extract_feat(torch.randn(1, 3, 128, 96)))
+        assert (output[0] if isinstance(output, tuple) else output).shape[:2] == (1, 17), name
+    assert build(peer("RTMPose-m", (96, 128), joints=133), "cpu").head.out_channels == 133
+    assert build(tfpose((96, 128), 1, joints=133), "cpu").head.num_joints == 133
+
+
+def test_a_missed_bound_is_named_and_one_that_holds_is_not():
+    page = Page()
+    assert page.judge("a", 1.4, True, "<= 1.5") == "1.40 (<= 1.5)"
+    assert page.judge("b", 1.6, False, "<= 1.5") == "1.60 (<= 1.5, MISSED)"
+    assert page.missed == ["b: 1.60, but must be <= 1.5"]
+
+
+@pytest.mark.slow
+def test_the_page_has_a_section_for_each_part(tmp_path, monkeypatch):
+    monkeypatch.setattr(speed_suite, "everyone", lambda size: {BASELINE: peer(BASELINE, size), "T": tfpose(size, 1)})
+    monkeypatch.setattr(speed_suite, "time_attention", _small(speed_suite.time_attention))
+    write_speed_page(tmp_path, "cpu", TINY)
+    page = (tmp_path / "speed.md").read_text()
+    assert [line for line in page.splitlines() if line.startswith("#")] == [
+        "# Speed",
+        "## Deformable attention",
+        "## 128x96, float32",
+        "## Training at 128x96",
+    ]
+    baseline = [line for line in page.splitlines() if line.startswith(f"| {BASELINE}")]
+    assert len(baseline) == 2
+    assert all("1.00" in line for line in baseline)
+
+
+@pytest.mark.slow
+def test_growth_is_measured_and_drawn(tmp_path, monkeypatch):
+    small = {"tfpose": tfpose((96, 128), 1), "peer": peer(BASELINE, (96, 128))}
+    seen = []
+
+    def note(kind):
+        return lambda *arguments: seen.append((kind, *arguments)) or small[kind]
+
+    monkeypatch.setattr(speed_suite, "tfpose", note("tfpose"))
+    monkeypatch.setattr(speed_suite, "peer", note("peer"))
+    panels = speed_suite.growth("cpu", 1)
+    assert [panel.label for panel in panels] == ["batch", "crop, w x h", "keypoints K", "encoder layers N_E"]
+    assert all(len(times) == len(panel.ticks) for panel in panels for times in panel.latencies.values())
+    assert ("tfpose", (192, 256), 6, 133) in seen
+    assert ("peer", BASELINE, (384, 512), 17) in seen
+    speed_suite.draw_growth(panels, tmp_path / "speed.png")
+    assert cv2.imread(str(tmp_path / "speed.png")).shape[1] > 1000
+
+
+@pytest.mark.parametrize(("missed", "status"), [([], 0), (["a: 2.00, but must be <= 1"], 1)])
+def test_the_exit_status_says_whether_bounds_hold(monkeypatch, capsys, tmp_path, missed, status):
+    monkeypatch.setattr(benchmark, "write_speed_page", lambda out, device: missed)
+    monkeypatch.setattr(sys, "argv", ["benchmark", "--suite", "speed", "--out", str(tmp_path)])
+    assert benchmark.main() == status
+    assert ("missed: a: 2.00" in capsys.readouterr().out) == bool(missed)
+
+
+def test_the_suite_takes_no_configs(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["benchmark"])
+    with pytest.raises(ValueError, match="needs configs or --suite speed"):
+        benchmark.main()
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_on_cuda_the_kernel_runs_in_each_precision_and_nothing_waits():
+    page = Page()
+    speed_suite.kernel_section(page, "cuda:0")
+    assert page.missed == []
+    assert "12" in page.lines[-2]
+
+
+def _small(function):
+    return lambda core, batch, queries, *rest: function(core, batch, min(queries, 50), *rest)

@@ -1,0 +1,106 @@
+"""How much memory a model takes."""
+
+from __future__ import annotations
+
+import gc
+import multiprocessing
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.structures import InstanceData, PixelData
+from mmpose.registry import KEYPOINT_CODECS, MODELS
+from mmpose.structures import PoseDataSample
+from mmpose.utils import register_all_modules
+
+
+class Memory(NamedTuple):
+    """Peak memory in units of 2^20 bytes; on the CPU what the process held beyond images and libraries.
+
+    Attributes:
+        inference: Of a forward pass.
+        training: Of a step with loss and gradients.
+    """
+
+    inference: float
+    training: float
+
+
+def labelled_batch(cfg: Config, batch: int, device: str) -> tuple[torch.Tensor, list[PoseDataSample]]:
+    """Random images with the targets that a config's codec makes of random keypoints.
+
+    Args:
+        cfg: A config of a top-down estimator.
+        batch: Number of images B.
+        device: Where they live.
+
+    Returns:
+        Images (B, 3, h, w) and their samples.
+    """
+    width, height = cfg.codec.input_size
+    joints = cfg.model.head.get("num_joints", cfg.model.head.get("out_channels"))
+    codec = KEYPOINT_CODECS.build(cfg.codec)
+    rng = np.random.default_rng(0)
+    samples = []
+    for _ in range(batch):
+        keypoints = rng.uniform(0, (width - 1, height - 1), (1, joints, 2)).astype(np.float32)
+        encoded = codec.encode(keypoints, np.ones((1, joints), dtype=np.float32))
+        sample = PoseDataSample()
+        sample.gt_instance_labels = InstanceData(
+            **{
+                name: torch.from_numpy(np.asarray(encoded[key]))
+                for key, name in codec.label_mapping_table.items()
+                if key in encoded
+            }
+        )
+        if "heatmaps" in encoded:
+            sample.gt_fields = PixelData(heatmaps=torch.from_numpy(encoded["heatmaps"]))
+        samples.append(sample.to(device))
+    return torch.randn(batch, 3, height, width, device=device), samples
+
+
+def measure_memory(cfg: Config, batch: int, device: str) -> Memory:
+    """Peak memory of a forward pass and of a training step, each in a process of its own.
+
+    Args:
+        cfg: A config of a top-down estimator.
+        batch: Images at a time.
+        device: ``"cpu"`` or a CUDA device.
+
+    Returns:
+        Both peaks.
+    """
+    context = multiprocessing.get_context("spawn")
+    peaks = []
+    for training in (False, True):
+        with context.Pool(1) as pool:
+            peaks.append(pool.apply(_peak, (cfg.to_dict(), batch, device, training)))
+    return Memory(*peaks)
+
+
+def _peak(cfg: dict, batch: int, device: str, training: bool) -> float:
+    """Peak of this process, which does nothing else."""
+    register_all_modules()  # MMPose's; this package's are registered by importing this module
+    cfg = Config(cfg)
+    images, samples = labelled_batch(cfg, batch, device)
+    gc.collect()
+    before = _resident("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")  # Linux forgets the peak of importing libraries
+    model = MODELS.build(cfg.model).to(device).train(training)
+    if training:
+        losses = model.loss(images, samples)
+        sum(value for key, value in losses.items() if "loss" in key).backward()
+    else:
+        with torch.inference_mode():
+            model.head.forward(model.extract_feat(images))
+    if device != "cpu":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return (_resident("VmHWM") - before) / 1024
+
+
+def _resident(field: str) -> int:
+    """Kibibytes that Linux says this process holds (VmRSS), or has held at most (VmHWM)."""
+    (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(f"{field}:"))
+    return int(line.split()[1])

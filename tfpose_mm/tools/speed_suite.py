@@ -1,0 +1,224 @@
+"""The speed suite: TFPose beside MMPose's own models, as a page with a verdict."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from mmengine.config import Config
+from mmpose.registry import MODELS
+
+from tfpose_mm.analysis import count, describe_device, matmul_rate, measure_memory, time_parts, time_training
+from tfpose_mm.analysis.attention_speed import kernel_launches, time_attention
+from tfpose_mm.analysis.speed import PARTS
+from tfpose_mm.models.layers import attend
+from tfpose_mm.visualization import Growth, draw_growth
+
+from .cli import markdown_table
+from .speed_models import BASELINE, build, everyone, peer, tfpose
+
+# latency of TFPose R50 over SimpleBaseline R50's, 256x192, batch 1 and 8, on the CPU
+BOUNDS = {"TFPose R50, N_E 0": 1.2, "TFPose R50, N_E 4": 1.5, "TFPose R50, N_E 6": 1.8}
+# mmcv's plain torch over ours, 3 levels, on the CPU
+FORWARD_BOUND, TRAINING_BOUND = 2.0, 1.5
+
+
+class Budget(NamedTuple):
+    """What is measured, and how often.
+
+    Attributes:
+        sizes: (w, h) of the crops.
+        batches: Batch sizes; the first two are those of the bounds.
+        repeats: Timed rounds at each batch size.
+        training_batch: Images of a training step, and of the memory.
+        growth: Whether to measure how latency grows.
+    """
+
+    sizes: tuple[tuple[int, int], ...] = ((192, 256), (288, 384))
+    batches: tuple[int, ...] = (1, 8, 32)
+    repeats: tuple[int, ...] = (15, 7, 3)
+    training_batch: int = 8
+    growth: bool = True
+
+
+class Page:
+    """Lines of the page, and the bounds that were missed."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.missed: list[str] = []
+
+    def add(self, title: str, text: str, rows: list[list[str]]) -> None:
+        """Add a section with a table."""
+        self.lines += [f"## {title}", "", text, "", *markdown_table(rows), ""]
+
+    def judge(self, what: str, value: float, holds: bool, bound: str) -> str:
+        """Note whether a bound holds; the table's cell."""
+        if not holds:
+            self.missed.append(f"{what}: {value:.2f}, but must be {bound}")
+        return f"{value:.2f} ({bound}{'' if holds else ', MISSED'})"
+
+
+def attention_section(page: Page, device: str, repeats: int) -> None:
+    """Attention alone, beside mmcv's in plain torch."""
+    rows = [["batch", "queries", "forward, ms", "speed-up", "with gradients, ms", "speed-up", "largest difference"]]
+    for batch in (1, 8):
+        for queries in (1008, 17):
+            speed = time_attention(attend, batch, queries, repeats, device)
+            gains = [theirs.ratio(mine) for mine, theirs in (speed.forward, speed.training)]
+            where = f"attention, batch {batch}, {queries} queries"
+            cells = [f"{gain:.1f}" for gain in gains]
+            if device == "cpu":
+                bounds = (("forward", FORWARD_BOUND), ("with gradients", TRAINING_BOUND))
+                cells = [
+                    page.judge(f"{where}, {kind}, speed-up", gain, gain >= bound, f">= {bound:g}")
+                    for gain, (kind, bound) in zip(gains, bounds)
+                ]
+            row = [str(batch), str(queries)]
+            for (mine, theirs), cell in zip((speed.forward, speed.training), cells):
+                row += [f"{1e3 * theirs.median:.1f} -> {1e3 * mine.median:.1f}", cell]
+            rows.append([*row, f"{speed.error:.0e}"])
+    text = "mmcv's `multi_scale_deformable_attn_pytorch` -> ours; 3 levels of a 256x192 crop, 8 heads of 32 channels."
+    page.add("Deformable attention", text, rows)
+
+
+def models_section(page: Page, size: tuple[int, int], budget: Budget, device: str, precision: str) -> None:
+    """Latency, throughput, share of the roofline and memory of all models at one crop size."""
+    cfgs = everyone(size)
+    shape = (size[1], size[0])
+    costs = [count(MODELS.build(cfg.model), shape) for cfg in cfgs.values()]
+    models = [build(cfg, device) for cfg in cfgs.values()]
+    dtype = getattr(torch, precision)
+    autocast = None if dtype is torch.float32 else dtype
+    timings = {
+        batch: time_parts(models, [shape] * len(models), batch, repeats, device, autocast)
+        for batch, repeats in zip(budget.batches, budget.repeats)
+    }
+    rate = matmul_rate(device, dtype)
+    base = list(cfgs).index(BASELINE)
+    header = ["model", "GFLOPs", "batch 1, ms", "backbone + neck + head"]
+    header += [f"x SimpleBaseline, batch {batch}" for batch in budget.batches]
+    header += [f"images/s, batch {batch}" for batch in budget.batches]
+    header += ["GFLOP/s (of products')", f"MiB, batch {budget.training_batch}: inference", "training"]
+    rows = [header]
+    for index, ((name, cfg), cost) in enumerate(zip(cfgs.items(), costs)):
+        of_model = {batch: timing[index] for batch, timing in timings.items()}
+        first = of_model[budget.batches[0]]
+        parts = (f"{1e3 * first[part].median:.0f}" if part in first else "-" for part in PARTS)
+        row = [name, f"{cost.gflops:.2f}", f"{1e3 * first['total'].median:.1f}", " + ".join(parts)]
+        for batch, timing in of_model.items():
+            ratio = timing["total"].ratio(timings[batch][base]["total"])
+            bound = BOUNDS.get(name) if (device, size) == ("cpu", (192, 256)) and batch in budget.batches[:2] else None
+            row.append(f"{ratio:.2f}")
+            if bound is not None:
+                where = f"{name}, batch {batch}, x {BASELINE}"
+                row[-1] = page.judge(where, ratio, ratio <= bound, f"<= {bound:g}")
+        speeds = [batch / timing["total"].median for batch, timing in of_model.items()]
+        reached = max(speeds) * cost.gflops
+        memory = measure_memory(cfg, budget.training_batch, device)
+        row += [*(f"{speed:.1f}" for speed in speeds), f"{reached:.0f} ({reached / rate:.0%})"]
+        rows.append([*row, f"{memory.inference:.0f}", f"{memory.training:.0f}"])
+    text = (
+        f"Products of large matrices reach {rate:.0f} GFLOP/s (multiply-adds) here. Medians of {budget.repeats} rounds."
+    )
+    page.add(f"{size[1]}x{size[0]}, {precision}", text, rows)
+
+
+def training_section(page: Page, size: tuple[int, int], budget: Budget, device: str) -> None:
+    """Training steps."""
+    cfgs = everyone(size)
+    timings = time_training(list(cfgs.values()), budget.training_batch, budget.repeats[1], device)
+    base = timings[list(cfgs).index(BASELINE)]
+    rows = [["model", "a step, ms", "x SimpleBaseline", "images/s"]]
+    for name, timing in zip(cfgs, timings):
+        ms, speed = f"{1e3 * timing.median:.0f}", f"{budget.training_batch / timing.median:.1f}"
+        rows.append([name, ms, f"{timing.ratio(base):.2f}", speed])
+    text = f"Losses, gradients and optimiser; batch {budget.training_batch}, float32."
+    page.add(f"Training at {size[1]}x{size[0]}", text, rows)
+
+
+def growth(device: str, repeats: int) -> list[Growth]:
+    """Latency against batch, resolution, K and N_E."""
+    small = (192, 256)
+    both = {
+        "TFPose R50, N_E 6": lambda size, joints: tfpose(size, 6, joints),
+        BASELINE: lambda size, joints: peer(BASELINE, size, joints),
+    }
+
+    def measure(cfgs: list[Config], sizes: list[tuple[int, int]], batch: int = 1) -> list[float]:
+        shapes = [(height, width) for width, height in sizes]
+        timings = time_parts([build(cfg, device) for cfg in cfgs], shapes, batch, repeats, device)
+        return [1e3 * timing["total"].median / batch for timing in timings]
+
+    def panel(label: str, ticks: list, points: list[tuple[tuple[int, int], int, int]]) -> Growth:
+        latencies = {name: [] for name in both}
+        for size, joints, batch in points:
+            for name, value in zip(both, measure([make(size, joints) for make in both.values()], [size] * 2, batch)):
+                latencies[name].append(value)
+        return Growth(label, [str(tick) for tick in ticks], latencies)
+
+    batches, sizes, joints = (1, 2, 4, 8, 16), ((96, 128), (192, 256), (288, 384), (384, 512)), (17, 68, 133)
+    layers = (0, 1, 2, 4, 6)
+    with_layers = measure([tfpose(small, number) for number in layers], [small] * len(layers))
+    return [
+        panel("batch", list(batches), [(small, 17, batch) for batch in batches]),
+        panel("crop, w x h", [f"{w}x{h}" for w, h in sizes], [(size, 17, 1) for size in sizes]),
+        panel("keypoints K", list(joints), [(small, number, 1) for number in joints]),
+        Growth("encoder layers N_E", [str(number) for number in layers], {"TFPose R50": with_layers}),
+    ]
+
+
+def kernel_section(page: Page, device: str) -> None:
+    """On CUDA: that mmcv's kernel runs, and that nothing waits for the GPU."""
+    rows = [["precision", "launches of ms_deformable_im2col", "attentions of the model"]]
+    model = build(tfpose((192, 256), 6), device)
+    images = torch.randn(3, 3, 256, 192, device=device)
+    for precision in ("float32", "float16", "bfloat16"):
+        with torch.autocast("cuda", getattr(torch, precision), enabled=precision != "float32"):
+            launches = kernel_launches(model, images)
+        if launches != 12:
+            page.missed.append(f"mmcv's kernel ran {launches} times in {precision}, but must run 12 times")
+        rows.append([precision, str(launches), "12 (N_E 6, N_D 6)"])
+    text = "A forward pass under torch's profiler, in which torch raises an error if anything synchronises."
+    page.add("mmcv's CUDA kernel", text, rows)
+
+
+def write_speed_page(out: Path, device: str, budget: Budget = Budget()) -> list[str]:  # noqa: B008 - a NamedTuple
+    """Measure everything and write ``speed.md`` and, with growth, ``speed.png``.
+
+    Args:
+        out: Folder.
+        device: ``"cpu"`` or a CUDA device.
+        budget: What is measured, and how often.
+
+    Returns:
+        The bounds that were missed, as sentences.
+    """
+    page = Page()
+    attention_section(page, device, budget.repeats[0])
+    for size in budget.sizes:
+        models_section(page, size, budget, device, "float32")
+    if device != "cpu":
+        for precision in ("float16", "bfloat16"):
+            models_section(page, budget.sizes[0], budget, device, precision)
+        kernel_section(page, device)
+    training_section(page, budget.sizes[0], budget, device)
+    if budget.growth:
+        draw_growth(growth(device, budget.repeats[1]), out / "speed.png")
+        page.lines += ["## Growth", "", "![Latency against batch, crop, keypoints and encoder layers](speed.png)", ""]
+    head = [
+        "# Speed",
+        "",
+        "    python -m tfpose_mm.tools.benchmark --suite speed --out docs",
+        "",
+        f"On {describe_device(device)}; random weights and images.",
+        "All models are timed in turns in one process: compare the rows, not an absolute time with another machine's.",
+        "The command exits with 1 if a bound is missed.",
+        "",
+        *([f"**Missed**: {sentence}." for sentence in page.missed] or ["All bounds hold."]),
+        "",
+    ]
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "speed.md").write_text("\n".join([*head, *page.lines]).rstrip() + "\n", encoding="utf-8")
+    return page.missed

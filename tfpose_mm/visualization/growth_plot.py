@@ -1,0 +1,41 @@
+"""How latency grows."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple, Sequence
+
+from matplotlib.figure import Figure
+
+
+class Growth(NamedTuple):
+    """Latency of models against one thing that grows.
+
+    Attributes:
+        label: What grows.
+        ticks: Its values.
+        latencies: For each model's name milliseconds an image, one for each value.
+    """
+
+    label: str
+    ticks: Sequence[str]
+    latencies: dict[str, Sequence[float]]
+
+
+def draw_growth(panels: Sequence[Growth], path: Path) -> None:
+    """Draw one panel for each thing that grows.
+
+    Args:
+        panels: What was measured.
+        path: The picture.
+    """
+    figure = Figure(figsize=(3.6 * len(panels), 3.8), layout="constrained")
+    for axis, panel in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels):
+        for name, latencies in panel.latencies.items():
+            axis.plot(panel.ticks, latencies, marker="o", label=name)
+        axis.set_xlabel(panel.label)
+        axis.set_ylabel("latency, ms an image")
+        axis.set_ylim(bottom=0)
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8)
+    figure.savefig(path, dpi=120)
