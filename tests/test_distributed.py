@@ -1,0 +1,94 @@
+"""Training in several processes, as MMEngine's launchers start it; with gloo instead of NCCL, any CPU runs it."""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import socket
+
+import pytest
+import torch
+import torch.distributed as dist
+from mmengine.config import Config
+from mmengine.model import MMDistributedDataParallel
+from mmengine.optim import build_optim_wrapper
+from mmengine.runner import set_random_seed
+from mmpose.registry import MODELS
+from mmpose.utils import register_all_modules
+from torch import nn
+
+from tests.test_configs import ROOT
+from tfpose_mm.analysis import labelled_batch
+
+TINY = ROOT / "configs/tfpose_tiny_synthetic_128x96.py"
+BATCH = 6
+SGD = dict(optimizer=dict(type="SGD", lr=0.05))
+
+pytestmark = pytest.mark.slow
+
+
+def model_and_batch(aux_branch):
+    cfg = Config.fromfile(str(TINY))
+    cfg.model.head.aux_branch = aux_branch
+    set_random_seed(0)
+    model = MODELS.build(cfg.model)
+    model.init_weights()
+    model.train()
+    for module in model.modules():
+        if isinstance(module, nn.modules.batchnorm._BatchNorm):
+            module.eval()  # its statistics would be those of half a batch
+    return model, labelled_batch(cfg, BATCH, "cpu")
+
+
+def two_steps(model, module, images, samples):
+    """The second step is the one that DDP refuses if the first left a parameter without gradient."""
+    optimiser = build_optim_wrapper(module, copy.deepcopy(SGD))
+    for _ in range(2):
+        losses, _ = module.parse_losses(model(images, samples, mode="loss"))
+        optimiser.update_params(losses)
+    return {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
+
+
+def work(rank, port, aux_branch, path):
+    register_all_modules()
+    torch.set_num_threads(1)
+    address = f"tcp://127.0.0.1:{port}"
+    dist.init_process_group("gloo", address, datetime.timedelta(seconds=120), world_size=2, rank=rank)
+    model, (images, samples) = model_and_batch(aux_branch)
+    half = slice(rank * BATCH // 2, (rank + 1) * BATCH // 2)
+    parallel = MMDistributedDataParallel(model)
+    result = two_steps(parallel, model, images[half], samples[half])
+    if rank == 0:
+        torch.save(result, path)
+    dist.destroy_process_group()
+
+
+@pytest.mark.parametrize("aux_branch", [True, False])
+def test_two_processes_with_half_the_batch_equal_one(aux_branch, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    torch.multiprocessing.spawn(work, (port, aux_branch, tmp_path / "parameters.pth"), nprocs=2)
+    together = torch.load(tmp_path / "parameters.pth")
+    model, (images, samples) = model_and_batch(aux_branch)
+    before = copy.deepcopy(model)
+    alone = two_steps(model, model, images, samples)
+    assert set(together) == set(alone)
+    moved = [not torch.equal(alone[name], parameter) for name, parameter in before.named_parameters()]
+    assert sum(moved) > 0.8 * len(moved)  # some steps are lost in rounding
+    for name, parameter in alone.items():
+        torch.testing.assert_close(together[name], parameter, atol=1e-5, rtol=0, msg=lambda m, n=name: f"{n}: {m}")
+
+
+def test_accumulated_steps_equal_one_of_the_whole_batch():
+    model, (images, samples) = model_and_batch(aux_branch=True)
+    accumulating = copy.deepcopy(model)
+    whole = build_optim_wrapper(model, copy.deepcopy(SGD))
+    parts = build_optim_wrapper(accumulating, dict(copy.deepcopy(SGD), accumulative_counts=3))
+    whole.update_params(model.parse_losses(model(images, samples, mode="loss"))[0])
+    for start in range(0, BATCH, 2):
+        part = slice(start, start + 2)
+        losses, _ = accumulating.parse_losses(accumulating(images[part], samples[part], mode="loss"))
+        parts.update_params(losses)
+    for ours, expected in zip(accumulating.parameters(), model.parameters()):
+        torch.testing.assert_close(ours, expected, atol=1e-5, rtol=0)
