@@ -11,6 +11,8 @@ import torch.nn.functional as F
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
+from .compilation import constant_of_sizes, is_compiling
+
 
 def attend_by_gather(
     value: Tensor, spatial_shapes: Sequence[Sequence[int]], locations: Tensor, weights: Tensor
@@ -48,7 +50,11 @@ def attend_by_gather(
         index = torch.cat([above + left, above + right, below + left, below + right], dim=-1)
     on_above, on_below = on_above * weights, on_below * weights
     share = torch.cat([on_above * on_left, on_above * on_right, on_below * on_left, on_below * on_right], dim=-1)
-    output = _WeightedRows.apply(value.reshape(-1, dims), index.view(rows, -1), share.view(rows, -1))
+    table, index, share = value.reshape(-1, dims), index.view(rows, -1), share.view(rows, -1)
+    if is_compiling():
+        output = F.embedding_bag(index, table, mode="sum", per_sample_weights=share)
+    else:
+        output = _WeightedRows.apply(table, index, share)
     return output.view(batch, queries, heads * dims)
 
 
@@ -74,18 +80,17 @@ def _neighbours(location: Tensor, size: Tensor) -> tuple[Tensor, Tensor, Tensor,
     return before, after, (1 - share) * before_inside, share * after_inside
 
 
-@functools.lru_cache(maxsize=64)
+@constant_of_sizes
 def _geometry(
     shapes: tuple[tuple[int, int], ...], points: int, batch: int, heads: int
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Height and width of each point's level, (L * P,), and the row of its pixel (0, 0), (batch, 1, heads, L * P)."""
-    with torch.inference_mode(False):  # an inference tensor could not be used in training later
-        height, width = torch.tensor(shapes, dtype=torch.float32).repeat_interleave(points, 0).unbind(1)
-        sizes = torch.tensor([0] + [h * w for h, w in shapes])
-        level = sizes.cumsum(0)[:-1].repeat_interleave(points)
-        token = torch.arange(batch)[:, None, None] * sizes.sum() + level
-        start = token * heads + torch.arange(heads)[None, :, None]
-        return height, width, start[:, None].int()
+    height, width = torch.tensor(shapes, dtype=torch.float32).repeat_interleave(points, 0).unbind(1)
+    sizes = torch.tensor([0] + [h * w for h, w in shapes])
+    level = sizes.cumsum(0)[:-1].repeat_interleave(points)
+    token = torch.arange(batch)[:, None, None] * sizes.sum() + level
+    start = token * heads + torch.arange(heads)[None, :, None]
+    return height, width, start[:, None].int()
 
 
 class _WeightedRows(torch.autograd.Function):

@@ -12,6 +12,7 @@ from mmcv.ops import MultiScaleDeformableAttention, get_compiling_cuda_version
 from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction
 from torch import Tensor
 
+from .compilation import constant_of_sizes
 from .cpu_attention import attend_by_gather
 
 SpatialShapes = Sequence[Sequence[int]]
@@ -158,11 +159,10 @@ def _level_geometry(spatial_shapes: SpatialShapes, device: torch.device) -> tupl
     return _cached_geometry(tuple((int(h), int(w)) for h, w in spatial_shapes), device)
 
 
-@functools.lru_cache(maxsize=64)
+@constant_of_sizes
 def _cached_geometry(spatial_shapes: tuple[tuple[int, int], ...], device: torch.device) -> tuple[Tensor, Tensor]:
-    with torch.inference_mode(False):  # an inference tensor could not be saved for a later backward
-        shapes = torch.tensor(spatial_shapes, dtype=torch.long, device=device)
-        starts = torch.cat([shapes.new_zeros(1), shapes.prod(1).cumsum(0)[:-1]])
+    shapes = torch.tensor(spatial_shapes, dtype=torch.long, device=device)
+    starts = torch.cat([shapes.new_zeros(1), shapes.prod(1).cumsum(0)[:-1]])
     return shapes, starts
 
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Sequence
 
 import torch
-from mmcv.cnn.bricks.transformer import FFN, MultiheadAttention
 from mmdet.models.layers import MLP, inverse_sigmoid
 from mmengine.model import BaseModule, ModuleList
 from torch import Tensor, nn
 
 from .deformable_attention import DeformableAttention, SpatialShapes
 from .initialisation import init_transformer
+from .transformer_parts import FFN, SelfAttention
 
 
 class KeypointDecoderLayer(BaseModule):
@@ -44,7 +44,7 @@ class KeypointDecoderLayer(BaseModule):
         super().__init__()
         self.self_attn = None
         if query_attention:
-            self.self_attn = MultiheadAttention(
+            self.self_attn = SelfAttention(
                 embed_dims,
                 num_heads,
                 attn_drop=dropout,
@@ -78,7 +78,7 @@ class KeypointDecoderLayer(BaseModule):
             Q_d, (B, K, C).
         """
         if self.self_attn is not None:
-            query = self.norms[0](self.self_attn(query, query_pos=query_pos, key_pos=query_pos))
+            query = self.norms[0](self.self_attn(query, query_pos))
         query = self.norms[1](
             self.cross_attn(query, memory, reference_points[:, :, None], spatial_shapes, query_pos=query_pos)
         )

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import functools
-
 import torch
-from mmcv.cnn.bricks.transformer import FFN
 from mmdet.models.layers import SinePositionalEncoding
 from mmengine.model import BaseModule, ModuleList
 from torch import Tensor, nn
 
+from .compilation import constant_of_sizes
 from .deformable_attention import DeformableAttention, SpatialShapes
 from .initialisation import init_transformer
 from .token_maps import maps_to_tokens, token_centres
+from .transformer_parts import FFN
 
 
 class PixelEncoderLayer(BaseModule):
@@ -61,13 +60,11 @@ class PixelEncoderLayer(BaseModule):
         return self.norms[1](self.ffn(self.norms[0](attended)))
 
 
-@functools.lru_cache(maxsize=16)
-def _sine_position(shapes: tuple[tuple[int, int], ...], embed_dims: int, device: torch.device) -> Tensor:
-    """E^P of every token, (N, C) float32: it depends on sizes alone, so each size is computed once."""
-    encode = SinePositionalEncoding(embed_dims // 2, normalize=True, offset=-0.5)
-    with torch.inference_mode(False), torch.no_grad():  # an inference tensor could not be used in training later
-        maps = [encode(torch.zeros(1, h, w, dtype=torch.bool, device=device)) for h, w in shapes]
-        return maps_to_tokens(maps)[0][0]
+@constant_of_sizes
+def _sine_position(encode: SinePositionalEncoding, shapes: tuple[tuple[int, int], ...], device: torch.device) -> Tensor:
+    """E^P of every token, (N, C) float32."""
+    maps = [encode(torch.zeros(1, h, w, dtype=torch.bool, device=device)) for h, w in shapes]
+    return maps_to_tokens(maps)[0][0]
 
 
 class PixelEncoder(BaseModule):
@@ -84,6 +81,7 @@ class PixelEncoder(BaseModule):
 
     def __init__(self, num_layers: int, embed_dims: int, num_levels: int, **layer_cfg: int | float) -> None:
         super().__init__()
+        self.positional_encoding = SinePositionalEncoding(embed_dims // 2, normalize=True, offset=-0.5)
         self.level_embed = nn.Parameter(torch.randn(num_levels, embed_dims))
         self.layers = ModuleList(PixelEncoderLayer(embed_dims, num_levels, **layer_cfg) for _ in range(num_layers))
 
@@ -102,7 +100,7 @@ class PixelEncoder(BaseModule):
             (1, N, C).
         """
         shapes = tuple((int(h), int(w)) for h, w in spatial_shapes)
-        sine = _sine_position(shapes, self.level_embed.shape[1], self.level_embed.device)
+        sine = _sine_position(self.positional_encoding, shapes, self.level_embed.device)
         sizes = [h * w for h, w in shapes]
         level = torch.cat([level.expand(size, -1) for level, size in zip(self.level_embed, sizes)])  # (N, C)
         return (sine + level)[None]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import functools
 from typing import Sequence
 
 import torch
 from torch import Tensor
 
+from .compilation import constant_of_sizes
 from .deformable_attention import SpatialShapes
 
 
@@ -52,15 +52,14 @@ def token_centres(spatial_shapes: SpatialShapes, device: torch.device) -> Tensor
     return _cached_centres(tuple((int(h), int(w)) for h, w in spatial_shapes), device)
 
 
-@functools.lru_cache(maxsize=16)
+@constant_of_sizes
 def _cached_centres(shapes: tuple[tuple[int, int], ...], device: torch.device) -> Tensor:
     centres = []
-    with torch.inference_mode(False):  # an inference tensor could not be used in training later
-        for h, w in shapes:
-            y, x = torch.meshgrid(
-                (torch.arange(h, device=device, dtype=torch.float32) + 0.5) / h,
-                (torch.arange(w, device=device, dtype=torch.float32) + 0.5) / w,
-                indexing="ij",
-            )
-            centres.append(torch.stack([x, y], dim=-1).flatten(0, 1))
-        return torch.cat(centres)[None, :, None]
+    for h, w in shapes:
+        y, x = torch.meshgrid(
+            (torch.arange(h, device=device, dtype=torch.float32) + 0.5) / h,
+            (torch.arange(w, device=device, dtype=torch.float32) + 0.5) / w,
+            indexing="ij",
+        )
+        centres.append(torch.stack([x, y], dim=-1).flatten(0, 1))
+    return torch.cat(centres)[None, :, None]

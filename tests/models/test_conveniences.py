@@ -1,0 +1,78 @@
+"""What users of MMPose have with other models: compilation, memory formats, precisions, inference mode."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from tests.conftest import build, images, randomise, samples, tiny_model_cfg
+
+needs_compiler = pytest.mark.skipif(not hasattr(torch, "compiler"), reason="needs torch >= 2.1")
+
+
+@pytest.fixture
+def model():
+    return randomise(build(tiny_model_cfg(num_joints=7))).eval()
+
+
+def predict(model, inputs):
+    return model.head.forward(model.extract_feat(inputs))
+
+
+@needs_compiler
+@pytest.mark.parametrize("guard", [torch.no_grad, torch.inference_mode])
+def test_the_network_compiles_in_one_graph(model, guard):
+    """``fullgraph`` raises at the first break; the backend that only traces needs no C++ compiler."""
+    torch._dynamo.reset()
+    compiled = torch.compile(lambda inputs: predict(model, inputs), fullgraph=True, backend="eager")
+    with guard():
+        for batch in (3, 1):
+            torch.testing.assert_close(compiled(images(batch)), predict(model, images(batch)), atol=1e-6, rtol=0)
+
+
+@needs_compiler
+def test_a_compiled_network_has_the_same_gradients():
+    torch._dynamo.reset()
+    cfg = tiny_model_cfg(num_joints=7, dropout=0.0)
+    cfg["neck"]["dropout"] = 0.0
+    model = randomise(build(cfg)).eval()
+    twin = copy.deepcopy(model)
+    predict(model, images()).square().sum().backward()
+    compiled = torch.compile(lambda inputs: predict(twin, inputs), fullgraph=True, backend="aot_eager")
+    compiled(images()).square().sum().backward()
+    for (name, ours), theirs in zip(model.named_parameters(), twin.parameters()):
+        if ours.grad is not None:
+            scale = ours.grad.abs().max().item() + 1e-3
+            torch.testing.assert_close(theirs.grad / scale, ours.grad / scale, atol=1e-4, rtol=0, msg=name)
+
+
+def test_channels_last_predicts_the_same(model):
+    expected = predict(model, images())
+    model.to(memory_format=torch.channels_last)
+    output = predict(model, images().to(memory_format=torch.channels_last))
+    torch.testing.assert_close(output, expected, atol=1e-5, rtol=0)
+
+
+def test_channels_last_trains(model):
+    model.train().to(memory_format=torch.channels_last)
+    losses = model.loss(images().to(memory_format=torch.channels_last), samples(num_joints=7))
+    sum(losses.values()).backward()
+    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+
+
+def test_autocast_predicts_nearly_the_same(model):
+    expected = predict(model, images())
+    with torch.autocast("cpu", torch.bfloat16):
+        output = predict(model, images())
+    assert output.dtype is torch.float32
+    assert 0 < (output - expected).abs().max() < 0.05
+
+
+def test_inference_mode_leaves_a_model_that_trains(model):
+    with torch.inference_mode():
+        predict(model, images())
+    losses = model.train().loss(images(), samples(num_joints=7))
+    sum(losses.values()).backward()
+    assert all(parameter.grad is not None for parameter in model.parameters())

@@ -1,0 +1,39 @@
+"""What depends on sizes alone is computed once, and does not break the graph of ``torch.compile``."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any, Callable, TypeVar
+
+import torch
+
+Result = TypeVar("Result")
+
+# torch 2.1, 2.2: the private one is known to the compiler already
+is_compiling: Callable[[], bool] = getattr(getattr(torch, "compiler", None), "is_compiling", None) or getattr(
+    torch._utils, "is_compiling", lambda: False
+)
+
+
+def constant_of_sizes(function: Callable[..., Result]) -> Callable[..., Result]:
+    """Decorate a function that makes tensors from sizes: each result is computed once for all.
+
+    It is computed without gradients and outside of inference mode, so that training can use what inference has left.
+
+    Args:
+        function: A function of numbers, tuples and devices, given by position.
+
+    Returns:
+        The function with a cache. ``torch.compile``, which does not look into caches, sees the function itself.
+    """
+
+    @functools.lru_cache(maxsize=64)
+    def cached(*sizes: Any) -> Result:  # noqa: ANN401 - whatever the function takes
+        with torch.inference_mode(False), torch.no_grad():
+            return function(*sizes)
+
+    @functools.wraps(function)
+    def call(*sizes: Any) -> Result:  # noqa: ANN401 - as above
+        return function(*sizes) if is_compiling() else cached(*sizes)
+
+    return call
