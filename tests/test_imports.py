@@ -25,7 +25,7 @@ ALLOWED = {
     "evaluation": set(),
     "analysis": set(),
     "config": set(),
-    "tools": {"host", "models/layers", "datasets", "visualization", "evaluation", "analysis"},
+    "tools": {"host", "models/layers", "datasets", "visualization", "evaluation", "analysis", "config"},
 }
 REGISTERING = {"__init__.py", "models/__init__.py"}  # these import rooms only to register or re-export them
 
