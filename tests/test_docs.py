@@ -8,6 +8,7 @@ import shlex
 import sys
 from pathlib import Path
 
+import mmpose
 import pytest
 from mmengine.config import Config
 
@@ -51,6 +52,15 @@ def test_command_exists(name, command, monkeypatch):
         pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
         for argument in arguments:
             assert "==" not in argument or argument in pins, argument
+
+
+def test_the_script_for_several_machines_is_where_the_page_says():
+    text = (ROOT / "docs/training.md").read_text(encoding="utf-8")
+    assert "import mmpose; print(mmpose.__path__[0])" in text
+    assert "/.mim/tools/train.py" in text
+    script = Path(mmpose.__path__[0]) / ".mim/tools/train.py"
+    options = script.read_text(encoding="utf-8")
+    assert all(f"'--{option}'" in options for option in ("resume", "amp", "auto-scale-lr", "launcher"))
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
