@@ -1,4 +1,5 @@
-# Integral regression (DSNT) as MMPose has it. None follows from data and backbone.
+# Integral regression (DSNTHead) as MMPose's ipr_res50 has it: the divergence of its ipr_res50_dsnt has no gradient but NaN
+# where a keypoint is not labelled (open-mmlab/mmpose issue 2517). None follows from data and backbone.
 peer = dict(
     codec=dict(type="IntegralRegressionLabel", input_size=None, heatmap_size=None, sigma=None, normalize=True),
     use_udp=False,
@@ -12,7 +13,7 @@ peer = dict(
             type="MultipleLossWrapper",
             losses=[
                 dict(type="SmoothL1Loss", use_target_weight=True),
-                dict(type="JSDiscretLoss", use_target_weight=True),
+                dict(type="KeypointMSELoss", use_target_weight=True),
             ],
         ),
     ),
