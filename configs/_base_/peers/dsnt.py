@@ -1,4 +1,4 @@
-# Integral regression (DSNTHead) as MMPose's ipr_res50 has it: the divergence of its ipr_res50_dsnt has no gradient but NaN
+# Integral regression (DSNTHead) as in MMPose's ipr_res50: the divergence of its ipr_res50_dsnt has no gradient but NaN
 # where a keypoint is not labelled (open-mmlab/mmpose issue 2517). None follows from data and backbone.
 peer = dict(
     codec=dict(type="IntegralRegressionLabel", input_size=None, heatmap_size=None, sigma=None, normalize=True),
