@@ -120,6 +120,19 @@ def test_evaluate_agrees_with_mim_and_draws(trained, moved, people):
     assert again.stderr.splitlines()[-1].startswith("error: report holds a report already")
 
 
+def test_a_diverged_model_is_refused(trained, people):
+    """COCO's evaluation would find it perfect: an AP of 1."""
+    folder, _ = trained
+    checkpoint = torch.load(folder / "work/epoch_1.pth", map_location="cpu")
+    checkpoint["state_dict"]["head.reg_branches.1.layers.2.bias"][0] = float("nan")
+    torch.save(checkpoint, folder / "diverged.pth")
+    command = [sys.executable, "-m", "tfpose_mm.tools.evaluate", CONFIG, "diverged.pth", "--out", "diverged"]
+    refused = start(*command, cwd=folder, SYNTHETIC_ROOT=people)
+    assert refused.returncode == 2, refused.stderr[-3000:]
+    assert "error: The model must predict finite coordinates" in refused.stderr.splitlines()[-1]
+    assert not (folder / "diverged/metrics.json").exists()
+
+
 def test_detected_boxes(trained, people):
     """As the front door evaluates: boxes of a detector, annotations only for the score."""
     folder, _ = trained

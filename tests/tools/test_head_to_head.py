@@ -46,6 +46,17 @@ def test_seeds_are_averaged_and_what_is_missing_is_said(tmp_path):
     assert len({line.count("|") for line in without}) == 1
 
 
+def test_a_diverged_training_is_said_to_be_one(tmp_path):
+    """COCO's evaluation finds predictions that are not numbers perfect: an AP of 1."""
+    (job,) = head_to_head.read_plan(write_plan(tmp_path, dict(name="A", config=str(TINY))), tmp_path)[1]
+    logged = [{"loss": 1.0, "step": 1}, {"loss": float("nan"), "step": 50}, {"coco/AP": 1.0, "step": 2}]
+    record(job.folder / "1/vis_data", *logged)
+    result = head_to_head.collect(job)
+    assert result == {"diverged": {50: 0.0}}
+    table = head_to_head.format_results("coco/AP", [job], [result])
+    assert "| A | - | diverged | at step 50 |" in table
+
+
 def test_the_command_is_one_mim_train(tmp_path):
     (_, (first, second)) = head_to_head.read_plan(
         write_plan(

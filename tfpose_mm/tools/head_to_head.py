@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import re
 import subprocess
@@ -33,6 +34,8 @@ from tfpose_mm.visualization import Curve, draw_curves
 
 from .cli import make_parser, positive, run
 from .runs import need_file
+
+DIVERGED = "diverged"
 
 
 class Run(NamedTuple):
@@ -167,12 +170,15 @@ def collect(job: Run) -> dict[str, dict[int, float]]:
         job: The run; it may be unfinished.
 
     Returns:
-        For each metric of its validations the value at each epoch; a resumed epoch counts once.
+        For each metric of its validations the value at each epoch; a resumed epoch counts once. ``DIVERGED`` in place
+        of metrics from the step on at which the loss was not a number: what is measured then means nothing.
     """
     curves: dict[str, dict[int, float]] = {}
     for path in sorted(job.folder.glob("*/vis_data/scalars.json")):
         for line in path.read_text(encoding="utf-8").splitlines():
             record = json.loads(line)
+            if math.isnan(record.get("loss", 0.0)):
+                return {DIVERGED: {record["step"]: 0.0}}
             if "loss" not in record:
                 for name in set(record) - {"step", "time", "data_time"}:
                     curves.setdefault(name, {})[record["step"]] = record[name]
@@ -196,6 +202,11 @@ def format_results(metric: str, runs: list[Run], results: list[dict[str, dict[in
     lines.append("|---" * (4 + len(others)) + "|")
     for name in names:
         of_name = [result for job, result in zip(runs, results) if job.name == name and metric in result]
+        diverged = [result for job, result in zip(runs, results) if job.name == name and DIVERGED in result]
+        if diverged:
+            steps = ", ".join(str(step) for result in diverged for step in result[DIVERGED])
+            lines.append("| " + " | ".join([name, "-", DIVERGED, f"at step {steps}", *("" for _ in others)]) + " |")
+            continue
         if not of_name:
             lines.append("| " + " | ".join([name, "-", "not trained yet", "", *("" for _ in others)]) + " |")
             continue
@@ -232,7 +243,7 @@ def main() -> int:
         with ThreadPoolExecutor(args.jobs) as pool:
             finished = all(list(pool.map(lambda job: train(job, args.threads), runs)))
     results = [collect(job) for job in runs]
-    measured = {name for result in results for name in result}
+    measured = {name for result in results for name in result} - {DIVERGED}
     if measured and metric not in measured:
         raise ValueError(f"No run of {args.plan} measured {metric}: choose one of {', '.join(sorted(measured))}.")
     table = format_results(metric, runs, results)

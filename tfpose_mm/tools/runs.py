@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 from typing import Sequence
 
+import numpy as np
 from mmengine.config import Config, DictAction
 from mmengine.hooks import Hook
 from mmengine.hub import get_config
@@ -45,6 +46,24 @@ class KeepSamples(Hook):
         """Take what is still wanted from a batch's outputs."""
         wanted = None if self.number is None else self.number - len(self.samples)
         self.samples += list(outputs or ())[:wanted]
+
+
+class RefuseUndefined(Hook):
+    """End a test whose predictions are not numbers: COCO's evaluation finds them perfect, with an AP of 1."""
+
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: Sequence[PoseDataSample] | None = None,
+    ) -> None:
+        """Look at a batch's keypoints."""
+        if not all(np.isfinite(sample.pred_instances.keypoints).all() for sample in outputs or ()):
+            raise ValueError(
+                "The model must predict finite coordinates, but predicts some that are not: its training has diverged; "
+                "train with a lower rate, or take an earlier checkpoint."
+            )
 
 
 def add_cfg_options(parser: argparse.ArgumentParser) -> None:
@@ -142,13 +161,14 @@ def run_test(cfg: Config, checkpoint: str, work_dir: Path, keep: KeepSamples) ->
 
     Raises:
         FileNotFoundError: If there is no such checkpoint.
-        ValueError: If it does not hold every parameter of the model in its shape.
+        ValueError: If it does not hold every parameter of the model in its shape, or predicts what is not a number.
     """
     need_checkpoint(checkpoint)
     cfg.load_from = str(checkpoint)
     cfg.work_dir = str(work_dir)
     runner = _QuietRunner.from_cfg(cfg)
     _check_fit(runner.model, checkpoint)
+    runner.register_hook(RefuseUndefined())
     runner.register_hook(keep)
     return runner, {name: float(value) for name, value in runner.test().items()}
 
