@@ -11,6 +11,7 @@ from tfpose_mm.models.layers import (
     attend,
     attend_by_gather,
     attend_by_grid_sample,
+    cpu_attention,
     has_cuda_kernel,
 )
 
@@ -76,6 +77,12 @@ def compare_with_mmcv(core, ours, theirs, shapes):
 def test_gradients_are_those_of_the_function(core):
     tensors = tuple(t.requires_grad_() for t in inputs(batch=1, queries=2, heads=1, dims=2, points=2))
     assert torch.autograd.gradcheck(lambda v, x, w: core(v, SHAPES, x, w), tensors)
+
+
+def test_an_older_torch_has_the_same_gradients(monkeypatch):
+    ours, expected = inputs(), inputs()
+    monkeypatch.setattr(cpu_attention, "CAN_SAMPLE", False)
+    compare_with_mmcv(attend_by_gather, ours, expected, SHAPES)
 
 
 @pytest.mark.parametrize("wanted", [0, 1, 2])

@@ -8,10 +8,13 @@ from typing import Any, Sequence
 
 import torch
 import torch.nn.functional as F
+from mmengine.utils import digit_version
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
 from .compilation import constant_of_sizes, is_compiling
+
+CAN_SAMPLE = digit_version(torch.__version__) >= digit_version("2.0")  # sampled_addmm on the CPU
 
 
 def attend_by_gather(
@@ -51,7 +54,7 @@ def attend_by_gather(
     on_above, on_below = on_above * weights, on_below * weights
     share = torch.cat([on_above * on_left, on_above * on_right, on_below * on_left, on_below * on_right], dim=-1)
     table, index, share = value.reshape(-1, dims), index.view(rows, -1), share.view(rows, -1)
-    if is_compiling():
+    if is_compiling() or not CAN_SAMPLE:
         output = F.embedding_bag(index, table, mode="sum", per_sample_weights=share)
     else:
         output = _WeightedRows.apply(table, index, share)
