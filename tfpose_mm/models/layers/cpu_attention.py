@@ -48,9 +48,10 @@ def attend_by_gather(
 
     with torch.no_grad():
         stride = (width * heads).int()
-        above, below = above.int() * stride + start, below.int() * stride + start
-        left, right = left.int() * heads, right.int() * heads
+        above, below = above.int().mul_(stride).add_(start), below.int().mul_(stride).add_(start)
+        left, right = left.int().mul_(heads), right.int().mul_(heads)
         index = torch.cat([above + left, above + right, below + left, below + right], dim=-1)
+        index.clamp_(0, value[..., 0].numel() - 1)  # only a NaN lies outside; its shares are NaN, and so is the output
     on_above, on_below = on_above * weights, on_below * weights
     share = torch.cat([on_above * on_left, on_above * on_right, on_below * on_left, on_below * on_right], dim=-1)
     table, index, share = value.reshape(-1, dims), index.view(rows, -1), share.view(rows, -1)
@@ -74,11 +75,10 @@ def _neighbours(location: Tensor, size: Tensor) -> tuple[Tensor, Tensor, Tensor,
     pixel = torch.minimum(location * size - 0.5, size).clamp(min=-1)  # no further than the first that are all outside
     with torch.no_grad():
         floor = pixel.floor()
-        before = torch.minimum(floor, size - 1).clamp(min=0)
-        after = torch.minimum(floor + 1, size - 1)
-        before_inside = 1 - (floor - before).abs()
-        after_inside = 1 - (floor + 1 - after).clamp(max=1)
-        before, after = before.nan_to_num(), after.nan_to_num()  # the shares stay NaN, and so does the output
+        last, next_one = size - 1, floor + 1
+        before, after = torch.minimum(floor, last).clamp_(min=0), torch.minimum(next_one, last)
+        before_inside = 1 - (floor - before).abs_()
+        after_inside = 1 - (next_one - after).clamp_(max=1)
     share = pixel - floor
     return before, after, (1 - share) * before_inside, share * after_inside
 
