@@ -1,7 +1,7 @@
 """TFPose (Direct Human Pose Estimation with Transformers) as a plugin for MMPose 1.x.
 
 Importing the package registers ``TFPoseLabel``, ``DeformableTransformerNeck``, ``SequentialNeck``, ``TFPoseHead``,
-``TFPoseLoss`` and ``CocoSubmission`` with MMPose. A config does so with
+``TFPoseLoss``, ``CocoSubmission`` and ``packed_collate`` with MMPose. A config does so with
 ``custom_imports = dict(imports=["tfpose_mm"], allow_failed_imports=False)``.
 """
 
@@ -12,6 +12,6 @@ from .version import __version__
 
 if not host.runs_check_env():
     host.require()
-    from . import codecs, evaluation, models
+    from . import codecs, datasets, evaluation, models
 
-    __all__ = ["__version__", "codecs", "evaluation", "models"]
+    __all__ = ["__version__", "codecs", "datasets", "evaluation", "models"]

@@ -27,6 +27,7 @@ train_dataloader = dict(
     batch_size=64,
     num_workers=4,
     persistent_workers=True,
+    collate_fn=dict(type="packed_collate"),  # one block of shared memory a batch, not one for each tensor
     sampler=dict(type="DefaultSampler", shuffle=True),
     dataset=dict(
         type=dataset_type,
