@@ -47,7 +47,7 @@ def change_codec(config: Config | ConfigDict, **changes: Any) -> None:  # noqa: 
     for node in _dicts(config):
         if node.get("type") == old["type"]:
             _assign(node, changes)
-        elif "input_size" in changes and node.get("input_size") == old["input_size"]:
+        elif "input_size" in changes and _sides(node.get("input_size")) == _sides(old["input_size"]):
             node["input_size"] = changes["input_size"]
         if "input_size" in changes and "in_featuremap_size" in node:
             sides = zip(node["in_featuremap_size"], old["input_size"], changes["input_size"])
@@ -119,6 +119,11 @@ def use_peer(config: Config | ConfigDict, keep_neck: bool = False) -> None:
     model["test_cfg"] = peer["test_cfg"]
     if not keep_neck:
         config["optim_wrapper"] = peer["optim_wrapper"]
+
+
+def _sides(size: Any) -> Any:  # noqa: ANN401 - a config holds anything
+    """A tuple for a list, which ``--cfg-options`` gives."""
+    return tuple(size) if isinstance(size, list) else size
 
 
 def _assign(node: dict, values: dict) -> None:

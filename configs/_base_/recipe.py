@@ -18,4 +18,7 @@ param_scheduler = [
 ]
 auto_scale_lr = dict(base_batch_size=512)
 
+# A diverged model would be kept as the best: COCO's evaluation gives predictions that are not numbers an AP of 1.
+custom_hooks = [*_base_.custom_hooks, dict(type="mmdet.CheckInvalidLossHook")]
+
 default_hooks = dict(checkpoint=dict(save_best="auto", rule="greater", max_keep_ckpts=3))

@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import copy
+import pickle
+from multiprocessing.reduction import ForkingPickler
+
 import numpy as np
 import pytest
 import torch
 from mmengine.registry import FUNCTIONS
 from mmpose.structures import PoseDataSample
+from torch.nn import Parameter
 from torch.utils.data import DataLoader, Dataset
 
 from tests.conftest import samples
-from tfpose_mm.datasets.packed_collate import packed_collate
+from tfpose_mm.datasets.packed_collate import PackedBatch, packed_collate
 
 DTYPES = (torch.uint8, torch.bool, torch.int64, torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
@@ -50,6 +55,26 @@ def test_what_arrives_is_what_was_sent(workers):
         assert torch.equal(sample.gt_instance_labels.keypoint_labels, original.gt_instance_labels.keypoint_labels)
         np.testing.assert_array_equal(sample.gt_instances.bboxes, original.gt_instances.bboxes)
         assert sample.metainfo["input_size"] == original.metainfo["input_size"]
+
+
+def test_one_block_crosses():
+    (batch,) = DataLoader(People(), batch_size=5, num_workers=1, collate_fn=packed_collate)
+    tensors = [*batch["inputs"], *batch["scalar"], *(sample.gt_fields.heatmaps for sample in batch["data_samples"])]
+    assert len({tensor.untyped_storage().data_ptr() for tensor in tensors}) == 1
+
+
+def test_a_tensor_that_is_there_twice_stays_one():
+    tensor = torch.ones(3)
+    batch = pickle.loads(ForkingPickler.dumps(PackedBatch(first=tensor, again=tensor, sub=Parameter(tensor.clone()))))
+    batch["first"].zero_()
+    assert batch["again"].eq(0).all()
+    assert isinstance(batch["sub"], Parameter)
+
+
+def test_a_copy_and_a_file_have_the_tensors_themselves():
+    batch = packed_collate([People()[1]])
+    assert copy.copy(batch)["inputs"][0] is batch["inputs"][0]
+    assert isinstance(pickle.loads(pickle.dumps(batch)), PackedBatch)
 
 
 def test_a_tensor_that_arrived_can_be_changed_alone():

@@ -6,12 +6,13 @@ import cv2
 import pytest
 import torch
 
-from tfpose_mm.analysis import count
+from tfpose_mm.analysis import Memory, count, summarise
 from tfpose_mm.tools import benchmark, speed_suite
 from tfpose_mm.tools.speed_models import BASELINE, build, everyone, peer, tfpose
 from tfpose_mm.tools.speed_suite import Budget, Page, write_speed_page
+from tfpose_mm.visualization import Growth
 
-TINY = Budget(sizes=((96, 128),), batches=(1, 2), repeats=(2, 2), training_batch=2, growth=False)
+TINY = Budget(sizes=((96, 128),), batches=(1, 2), repeats=(2, 2), training_batch=2)
 
 
 @pytest.mark.parametrize("layers", [0, 4])
@@ -40,17 +41,40 @@ def test_a_missed_bound_is_named_and_one_that_holds_is_not():
     assert page.missed == ["b: 1.60, but must be <= 1.5"]
 
 
+def test_bounds_are_of_models_that_are_measured():
+    assert set(speed_suite.BOUNDS) | {BASELINE} <= set(everyone((192, 256)))
+
+
+def test_a_model_that_is_too_slow_is_named(monkeypatch):
+    """Stubbed clocks: twice as slow as SimpleBaseline is too slow for each bound, and no other model has one."""
+
+    def clock(models, shapes, batch, *rest):
+        return [{"total": summarise([2.0] if hasattr(m.head, "transformer_decoder") else [1.0])} for m in models]
+
+    monkeypatch.setattr(speed_suite, "time_parts", clock)
+    monkeypatch.setattr(speed_suite, "measure_memory", lambda *arguments: Memory(1.0, 2.0))
+    page = Page()
+    speed_suite.models_section(page, (192, 256), Budget(batches=(1, 8), repeats=(1, 1)), "cpu", "float32")
+    assert len(page.missed) == 6
+    assert page.missed[0] == "TFPose R50, N_E 0, batch 1, x SimpleBaseline R50: 2.00, but must be <= 1.2"
+
+
 @pytest.mark.slow
 def test_the_page_has_a_section_for_each_part(tmp_path, monkeypatch):
     monkeypatch.setattr(speed_suite, "everyone", lambda size: {BASELINE: peer(BASELINE, size), "T": tfpose(size, 1)})
     monkeypatch.setattr(speed_suite, "time_attention", _small(speed_suite.time_attention))
-    write_speed_page(tmp_path, "cpu", TINY)
-    page = (tmp_path / "speed.md").read_text()
+    monkeypatch.setattr(speed_suite, "growth", lambda device, repeats: [Growth("batch", ["1", "2"], {"a": [1, 2]})])
+    out = tmp_path / "new"
+    write_speed_page(out, "cpu", TINY)
+    page = (out / "speed.md").read_text()
+    assert f"--suite speed --out {out}" in page
+    assert cv2.imread(str(out / "speed.png")) is not None
     assert [line for line in page.splitlines() if line.startswith("#")] == [
         "# Speed",
         "## Deformable attention",
         "## 128x96, float32",
         "## Training at 128x96",
+        "## Growth",
     ]
     baseline = [line for line in page.splitlines() if line.startswith(f"| {BASELINE}")]
     assert len(baseline) == 2
@@ -88,6 +112,9 @@ def test_the_suite_takes_no_configs(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["benchmark"])
     with pytest.raises(ValueError, match="needs configs or --suite speed"):
         benchmark.main()
+    monkeypatch.setattr(sys, "argv", ["benchmark", "--suite", "speed", "--repeats", "50"])
+    with pytest.raises(ValueError, match="measures the same everywhere"):
+        benchmark.main()
 
 
 @pytest.mark.gpu
@@ -96,7 +123,7 @@ def test_on_cuda_the_kernel_runs_in_each_precision_and_nothing_waits():
     page = Page()
     speed_suite.kernel_section(page, "cuda:0")
     assert page.missed == []
-    assert "12" in page.lines[-2]
+    assert [line.split("|")[2].strip() for line in page.lines[-4:-1]] == ["12", "12", "12"]
 
 
 def _small(function):

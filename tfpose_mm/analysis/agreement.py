@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import json
 import warnings
 from pathlib import Path
-from typing import Iterator
+from typing import Any, Iterator
 
 import mmengine
 import torch
@@ -61,9 +60,11 @@ def _pipelines(cfg: Config) -> Iterator[str]:
                 yield f"{loader}'s step {step.type} cannot be built: {error}: correct its name or arguments."
 
 
-def _plain(value: object) -> str:
-    """As text, the same for list and tuple: ``--cfg-options`` and .json configs know only lists."""
-    return json.dumps(value, sort_keys=True)
+def _plain(value: Any) -> Any:  # noqa: ANN401 - a config holds anything
+    """With lists for tuples: ``--cfg-options`` and .json configs know only lists."""
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def _codecs(cfg: Config) -> Iterator[str]:
@@ -74,11 +75,11 @@ def _codecs(cfg: Config) -> Iterator[str]:
         yield f"model.head.decoder is {cfg.model.head.get('decoder')}, but codec is {codec}: {remedy}"
     for loader in LOADERS:
         for step in cfg[loader].dataset.get("pipeline", ()):
-            if step.type == "GenerateTarget" and _plain(step.encoder) != _plain(codec):
-                yield f"{loader}'s targets are made by {step.encoder}, but codec is {codec}: {remedy}"
-            if step.type == "TopdownAffine" and tuple(step.input_size) != tuple(codec.input_size):
+            if step.type == "GenerateTarget" and _plain(step.get("encoder")) != _plain(codec):
+                yield f"{loader}'s targets are made by {step.get('encoder')}, but codec is {codec}: {remedy}"
+            if step.type == "TopdownAffine" and _plain(step.get("input_size")) != _plain(codec.input_size):
                 size = tuple(codec.input_size)
-                yield f"{loader} crops to {tuple(step.input_size)}, but the codec's input_size is {size}: {remedy}"
+                yield f"{loader} crops to {step.get('input_size')}, but the codec's input_size is {size}: {remedy}"
 
 
 def _coordinates(cfg: Config) -> Iterator[str]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import multiprocessing
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,12 +73,21 @@ def measure_memory(cfg: Config, batch: int, device: str) -> Memory:
 
     Returns:
         Both peaks.
+
+    Raises:
+        ValueError: If the process is killed, as Linux does when memory ends.
     """
     context = multiprocessing.get_context("spawn")
     peaks = []
     for training in (False, True):
-        with context.Pool(1) as pool:
-            peaks.append(pool.apply(_peak, (cfg.to_dict(), batch, device, training)))
+        with ProcessPoolExecutor(1, mp_context=context) as pool:
+            try:
+                peaks.append(pool.submit(_peak, cfg.to_dict(), batch, device, training).result())
+            except BrokenProcessPool:
+                raise ValueError(
+                    f"Measuring memory needs what {batch} images take{' in training' if training else ''}, but the "
+                    "process was killed, probably because memory ended: take a smaller batch."
+                ) from None
     return Memory(*peaks)
 
 

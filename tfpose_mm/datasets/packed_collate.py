@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+from multiprocessing.reduction import ForkingPickler
 from typing import Any, Sequence
 
 import torch
@@ -18,18 +19,23 @@ class PackedBatch(dict):
     """A batch whose tensors cross from process to process as one block of shared memory.
 
     torch shares every tensor on its own, with a connection to the worker for each; a batch of samples has hundreds. To
-    whoever holds it this is a dict, and a plain one on the other side.
+    whoever holds it this is a dict, and a plain one on the other side. There the block lives as long as any of its
+    tensors: clone one that is kept beyond the step.
     """
 
-    def __reduce__(self) -> tuple:
-        """What crosses: everything but the tensors, and the block that holds these."""
-        stream = io.BytesIO()
-        packer = _Packer(stream, protocol=pickle.HIGHEST_PROTOCOL)
-        packer.dump(dict(self))
-        block = torch.empty(packer.size, dtype=torch.uint8)
-        for start, tensor in packer.tensors:
-            block[start : start + _bytes(tensor)] = tensor.contiguous().view(-1).view(torch.uint8)
-        return _unpack, (stream.getvalue(), block)
+
+def _pack(batch: PackedBatch) -> tuple:
+    """What crosses: everything but the tensors, and the block that holds these."""
+    stream = io.BytesIO()
+    packer = _Packer(stream, protocol=pickle.HIGHEST_PROTOCOL)
+    packer.dump(dict(batch))
+    block = torch.empty(packer.size, dtype=torch.uint8)
+    for start, tensor in packer.tensors:
+        block[start : start + _bytes(tensor)] = tensor.contiguous().view(-1).view(torch.uint8)
+    return _unpack, (stream.getvalue(), block)
+
+
+ForkingPickler.register(PackedBatch, _pack)  # between processes only: a copy or a file has the tensors themselves
 
 
 class _Packer(pickle.Pickler):
@@ -38,15 +44,18 @@ class _Packer(pickle.Pickler):
     def __init__(self, stream: io.BytesIO, protocol: int) -> None:
         super().__init__(stream, protocol)
         self.tensors: list[tuple[int, Tensor]] = []
+        self.places: dict[int, tuple] = {}
         self.size = 0
 
     def persistent_id(self, value: Any) -> tuple | None:  # noqa: ANN401 - whatever a sample holds
-        if not isinstance(value, Tensor) or value.device.type != "cpu" or value.requires_grad:
+        plain = type(value) is Tensor and value.device.type == "cpu" and value.layout is torch.strided
+        if not plain or value.is_quantized or value.requires_grad:
             return None
-        start = self.size
-        self.tensors.append((start, value))
-        self.size = start + -(-_bytes(value) // ALIGNMENT) * ALIGNMENT
-        return start, value.dtype, tuple(value.shape)
+        if id(value) not in self.places:
+            self.places[id(value)] = (self.size, value.dtype, tuple(value.shape))
+            self.tensors.append((self.size, value))
+            self.size += -(-_bytes(value) // ALIGNMENT) * ALIGNMENT
+        return self.places[id(value)]
 
 
 class _Unpacker(pickle.Unpickler):

@@ -112,8 +112,8 @@ def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__)
     parser.add_argument("configs", nargs="*", help="configs of top-down estimators, or MMPose's own as mmpose::path")
     parser.add_argument("--checkpoints", nargs="+", help="a checkpoint for each config, 'none' for no accuracy")
-    parser.add_argument("--batches", nargs="+", type=positive, default=[1, 8], help="for throughput (default: 1 8)")
-    parser.add_argument("--repeats", type=positive, default=20, help="timed rounds (default: %(default)s)")
+    parser.add_argument("--batches", nargs="+", type=positive, help="for throughput (default: 1 8)")
+    parser.add_argument("--repeats", type=positive, help="timed rounds (default: 20)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda:0 (default: %(default)s)")
     parser.add_argument("--out", type=Path, default=Path("work_dirs/benchmark"), help="folder for table, csv, plot")
     parser.add_argument(
@@ -132,6 +132,11 @@ def main() -> int:
     if bool(args.suite) == bool(args.configs):
         raise ValueError("benchmark needs configs or --suite speed, but got both or neither: name what to measure.")
     if args.suite:
+        if any((args.checkpoints, args.batches, args.repeats, args.cfg_options)):
+            raise ValueError(
+                "--suite speed measures the same everywhere and takes only --device and --out, but got more: leave out "
+                "--checkpoints, --batches, --repeats and --cfg-options, or name configs in place of the suite."
+            )
         missed = write_speed_page(args.out, args.device)
         print("\n".join([f"{args.out}/speed.md", *(f"missed: {sentence}" for sentence in missed)]))
         return 1 if missed else 0
@@ -145,7 +150,7 @@ def main() -> int:
     checkpoints = [None if name == "none" else name for name in names]
     for checkpoint in filter(None, checkpoints):
         need_checkpoint(checkpoint)
-    rows = benchmark(configs, checkpoints, args.batches, args.repeats, args.device, args.out)
+    rows = benchmark(configs, checkpoints, args.batches or [1, 8], args.repeats or 20, args.device, args.out)
     args.out.mkdir(parents=True, exist_ok=True)
     columns = list(dict.fromkeys(key for row in rows for key in row))
     with (args.out / "benchmark.csv").open("w", newline="", encoding="utf-8") as file:

@@ -32,7 +32,7 @@ import mmengine
 
 from tfpose_mm.visualization import Curve, draw_curves
 
-from .cli import make_parser, positive, run
+from .cli import make_parser, markdown_table, positive, run
 from .runs import need_file
 
 DIVERGED = "diverged"
@@ -177,7 +177,7 @@ def collect(job: Run) -> dict[str, dict[int, float]]:
     for path in sorted(job.folder.glob("*/vis_data/scalars.json")):
         for line in path.read_text(encoding="utf-8").splitlines():
             record = json.loads(line)
-            if math.isnan(record.get("loss", 0.0)):
+            if not math.isfinite(record.get("loss", 0.0)):
                 return {DIVERGED: {record["step"]: 0.0}}
             if "loss" not in record:
                 for name in set(record) - {"step", "time", "data_time"}:
@@ -198,27 +198,23 @@ def format_results(metric: str, runs: list[Run], results: list[dict[str, dict[in
     """
     names = list(dict.fromkeys(job.name for job in runs))
     others = [name for name in ("coco/AP",) if name != metric and any(name in result for result in results)]
-    lines = ["| " + " | ".join(["model", "epochs", metric, "each seed", *others]) + " |"]
-    lines.append("|---" * (4 + len(others)) + "|")
+    rows = [["model", "epochs", metric, "each seed", *others]]
     for name in names:
         of_name = [result for job, result in zip(runs, results) if job.name == name and metric in result]
-        diverged = [result for job, result in zip(runs, results) if job.name == name and DIVERGED in result]
-        if diverged:
-            steps = ", ".join(str(step) for result in diverged for step in result[DIVERGED])
-            lines.append("| " + " | ".join([name, "-", DIVERGED, f"at step {steps}", *("" for _ in others)]) + " |")
-            continue
+        diverged = [job for job, result in zip(runs, results) if job.name == name and DIVERGED in result]
         if not of_name:
-            lines.append("| " + " | ".join([name, "-", "not trained yet", "", *("" for _ in others)]) + " |")
+            state = DIVERGED if diverged else "not trained yet"
+            rows.append([name, "-", state, "", *("" for _ in others)])
             continue
         last = [max(result[metric]) for result in of_name]
         values = [result[metric][epoch] for result, epoch in zip(of_name, last)]
         cells = [name, "/".join(map(str, sorted(set(last)))), f"{sum(values) / len(values):.3f}"]
-        cells.append(", ".join(f"{value:.3f}" for value in values))
+        cells.append(", ".join([*(f"{value:.3f}" for value in values), *(DIVERGED for _ in diverged)]))
         for other in others:
             measured = [result[other][epoch] for result, epoch in zip(of_name, last)]
             cells.append(f"{sum(measured) / len(measured):.3f}")
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        rows.append(cells)
+    return "\n".join(markdown_table(rows))
 
 
 def parse_args() -> argparse.Namespace:
@@ -243,6 +239,14 @@ def main() -> int:
         with ThreadPoolExecutor(args.jobs) as pool:
             finished = all(list(pool.map(lambda job: train(job, args.threads), runs)))
     results = [collect(job) for job in runs]
+    for job, result in zip(runs, results):
+        for step in result.get(DIVERGED, ()):
+            print(
+                f"{job.name}, seed {job.seed} diverged: its loss was not a number at step {step}. Lower its rate and "
+                f"delete {job.folder}.",
+                file=sys.stderr,
+            )
+            finished = False
     measured = {name for result in results for name in result} - {DIVERGED}
     if measured and metric not in measured:
         raise ValueError(f"No run of {args.plan} measured {metric}: choose one of {', '.join(sorted(measured))}.")

@@ -15,7 +15,7 @@ from mmengine.config import Config
 from tfpose_mm.analysis import auroc, calibration_error, judge, reliability
 from tfpose_mm.visualization import draw_reliability
 
-from .cli import make_parser, run
+from .cli import make_parser, markdown_table, run
 from .runs import KeepSamples, add_cfg_options, read_config, run_test
 
 
@@ -48,7 +48,7 @@ def main() -> None:
     """Test once for each score, print, draw."""
     args = parse_args()
     kinds = scorings(read_config(args.config, args.cfg_options))
-    lines = ["| score | AP | AUROC | ECE | mean score | right |", "|---|---|---|---|---|---|"]
+    rows = [["score", "AP", "AUROC", "ECE", "mean score", "right"]]
     diagrams = {}
     for kind in kinds:
         cfg = read_config(args.config, args.cfg_options)
@@ -59,9 +59,9 @@ def main() -> None:
         name = kind or ("1.0" if len(kinds) > 1 else "the head's own")
         diagrams[name] = reliability(scores.clip(0, 1), correct)
         figures = (auroc(scores, correct), calibration_error(diagrams[name]), scores.mean(), correct.mean())
-        cells = [f"{metrics['coco/AP']:.3f}" if "coco/AP" in metrics else "-", *(f"{figure:.3f}" for figure in figures)]
-        lines.append("| " + " | ".join([name, *cells]) + " |")
-    table = "\n".join(lines)
+        ap = f"{metrics['coco/AP']:.3f}" if "coco/AP" in metrics else "-"
+        rows.append([name, ap, *(f"{figure:.3f}" for figure in figures)])
+    table = "\n".join(markdown_table(rows))
     (args.out / "keypoint_scores.md").write_text(table + "\n", encoding="utf-8")
     draw_reliability(diagrams, args.out / "keypoint_scores.png")
     print(table)

@@ -58,7 +58,7 @@ def measured_ap(row: Row, table: Table, results: Path) -> float | None:
         The AP in ``results/NAME/metrics.json``, NAME being the config's, if it was measured on the table's annotations.
 
     Raises:
-        ValueError: If the file is of another config, or does not say of which.
+        ValueError: If the file is of another config or of a changed model, or does not say of which.
     """
     path = results / Path(row.config or "").stem / "metrics.json"
     if row.config is None or not path.is_file():
@@ -68,6 +68,12 @@ def measured_ap(row: Row, table: Table, results: Path) -> float | None:
         raise ValueError(
             f"{path} is of the config {metrics.get('config')}, but its folder says {path.parent.name}: write it with "
             "tfpose_mm.tools.evaluate, and the right --out."
+        )
+    changed = [key for key in metrics.get("cfg_options", {}) if key.split(".")[0] in ("model", "codec")]
+    if changed:
+        raise ValueError(
+            f"{path} must be of the config as it is, but was measured with another {', '.join(changed)}: write it with "
+            "tfpose_mm.tools.evaluate without these --cfg-options."
         )
     on_table_s_data = Path(metrics.get("annotations", "")).name == table.annotations
     return 100 * metrics["coco/AP"] if on_table_s_data else None

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttention, multi_scale_deformable_attn_pytorch
@@ -116,10 +119,42 @@ def test_the_cpu_trains_after_inference_mode():
     assert value.grad.abs().sum() > 0
 
 
-def test_the_first_gradient_warns_of_nothing(recwarn):
+def test_the_first_gradient_warns_of_nothing():
+    """In a process of its own: torch warns of its sparse tensors once."""
+    code = (
+        "import torch; from tfpose_mm.models.layers.cpu_attention import _WeightedRows as rows; import warnings;"
+        "warnings.simplefilter('error');"
+        "weight = torch.ones(2, 3, requires_grad=True);"
+        "rows.apply(torch.ones(5, 4), torch.zeros(2, 3, dtype=torch.int32), weight).sum().backward();"
+        "assert weight.grad.eq(4).all()"
+    )
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr[-2000:]
+
+
+@CORES
+def test_any_memory_layout_gives_the_same(core):
     value, locations, weights = inputs()
-    attend_by_gather(value, SHAPES, locations, weights.requires_grad_()).sum().backward()
-    assert not recwarn.list
+    expected = core(value, SHAPES, locations, weights)
+    inner = locations.permute(0, 2, 3, 4, 5, 1).contiguous().permute(0, 5, 1, 2, 3, 4)
+    first = weights.permute(0, 2, 3, 4, 1).contiguous().permute(0, 4, 1, 2, 3)
+    strided = value.transpose(1, 3).contiguous().transpose(1, 3)
+    torch.testing.assert_close(core(strided, SHAPES, inner, first), expected, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("shapes", [((5, 3), (3, 2)), ((5, 3), (3, 2), (2, 2)), ((5, 3), (8, 1))])
+def test_shapes_that_do_not_fit_are_refused(shapes):
+    value, locations, weights = inputs()
+    with pytest.raises(ValueError, match=r"pixels on . levels, but there are 23 values, and locations on 3"):
+        attend(value, shapes, locations, weights)
+
+
+def test_second_derivatives_are_refused_in_words():
+    value, locations, weights = inputs()
+    output = attend_by_gather(value.requires_grad_(), SHAPES, locations, weights)
+    (gradient,) = torch.autograd.grad(output.square().sum(), value, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
 
 
 def test_a_trace_holds_what_can_be_exported():

@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from mmengine.utils import digit_version
 from scipy.sparse import csr_matrix
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from .compilation import constant_of_sizes, is_compiling
 
@@ -40,7 +41,7 @@ def attend_by_gather(
     _, queries, _, levels, points, _ = locations.shape
     rows = batch * queries * heads
     shapes = tuple((int(h), int(w)) for h, w in spatial_shapes)
-    height, width, start = _geometry(shapes, points, batch, heads)
+    height, width, start = _geometry(shapes, points, batch, heads, value.device)
     locations = locations.to(value.dtype).reshape(batch, queries, heads, levels * points, 2)
     weights = weights.to(value.dtype).reshape(batch, queries, heads, levels * points)
     left, right, on_left, on_right = _neighbours(locations[..., 0], width)
@@ -54,7 +55,7 @@ def attend_by_gather(
         index.clamp_(0, value[..., 0].numel() - 1)  # only a NaN lies outside; its shares are NaN, and so is the output
     on_above, on_below = on_above * weights, on_below * weights
     share = torch.cat([on_above * on_left, on_above * on_right, on_below * on_left, on_below * on_right], dim=-1)
-    table, index, share = value.reshape(-1, dims), index.view(rows, -1), share.view(rows, -1)
+    table, index, share = value.reshape(-1, dims), index.reshape(rows, -1), share.reshape(rows, -1)
     if is_compiling() or not CAN_SAMPLE:
         output = F.embedding_bag(index, table, mode="sum", per_sample_weights=share)
     else:
@@ -85,21 +86,22 @@ def _neighbours(location: Tensor, size: Tensor) -> tuple[Tensor, Tensor, Tensor,
 
 @constant_of_sizes
 def _geometry(
-    shapes: tuple[tuple[int, int], ...], points: int, batch: int, heads: int
+    shapes: tuple[tuple[int, int], ...], points: int, batch: int, heads: int, device: torch.device
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Height and width of each point's level, (L * P,), and the row of its pixel (0, 0), (batch, 1, heads, L * P)."""
-    height, width = torch.tensor(shapes, dtype=torch.float32).repeat_interleave(points, 0).unbind(1)
-    sizes = torch.tensor([0] + [h * w for h, w in shapes])
+    height, width = torch.tensor(shapes, dtype=torch.float32, device=device).repeat_interleave(points, 0).unbind(1)
+    sizes = torch.tensor([0] + [h * w for h, w in shapes], device=device)
     level = sizes.cumsum(0)[:-1].repeat_interleave(points)
-    token = torch.arange(batch)[:, None, None] * sizes.sum() + level
-    start = token * heads + torch.arange(heads)[None, :, None]
+    token = torch.arange(batch, device=device)[:, None, None] * sizes.sum() + level
+    start = token * heads + torch.arange(heads, device=device)[None, :, None]
     return height, width, start[:, None].int()
 
 
 class _WeightedRows(torch.autograd.Function):
     """Sums of a table's rows by weight: a product of a sparse matrix with a dense one.
 
-    torch's ``embedding_bag`` computes the same, but most of its time goes into its gradients, where it sorts.
+    torch's ``embedding_bag`` computes the same, but most of its time goes into its gradients, where it sorts. These can
+    be taken once: there are no second derivatives on the CPU.
     """
 
     @staticmethod
@@ -119,6 +121,7 @@ class _WeightedRows(torch.autograd.Function):
         return F.embedding_bag(index, table, mode="sum", per_sample_weights=weight)
 
     @staticmethod
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, Tensor | None]:  # noqa: ANN401 - as above
         """Gradients of table and weight.
 
@@ -132,7 +135,7 @@ class _WeightedRows(torch.autograd.Function):
         table, index, weight = ctx.saved_tensors
         gradient = gradient.contiguous()
         columns = index.view(-1)
-        starts = torch.arange(0, index.numel() + 1, index.shape[1], dtype=index.dtype)
+        starts = torch.arange(0, index.numel() + 1, index.shape[1], dtype=index.dtype, device=index.device)
         of_table = of_weight = None
         if ctx.needs_input_grad[0]:
             matrix = csr_matrix(
@@ -144,7 +147,8 @@ class _WeightedRows(torch.autograd.Function):
             missing = index.shape[1] - len(table)  # torch keeps no more elements than a dense matrix would have
             padded = F.pad(table, (0, 0, 0, missing)) if missing > 0 else table
             shape = (len(index), len(padded))
-            product = torch.sparse_csr_tensor(starts, columns, gradient.new_zeros(index.numel()), shape)
+            values = gradient.new_zeros(index.numel())
+            product = torch.sparse_csr_tensor(starts, columns, values, shape, check_invariants=False)
             torch.sparse.sampled_addmm(product, gradient, padded.t(), out=product)
             of_weight = product.values().view_as(weight)
         return of_table, None, of_weight
@@ -155,4 +159,4 @@ def _accept_sparse_tensors() -> None:
     """Let torch say once, unheard, that its sparse tensors may change."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
-        torch.sparse_csr_tensor([0, 1], [0], [1.0], (1, 1))
+        torch.sparse_csr_tensor([0, 1], [0], [1.0], (1, 1), device="cpu")

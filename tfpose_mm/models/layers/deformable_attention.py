@@ -110,7 +110,16 @@ def attend(value: Tensor, spatial_shapes: SpatialShapes, locations: Tensor, weig
 
     Returns:
         (B, Q, C).
+
+    Raises:
+        ValueError: If the levels do not have as many pixels as there are values, or are not as many as those located.
     """
+    pixels = sum(int(h) * int(w) for h, w in spatial_shapes)
+    if pixels != value.shape[1] or len(spatial_shapes) != locations.shape[3]:
+        raise ValueError(
+            f"spatial_shapes {tuple(map(tuple, spatial_shapes))} have {pixels} pixels on {len(spatial_shapes)} levels, "
+            f"but there are {value.shape[1]} values, and locations on {locations.shape[3]}: give each level's (h, w)."
+        )
     if value.is_cuda and has_cuda_kernel():
         return _attend_with_kernel(value, spatial_shapes, locations, weights)
     if value.device.type == "cpu" and not torch.jit.is_tracing():  # what is traced is exported, or its FLOPs counted

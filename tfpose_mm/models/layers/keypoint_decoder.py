@@ -44,13 +44,7 @@ class KeypointDecoderLayer(BaseModule):
         super().__init__()
         self.self_attn = None
         if query_attention:
-            self.self_attn = SelfAttention(
-                embed_dims,
-                num_heads,
-                attn_drop=dropout,
-                dropout_layer=dict(type="Dropout", drop_prob=dropout),
-                batch_first=True,
-            )
+            self.self_attn = SelfAttention(embed_dims, num_heads, dropout)
         self.cross_attn = DeformableAttention(embed_dims, num_heads, num_levels, num_points, dropout)
         self.ffn = FFN(embed_dims, feedforward_channels, ffn_drop=dropout)
         self.norms = ModuleList(nn.LayerNorm(embed_dims) for _ in range(3))

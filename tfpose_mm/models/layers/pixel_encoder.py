@@ -7,7 +7,7 @@ from mmdet.models.layers import SinePositionalEncoding
 from mmengine.model import BaseModule, ModuleList
 from torch import Tensor, nn
 
-from .compilation import constant_of_sizes
+from .compilation import constant_of_sizes, is_compiling
 from .deformable_attention import DeformableAttention, SpatialShapes
 from .initialisation import init_transformer
 from .token_maps import maps_to_tokens, token_centres
@@ -60,11 +60,19 @@ class PixelEncoderLayer(BaseModule):
         return self.norms[1](self.ffn(self.norms[0](attended)))
 
 
-@constant_of_sizes
-def _sine_position(encode: SinePositionalEncoding, shapes: tuple[tuple[int, int], ...], device: torch.device) -> Tensor:
+def _sine_encoding(embed_dims: int) -> SinePositionalEncoding:
+    return SinePositionalEncoding(embed_dims // 2, normalize=True, offset=-0.5)
+
+
+def _sine_position(encode: SinePositionalEncoding, shapes: tuple, device: torch.device) -> Tensor:
     """E^P of every token, (N, C) float32."""
     maps = [encode(torch.zeros(1, h, w, dtype=torch.bool, device=device)) for h, w in shapes]
     return maps_to_tokens(maps)[0][0]
+
+
+@constant_of_sizes
+def _cached_position(embed_dims: int, shapes: tuple, device: torch.device) -> Tensor:
+    return _sine_position(_sine_encoding(embed_dims), shapes, device)
 
 
 class PixelEncoder(BaseModule):
@@ -81,7 +89,7 @@ class PixelEncoder(BaseModule):
 
     def __init__(self, num_layers: int, embed_dims: int, num_levels: int, **layer_cfg: int | float) -> None:
         super().__init__()
-        self.positional_encoding = SinePositionalEncoding(embed_dims // 2, normalize=True, offset=-0.5)
+        self.positional_encoding = _sine_encoding(embed_dims)
         self.level_embed = nn.Parameter(torch.randn(num_levels, embed_dims))
         self.layers = ModuleList(PixelEncoderLayer(embed_dims, num_levels, **layer_cfg) for _ in range(num_layers))
 
@@ -100,7 +108,10 @@ class PixelEncoder(BaseModule):
             (1, N, C).
         """
         shapes = tuple((int(h), int(w)) for h, w in spatial_shapes)
-        sine = _sine_position(self.positional_encoding, shapes, self.level_embed.device)
+        if is_compiling():  # modules are made before, not while, a graph is traced
+            sine = _sine_position(self.positional_encoding, shapes, self.level_embed.device)
+        else:
+            sine = _cached_position(self.level_embed.shape[1], shapes, self.level_embed.device)
         sizes = [h * w for h, w in shapes]
         level = torch.cat([level.expand(size, -1) for level, size in zip(self.level_embed, sizes)])  # (N, C)
         return (sine + level)[None]

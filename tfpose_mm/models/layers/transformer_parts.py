@@ -7,7 +7,16 @@ from torch import Tensor
 
 
 class FFN(transformer.FFN):
-    """mmcv's ``FFN``, whose own forward inspects its signature at every call."""
+    """mmcv's ``FFN``, whose own forward inspects its signature at every call.
+
+    Args:
+        embed_dims: Channels C.
+        feedforward_channels: Hidden channels.
+        ffn_drop: Dropout of hidden channels and output.
+    """
+
+    def __init__(self, embed_dims: int, feedforward_channels: int, ffn_drop: float = 0.0) -> None:
+        super().__init__(embed_dims, feedforward_channels, ffn_drop=ffn_drop)
 
     def forward(self, x: Tensor) -> Tensor:
         """Two linear layers, and the residual.
@@ -22,7 +31,17 @@ class FFN(transformer.FFN):
 
 
 class SelfAttention(transformer.MultiheadAttention):
-    """mmcv's ``MultiheadAttention`` of queries among themselves; attention weights, which nobody reads, stay inside."""
+    """mmcv's ``MultiheadAttention`` of queries among themselves; attention weights, which nobody reads, stay inside.
+
+    Args:
+        embed_dims: Channels C.
+        num_heads: Attention heads.
+        dropout: Dropout of attention weights and output.
+    """
+
+    def __init__(self, embed_dims: int, num_heads: int, dropout: float = 0.0) -> None:
+        output = dict(type="Dropout", drop_prob=dropout)
+        super().__init__(embed_dims, num_heads, attn_drop=dropout, dropout_layer=output, batch_first=True)
 
     def forward(self, query: Tensor, query_pos: Tensor) -> Tensor:
         """Attend, and add the query.
