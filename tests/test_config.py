@@ -96,6 +96,14 @@ def test_an_argument_that_is_a_dict_is_replaced_not_merged():
     assert config.pipeline[0].encoder == dict(type="B")
 
 
+def test_a_size_that_the_command_line_gave_is_a_list():
+    cfg = Config.fromfile(str(FRONT_DOOR))
+    cfg.codec.input_size = [192, 256]
+    change_codec(cfg, input_size=(96, 128))
+    sizes = {tuple(step.input_size) for step in cfg.train_dataloader.dataset.pipeline if step.type == "TopdownAffine"}
+    assert sizes == {(96, 128)}
+
+
 def test_a_read_config_changes_as_a_base_does():
     cfg = Config.fromfile(str(FRONT_DOOR))
     change_codec(cfg, input_size=(96, 128))

@@ -63,6 +63,14 @@ def test_a_list_where_another_copy_has_a_tuple_agrees():
     assert find_problems(cfg, model) == []
 
 
+def test_a_step_without_its_arguments_is_found():
+    cfg, model = load()
+    del cfg.val_dataloader.dataset.pipeline[2]["input_size"]
+    unbuilt, size = find_problems(cfg, model)
+    assert "val_dataloader's step TopdownAffine cannot be built" in unbuilt
+    assert "val_dataloader crops to None" in size
+
+
 def test_what_another_head_left_in_test_cfg_agrees():
     assert find_problems(*load(model__test_cfg__flip_mode="heatmap")) == []
 

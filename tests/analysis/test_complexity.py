@@ -39,6 +39,14 @@ def test_query_attention_costs_what_it_costs():
     assert with_it.gflops - count_config(NO_Q2Q).gflops == pytest.approx(0.028, abs=0.002)
 
 
+def test_products_of_keypoints_with_keypoints_are_counted():
+    """Projections and both products, 2 layers of 32 channels; torch runs the products in one fused call."""
+    with_it, without = (build(tiny_model_cfg(num_joints=133, query_attention=q2q)) for q2q in (True, False))
+    expected = 2 * (4 * 133 * 32**2 + 2 * 133**2 * 32)
+    difference = count(with_it, (128, 96)).gflops - count(without, (128, 96)).gflops
+    assert 1e9 * difference == pytest.approx(expected, rel=0.03)
+
+
 def test_the_auxiliary_branch_costs_nothing_in_inference():
     with_it, without = (build(tiny_model_cfg(aux_branch=aux)) for aux in (True, False))
     assert count(with_it, (128, 96)) == count(without, (128, 96))
