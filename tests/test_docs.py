@@ -63,7 +63,15 @@ def test_the_script_for_several_machines_is_where_the_page_says():
     assert all(f"'--{option}'" in options for option in ("resume", "amp", "auto-scale-lr", "launcher"))
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("table", sorted((ROOT / "docs/benchmark").glob("*.md")), ids=lambda table: table.name)
+def test_the_benchmark_s_tables_are_those_that_were_measured(table):
+    """Each as the command beside it wrote it, next to its plan and its numbers."""
+    assert table.read_text(encoding="utf-8") in (ROOT / "docs/benchmark.md").read_text(encoding="utf-8")
+    assert table.with_suffix(".yaml").is_file()
+    assert table.with_suffix(".json").is_file()
+
+
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
 def test_links_and_files_exist(page):
     text = page.read_text(encoding="utf-8")
     links = re.findall(r"\]\((?!http)([^)#]+)\)", text)
