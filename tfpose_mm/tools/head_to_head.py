@@ -198,7 +198,7 @@ def format_results(metric: str, runs: list[Run], results: list[dict[str, dict[in
     """
     names = list(dict.fromkeys(job.name for job in runs))
     others = [name for name in ("coco/AP",) if name != metric and any(name in result for result in results)]
-    rows = [["model", "epochs", metric, "each seed", *others]]
+    rows = [["model", "epochs", short_name(metric), "each seed", *map(short_name, others)]]
     for name in names:
         of_name = [result for job, result in zip(runs, results) if job.name == name and metric in result]
         diverged = [job for job, result in zip(runs, results) if job.name == name and DIVERGED in result]
@@ -215,6 +215,19 @@ def format_results(metric: str, runs: list[Run], results: list[dict[str, dict[in
             cells.append(f"{sum(measured) / len(measured):.3f}")
         rows.append(cells)
     return "\n".join(markdown_table(rows))
+
+
+def short_name(metric: str) -> str:
+    """What people call a metric.
+
+    Args:
+        metric: As MMPose names it, with its evaluator's prefix.
+
+    Returns:
+        The prefix of a PCK, which says its threshold; of others the name without prefix.
+    """
+    prefix, _, name = metric.partition("/")
+    return prefix if name in ("", "PCK") else name
 
 
 def parse_args() -> argparse.Namespace:
@@ -251,13 +264,13 @@ def main() -> int:
     if measured and metric not in measured:
         raise ValueError(f"No run of {args.plan} measured {metric}: choose one of {', '.join(sorted(measured))}.")
     table = format_results(metric, runs, results)
-    curves = [Curve(f"{job.name}, seed {job.seed}", r[metric]) for job, r in zip(runs, results) if metric in r]
+    curves = [Curve(job.name, r[metric]) for job, r in zip(runs, results) if metric in r]
     numbers = [dict(name=job.name, config=job.config, options=job.options, seed=job.seed, results=r)
                for job, r in zip(runs, results)]  # fmt: skip
     args.plan.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
     args.plan.with_suffix(".md").write_text(table + "\n", encoding="utf-8")
     if curves:
-        draw_curves(curves, metric, args.plan.with_suffix(".png"))
+        draw_curves(curves, short_name(metric), args.plan.with_suffix(".png"))
     print(table)
     return 0 if finished else 1
 

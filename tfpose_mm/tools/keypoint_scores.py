@@ -2,7 +2,8 @@
 
 AUROC is how often a right keypoint (within 0.2 of the box, as in PCK@0.2) scores higher than a wrong one: 0.5 is
 chance, 1 is best. ECE is how far a score is from the fraction of right keypoints at that score: 0 is best. AP is the
-config's coco/AP, "-" where its evaluator measures none; scores move no keypoint, they only rank people.
+config's coco/AP, "-" where its evaluator measures none; scores move no keypoint, they only rank people. Last, what the
+auxiliary heat maps find by themselves: where that is much more, the features know what the decoder has not learned.
 """
 
 from __future__ import annotations
@@ -10,7 +11,11 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+import numpy as np
 from mmengine.config import Config
+from mmengine.structures import InstanceData
+from mmpose.codecs import UDPHeatmap
+from mmpose.structures import PoseDataSample
 
 from tfpose_mm.analysis import auroc, calibration_error, judge, reliability
 from tfpose_mm.visualization import draw_reliability
@@ -32,6 +37,31 @@ def scorings(cfg: Config) -> list[str | None]:
     if head.type != "TFPoseHead":
         return [None]
     return [None, *(["heatmap"] if head.get("aux_branch", True) else []), *(["sigma"] if head.get("sigma") else [])]
+
+
+def read_maxima(samples: list[PoseDataSample], codec: dict) -> list[PoseDataSample]:
+    """What the auxiliary heat maps predict by themselves.
+
+    Args:
+        samples: Predicted samples with ``pred_fields.heatmaps`` (K, H, W).
+        codec: Config of the ``TFPoseLabel`` that trained them.
+
+    Returns:
+        Copies whose keypoints are the maxima, in the image, as MMPose's UDP codec decodes them.
+    """
+    decoder = UDPHeatmap(codec["input_size"], codec["heatmap_size"], sigma=codec["sigma"])
+    size = np.array(codec["input_size"])  # MMPose's UDP codec decodes the centre of the last pixel to the full width
+    copies = []
+    for sample in samples:
+        keypoints, scores = decoder.decode(sample.pred_fields.heatmaps.numpy())
+        copied = PoseDataSample()
+        copied.gt_instances = sample.gt_instances
+        corner = sample.input_center - 0.5 * sample.input_scale
+        copied.pred_instances = InstanceData(
+            keypoints=keypoints / size * sample.input_scale + corner, keypoint_scores=scores
+        )
+        copies.append(copied)
+    return copies
 
 
 def parse_args() -> argparse.Namespace:
@@ -62,6 +92,15 @@ def main() -> None:
         ap = f"{metrics['coco/AP']:.3f}" if "coco/AP" in metrics else "-"
         rows.append([name, ap, *(f"{figure:.3f}" for figure in figures)])
     table = "\n".join(markdown_table(rows))
+    if "heatmap" in kinds:
+        cfg = read_config(args.config, args.cfg_options)
+        cfg.merge_from_dict({"model.test_cfg.output_heatmaps": True})
+        keep = KeepSamples()
+        run_test(cfg, args.checkpoint, args.out / "test_maxima", keep)
+        right = judge(read_maxima(keep.samples, cfg.codec))[1].mean()
+        table += (
+            f"\n\nOf the auxiliary heat maps' maxima {right:.3f} are right, of the coordinates {correct.mean():.3f}."
+        )
     (args.out / "keypoint_scores.md").write_text(table + "\n", encoding="utf-8")
     draw_reliability(diagrams, args.out / "keypoint_scores.png")
     print(table)

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import NamedTuple, Sequence
 
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 
 class Curve(NamedTuple):
     """A training.
 
     Attributes:
-        name: Its label.
+        name: Its label; trainings of the same name differ by their seed.
         values: For each epoch what was measured.
     """
 
@@ -21,7 +22,7 @@ class Curve(NamedTuple):
 
 
 def draw_curves(curves: Sequence[Curve], metric: str, path: Path) -> None:
-    """Draw one line for each training, labelled at its end.
+    """Draw one line for each training, trainings of the same name in one colour.
 
     Args:
         curves: The trainings.
@@ -30,10 +31,16 @@ def draw_curves(curves: Sequence[Curve], metric: str, path: Path) -> None:
     """
     figure = Figure(figsize=(8, 5), layout="constrained")
     axis = figure.subplots()
+    colours: dict[str, str] = {}
     for curve in sorted(curves, key=lambda curve: -curve.values[max(curve.values)]):
         epochs = sorted(curve.values)
-        axis.plot(epochs, [curve.values[epoch] for epoch in epochs], marker=".", label=curve.name)
+        seeds = sum(other.name == curve.name for other in curves)
+        label = f"{curve.name} ({seeds} seeds)" if seeds > 1 else curve.name
+        label = None if curve.name in colours else label  # one entry of the legend for all
+        colour = colours.setdefault(curve.name, f"C{len(colours)}")
+        axis.plot(epochs, [curve.values[epoch] for epoch in epochs], marker=".", color=colour, label=label)
     axis.set_xlabel("epoch")
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_ylabel(metric)
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8)
