@@ -79,25 +79,23 @@ def main() -> None:
     args = parse_args()
     kinds = scorings(read_config(args.config, args.cfg_options))
     rows = [["score", "AP", "AUROC", "ECE", "mean score", "right"]]
-    diagrams = {}
+    diagrams, right = {}, None
     for kind in kinds:
         cfg = read_config(args.config, args.cfg_options)
-        cfg.merge_from_dict({"model.test_cfg.keypoint_scores": kind})
+        changes = {"model.test_cfg.keypoint_scores": kind, "model.test_cfg.output_heatmaps": kind == "heatmap"}
+        cfg.merge_from_dict(changes)
         keep = KeepSamples()
         _, metrics = run_test(cfg, args.checkpoint, args.out / f"test_{kind}", keep)
         scores, correct = judge(keep.samples)
+        if kind == "heatmap":
+            right = judge(read_maxima(keep.samples, cfg.codec))[1].mean()
         name = kind or ("1.0" if len(kinds) > 1 else "the head's own")
         diagrams[name] = reliability(scores.clip(0, 1), correct)
         figures = (auroc(scores, correct), calibration_error(diagrams[name]), scores.mean(), correct.mean())
         ap = f"{metrics['coco/AP']:.3f}" if "coco/AP" in metrics else "-"
         rows.append([name, ap, *(f"{figure:.3f}" for figure in figures)])
     table = "\n".join(markdown_table(rows))
-    if "heatmap" in kinds:
-        cfg = read_config(args.config, args.cfg_options)
-        cfg.merge_from_dict({"model.test_cfg.output_heatmaps": True})
-        keep = KeepSamples()
-        run_test(cfg, args.checkpoint, args.out / "test_maxima", keep)
-        right = judge(read_maxima(keep.samples, cfg.codec))[1].mean()
+    if right is not None:
         table += (
             f"\n\nOf the auxiliary heat maps' maxima {right:.3f} are right, of the coordinates {correct.mean():.3f}."
         )

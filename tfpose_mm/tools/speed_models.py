@@ -23,8 +23,6 @@ PEERS = {
     },
     (288, 384): {
         BASELINE: "topdown_heatmap/coco/td-hm_res50_8xb64-210e_coco-384x288",
-        "DeepPose R50": "topdown_regression/coco/td-reg_res50_8xb64-210e_coco-256x192",
-        "RLE R50": "topdown_regression/coco/td-reg_res50_rle-8xb64-210e_coco-256x192",
         "SimCC R50": "simcc/coco/simcc_res50_8xb32-140e_coco-384x288",
         "HRNet-W32": "topdown_heatmap/coco/td-hm_hrnet-w32_8xb64-210e_coco-384x288",
         "RTMPose-m": "rtmpose/coco/rtmpose-m_8xb256-420e_aic-coco-384x288",
@@ -64,8 +62,8 @@ def peer(name: str, size: tuple[int, int], joints: int = 17) -> Config:
     Returns:
         The config, without pretrained weights.
     """
-    sizes = PEERS.get(size, PEERS[(192, 256)])
-    cfg = read_config(f"{MMPOSE}/{sizes[name]}.py")
+    path = PEERS.get(size, {}).get(name, PEERS[(192, 256)][name])
+    cfg = read_config(f"{MMPOSE}/{path}.py")
     if tuple(cfg.codec.input_size) != size:
         change_codec(cfg, input_size=size)
     cfg.model.head["num_joints" if "num_joints" in cfg.model.head else "out_channels"] = joints

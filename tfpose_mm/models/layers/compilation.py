@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Callable, TypeVar
+from typing import Any, Callable, Sequence, TypeVar
 
 import torch
 
@@ -13,6 +13,18 @@ Result = TypeVar("Result")
 is_compiling: Callable[[], bool] = getattr(getattr(torch, "compiler", None), "is_compiling", None) or getattr(
     torch._utils, "is_compiling", lambda: False
 )
+
+
+def plain_sizes(spatial_shapes: Sequence[Sequence[int]]) -> tuple[tuple[int, int], ...]:
+    """Level sizes as a key of a cache.
+
+    Args:
+        spatial_shapes: (h, w) of each level, whatever holds them.
+
+    Returns:
+        The same as tuples of Python integers.
+    """
+    return tuple((int(h), int(w)) for h, w in spatial_shapes)
 
 
 def constant_of_sizes(function: Callable[..., Result]) -> Callable[..., Result]:

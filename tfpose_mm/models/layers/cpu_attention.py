@@ -13,7 +13,7 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .compilation import constant_of_sizes, is_compiling
+from .compilation import constant_of_sizes, is_compiling, plain_sizes
 
 CAN_SAMPLE = digit_version(torch.__version__) >= digit_version("2.0")  # sampled_addmm on the CPU
 
@@ -40,8 +40,7 @@ def attend_by_gather(
     batch, _, heads, dims = value.shape
     _, queries, _, levels, points, _ = locations.shape
     rows = batch * queries * heads
-    shapes = tuple((int(h), int(w)) for h, w in spatial_shapes)
-    height, width, start = _geometry(shapes, points, batch, heads, value.device)
+    height, width, start = _geometry(plain_sizes(spatial_shapes), points, batch, heads, value.device)
     locations = locations.to(value.dtype).reshape(batch, queries, heads, levels * points, 2)
     weights = weights.to(value.dtype).reshape(batch, queries, heads, levels * points)
     left, right, on_left, on_right = _neighbours(locations[..., 0], width)

@@ -12,7 +12,7 @@ from mmcv.ops import MultiScaleDeformableAttention, get_compiling_cuda_version
 from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction
 from torch import Tensor
 
-from .compilation import constant_of_sizes
+from .compilation import constant_of_sizes, plain_sizes
 from .cpu_attention import attend_by_gather
 
 SpatialShapes = Sequence[Sequence[int]]
@@ -165,7 +165,7 @@ def _attend_with_kernel(value: Tensor, spatial_shapes: SpatialShapes, locations:
 
 def _level_geometry(spatial_shapes: SpatialShapes, device: torch.device) -> tuple[Tensor, Tensor]:
     """Level sizes (h, w) and first tokens as the kernel wants them: (L, 2) and (L,) int64, on the device."""
-    return _cached_geometry(tuple((int(h), int(w)) for h, w in spatial_shapes), device)
+    return _cached_geometry(plain_sizes(spatial_shapes), device)
 
 
 @constant_of_sizes

@@ -7,7 +7,7 @@ from mmdet.models.layers import SinePositionalEncoding
 from mmengine.model import BaseModule, ModuleList
 from torch import Tensor, nn
 
-from .compilation import constant_of_sizes, is_compiling
+from .compilation import constant_of_sizes, is_compiling, plain_sizes
 from .deformable_attention import DeformableAttention, SpatialShapes
 from .initialisation import init_transformer
 from .token_maps import maps_to_tokens, token_centres
@@ -107,7 +107,7 @@ class PixelEncoder(BaseModule):
         Returns:
             (1, N, C).
         """
-        shapes = tuple((int(h), int(w)) for h, w in spatial_shapes)
+        shapes = plain_sizes(spatial_shapes)
         if is_compiling():  # modules are made before, not while, a graph is traced
             sine = _sine_position(self.positional_encoding, shapes, self.level_embed.device)
         else:

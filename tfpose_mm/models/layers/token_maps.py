@@ -7,7 +7,7 @@ from typing import Sequence
 import torch
 from torch import Tensor
 
-from .compilation import constant_of_sizes
+from .compilation import constant_of_sizes, plain_sizes
 from .deformable_attention import SpatialShapes
 
 
@@ -49,7 +49,7 @@ def token_centres(spatial_shapes: SpatialShapes, device: torch.device) -> Tensor
         (1, N, 1, 2) float32, (x, y) in (0, 1): pixel (i, j) of a level is at ((j + 0.5) / w, (i + 0.5) / h). A centre
         has the same coordinates on every level, hence the 1.
     """
-    return _cached_centres(tuple((int(h), int(w)) for h, w in spatial_shapes), device)
+    return _cached_centres(plain_sizes(spatial_shapes), device)
 
 
 @constant_of_sizes
