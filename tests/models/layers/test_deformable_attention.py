@@ -54,7 +54,7 @@ def test_equals_mmcv_forward_and_backward(core):
 @CORES
 def test_equals_mmcv_on_the_kinks_of_the_interpolation(core):
     """Untrained heads sample exactly on pixels; sides are powers of 2, so that each core computes these exactly."""
-    shapes = ((4, 2), (2, 4), (2, 2))
+    shapes = ((4, 2), (2, 4), (4, 1))
     ours, theirs = inputs(), inputs()
     sizes = torch.tensor(shapes).flip(1)[:, None]
     for tensors in (ours, theirs):
@@ -109,6 +109,21 @@ def test_far_and_undefined_locations():
     assert torch.equal(output[0, :2], torch.zeros_like(output[0, :2]))
     assert output[1, 2].isnan().all()
     assert output.isnan().sum() == output[1, 2].numel()
+
+
+@pytest.mark.parametrize("piece", [1, 70, 400])
+def test_pieces_of_the_batch_make_the_whole(monkeypatch, piece):
+    """An image has 96 samples: images one by one, and in groups that do not divide the batch of 5."""
+    value, locations, weights = inputs(batch=5)
+    expected = attend_by_gather(value, SHAPES, locations, weights)
+    monkeypatch.setattr(cpu_attention, "PIECE", piece)
+    calls = []
+    monkeypatch.setattr(
+        cpu_attention, "_neighbours", lambda *args, f=cpu_attention._neighbours: calls.append(1) or f(*args)
+    )
+    with torch.no_grad():
+        assert torch.equal(attend_by_gather(value, SHAPES, locations, weights), expected)
+    assert len(calls) == 2 * (2 if piece == 400 else 5)
 
 
 def test_the_cpu_trains_after_inference_mode():

@@ -1,4 +1,4 @@
-"""What depends on sizes alone is computed once, and does not break the graph of ``torch.compile``."""
+"""How layers compute: what depends on sizes once, what is large in pieces, and in one graph for ``torch.compile``."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import functools
 from typing import Any, Callable, Sequence, TypeVar
 
 import torch
+from torch import Tensor
 
 Result = TypeVar("Result")
 
@@ -25,6 +26,23 @@ def plain_sizes(spatial_shapes: Sequence[Sequence[int]]) -> tuple[tuple[int, int
         The same as tuples of Python integers.
     """
     return tuple((int(h), int(w)) for h, w in spatial_shapes)
+
+
+def computes_in_pieces(tensor: Tensor) -> bool:
+    """Whether a layer should do a large input piece by piece, because what lies between then remains in the cache.
+
+    Args:
+        tensor: The input.
+
+    Returns:
+        Whether it is on the CPU, no gradients are wanted and no graph is being traced.
+    """
+    return (
+        tensor.device.type == "cpu"
+        and not torch.is_grad_enabled()
+        and not is_compiling()
+        and not torch.jit.is_tracing()
+    )
 
 
 def constant_of_sizes(function: Callable[..., Result]) -> Callable[..., Result]:

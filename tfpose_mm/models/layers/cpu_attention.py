@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from typing import Any, Sequence
+from typing import Any, NamedTuple, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -13,9 +13,10 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from .compilation import constant_of_sizes, is_compiling, plain_sizes
+from .compilation import computes_in_pieces, constant_of_sizes, is_compiling, plain_sizes
 
 CAN_SAMPLE = digit_version(torch.__version__) >= digit_version("2.0")  # sampled_addmm on the CPU
+PIECE = 1 << 17  # samples whose indices and shares remain in the cache of a CPU
 
 
 def attend_by_gather(
@@ -39,19 +40,20 @@ def attend_by_gather(
         return attend_by_gather(value.float(), spatial_shapes, locations, weights).to(value.dtype)
     batch, _, heads, dims = value.shape
     _, queries, _, levels, points, _ = locations.shape
+    images = max(1, PIECE // (queries * heads * levels * points))
+    if batch > images and computes_in_pieces(value):
+        parts = (tensor.split(images) for tensor in (value, locations, weights))
+        return torch.cat([attend_by_gather(v, spatial_shapes, x, w) for v, x, w in zip(*parts)])
     rows = batch * queries * heads
-    height, width, start = _geometry(plain_sizes(spatial_shapes), points, batch, heads, value.device)
+    across, down, start = _geometry(plain_sizes(spatial_shapes), points, batch, heads, value.device)
     locations = locations.to(value.dtype).reshape(batch, queries, heads, levels * points, 2)
     weights = weights.to(value.dtype).reshape(batch, queries, heads, levels * points)
-    left, right, on_left, on_right = _neighbours(locations[..., 0], width)
-    above, below, on_above, on_below = _neighbours(locations[..., 1], height)
+    left, on_left, on_right = _neighbours(locations[..., 0], across)
+    above, on_above, on_below = _neighbours(locations[..., 1], down)
 
-    with torch.no_grad():
-        stride = (width * heads).int()
-        above, below = above.int().mul_(stride).add_(start), below.int().mul_(stride).add_(start)
-        left, right = left.int().mul_(heads), right.int().mul_(heads)
-        index = torch.cat([above + left, above + right, below + left, below + right], dim=-1)
-        index.clamp_(0, value[..., 0].numel() - 1)  # only a NaN lies outside; its shares are NaN, and so is the output
+    corner = above.mul_(down.stride).add_(start).add_(left.mul_(across.stride))
+    below = corner + down.step
+    index = torch.cat([corner, corner + across.step, below, below + across.step], dim=-1)
     on_above, on_below = on_above * weights, on_below * weights
     share = torch.cat([on_above * on_left, on_above * on_right, on_below * on_left, on_below * on_right], dim=-1)
     table, index, share = value.reshape(-1, dims), index.reshape(rows, -1), share.reshape(rows, -1)
@@ -62,38 +64,79 @@ def attend_by_gather(
     return output.view(batch, queries, heads * dims)
 
 
-def _neighbours(location: Tensor, size: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """The two pixels beside each location along one axis, and their shares in the interpolation.
+class _Axis(NamedTuple):
+    """One axis of the level that each point samples, all (L * P,).
+
+    Attributes:
+        size: Pixels.
+        last: The last pixel that has another after it, or 0.
+        gap: From a pixel to the next; beyond all reach where there is only one.
+        stride: From a pixel to the next in rows of the values, int32.
+        step: The same, but 0 where there is only one, int32.
+    """
+
+    size: Tensor
+    last: Tensor
+    gap: Tensor
+    stride: Tensor
+    step: Tensor
+
+
+def _neighbours(location: Tensor, axis: _Axis) -> tuple[Tensor, Tensor, Tensor]:
+    """Two pixels that lie next to each other along one axis, and their shares in each location's interpolation.
+
+    They are the two beside the location. Where one of these lies outside, the two are those at the border.
 
     Args:
         location: (..., L * P) in [0, 1].
-        size: (L * P,), pixels along this axis.
+        axis: Of each point's level.
 
     Returns:
-        Pixel before, pixel after, both inside; share of the one, share of the other, 0 for a pixel that lies outside.
+        The first of the two, int32; its share, and that of the other. The shares of a NaN are NaN.
     """
-    pixel = torch.minimum(location * size - 0.5, size).clamp(min=-1)  # no further than the first that are all outside
+    pixel = location * axis.size - 0.5
     with torch.no_grad():
-        floor = pixel.floor()
-        last, next_one = size - 1, floor + 1
-        before, after = torch.minimum(floor, last).clamp_(min=0), torch.minimum(next_one, last)
-        before_inside = 1 - (floor - before).abs_()
-        after_inside = 1 - (next_one - after).clamp_(max=1)
-    share = pixel - floor
-    return before, after, (1 - share) * before_inside, share * after_inside
+        first = torch.minimum(pixel.floor().clamp_(min=0), axis.last)
+    distance = pixel - first
+    return first.int().clamp_(min=0), _share(distance, distance), _share(distance, distance.detach() - axis.gap)
+
+
+def _share(location: Tensor, distance: Tensor) -> Tensor:
+    """What a pixel gets: 1 at no distance, 0 from a distance of 1 on. At a kink the slope is that to its right.
+
+    Args:
+        location: Of which the slope is taken.
+        distance: To the pixel, along the axis.
+
+    Returns:
+        1 - abs(distance), or 0.
+    """
+    with torch.no_grad():
+        share = distance.abs().neg_().add_(1).clamp_(min=0)
+        if not location.requires_grad:
+            return share
+        slope = (distance >= -1).to(share.dtype) - 2 * (distance >= 0).to(share.dtype) + (distance >= 1).to(share.dtype)
+    return share + slope * (location - location.detach())
 
 
 @constant_of_sizes
 def _geometry(
     shapes: tuple[tuple[int, int], ...], points: int, batch: int, heads: int, device: torch.device
-) -> tuple[Tensor, Tensor, Tensor]:
-    """Height and width of each point's level, (L * P,), and the row of its pixel (0, 0), (batch, 1, heads, L * P)."""
-    height, width = torch.tensor(shapes, dtype=torch.float32, device=device).repeat_interleave(points, 0).unbind(1)
+) -> tuple[_Axis, _Axis, Tensor]:
+    """Width and height of each point's level, and the row of its pixel (0, 0), (batch, 1, heads, L * P)."""
+    height, width = torch.tensor(shapes, device=device).repeat_interleave(points, 0).unbind(1)
     sizes = torch.tensor([0] + [h * w for h, w in shapes], device=device)
     level = sizes.cumsum(0)[:-1].repeat_interleave(points)
     token = torch.arange(batch, device=device)[:, None, None] * sizes.sum() + level
     start = token * heads + torch.arange(heads, device=device)[None, :, None]
-    return height, width, start[:, None].int()
+    axes = (_axis(size, stride * heads) for size, stride in ((width, torch.ones_like(width)), (height, width)))
+    return (*axes, start[:, None].int())
+
+
+def _axis(size: Tensor, stride: Tensor) -> _Axis:
+    many = size > 1
+    gap = torch.where(many, 1.0, 1e30)
+    return _Axis(size.float(), (size - 2).clamp(min=0).float(), gap, stride.int(), (stride * many).int())
 
 
 class _WeightedRows(torch.autograd.Function):

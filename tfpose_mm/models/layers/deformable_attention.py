@@ -14,6 +14,7 @@ from torch import Tensor
 
 from .compilation import constant_of_sizes, plain_sizes
 from .cpu_attention import attend_by_gather
+from .linear import Linear
 
 SpatialShapes = Sequence[Sequence[int]]
 
@@ -53,6 +54,8 @@ class DeformableAttention(MultiScaleDeformableAttention):
             dropout=dropout,
             batch_first=True,
         )
+        for name in ("sampling_offsets", "attention_weights", "value_proj", "output_proj"):
+            setattr(self, name, Linear.like(getattr(self, name)))
 
     def forward(
         self,

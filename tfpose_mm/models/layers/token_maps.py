@@ -20,7 +20,7 @@ def maps_to_tokens(maps: Sequence[Tensor]) -> tuple[Tensor, tuple[tuple[int, int
     Returns:
         Tokens (B, N, C), level after level, rows first, N the sum of all h * w; and (h, w) of each level.
     """
-    tokens = torch.cat([level.flatten(2) for level in maps], dim=2).transpose(1, 2)
+    tokens = torch.cat([level.flatten(2).transpose(1, 2) for level in maps], dim=1)
     return tokens, tuple((level.shape[-2], level.shape[-1]) for level in maps)
 
 

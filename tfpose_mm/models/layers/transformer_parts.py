@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from mmcv.cnn.bricks import transformer
 from torch import Tensor
+
+from .compilation import computes_in_pieces
+from .linear import Linear
+
+PIECE = 2048  # tokens whose hidden channels remain in the cache of a CPU
 
 
 class FFN(transformer.FFN):
@@ -17,6 +23,8 @@ class FFN(transformer.FFN):
 
     def __init__(self, embed_dims: int, feedforward_channels: int, ffn_drop: float = 0.0) -> None:
         super().__init__(embed_dims, feedforward_channels, ffn_drop=ffn_drop)
+        first, second, _ = self.layers
+        first[0], self.layers[1] = Linear.like(first[0]), Linear.like(second)
 
     def forward(self, x: Tensor) -> Tensor:
         """Two linear layers, and the residual.
@@ -27,7 +35,12 @@ class FFN(transformer.FFN):
         Returns:
             (..., C).
         """
-        return x + self.layers(x)
+        if not computes_in_pieces(x) or x[..., 0].numel() <= PIECE:
+            return x + self.layers(x)
+        output = torch.empty_like(x, memory_format=torch.contiguous_format)
+        for piece, result in zip(x.flatten(0, -2).split(PIECE), output.view(-1, x.shape[-1]).split(PIECE)):
+            torch.add(piece, self.layers(piece), out=result)
+        return output
 
 
 class SelfAttention(transformer.MultiheadAttention):

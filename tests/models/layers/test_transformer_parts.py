@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tfpose_mm.models.layers import transformer_parts
+from tfpose_mm.models.layers.transformer_parts import FFN
+
+
+@pytest.mark.parametrize("piece", [1, 4, 35])
+@pytest.mark.parametrize("contiguous", [True, False])
+def test_pieces_of_the_tokens_make_the_whole(monkeypatch, piece, contiguous):
+    torch.manual_seed(0)
+    ffn = FFN(8, 12).double()
+    x = torch.randn(5, 7, 8, dtype=torch.float64)
+    if not contiguous:
+        x = x.transpose(0, 1).contiguous().transpose(0, 1)
+    expected = ffn(x)
+    monkeypatch.setattr(transformer_parts, "PIECE", piece)
+    calls = []
+    ffn.layers.register_forward_hook(lambda *_: calls.append(1))
+    with torch.inference_mode():
+        output = ffn(x)
+    torch.testing.assert_close(output, expected, atol=1e-12, rtol=0)
+    assert len(calls) == -(-35 // piece)
+    assert torch.equal(ffn(x), expected)
