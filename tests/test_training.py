@@ -160,6 +160,23 @@ def test_the_inferencer_of_mmpose_runs_it(moved, people):
     assert person["keypoint_scores"] == [1.0] * 17
 
 
+def test_rates_scale_with_the_batch(trained, people):
+    """``--auto-scale-lr`` scales what the trained run began with by 5 images over the recipe's."""
+    folder, _ = trained
+    cfg = Config.fromfile(str(CONFIG))
+    process = mim("train", "--work-dir", "scaled", "--auto-scale-lr", cwd=folder, data=people)
+    assert process.returncode == 0, (process.stdout + process.stderr)[-3000:]
+
+    def rates(run):
+        (scalars,) = (folder / run).glob("*/vis_data/scalars.json")
+        lines = map(json.loads, scalars.read_text(encoding="utf-8").splitlines())
+        return [line["lr"] for line in lines if "lr" in line]
+
+    expected = [rate * 5 / cfg.auto_scale_lr.base_batch_size for rate in rates("work")]
+    assert rates("scaled") == pytest.approx(expected, rel=1e-6)
+    assert len(expected) == 2
+
+
 def test_resume_goes_on(trained, people):
     folder, _ = trained
     process = mim(
