@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import copy
+import re
+import textwrap
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from tests.conftest import build, images, randomise, samples, tiny_model_cfg
+from tests.test_configs import ROOT
 
 needs_compiler = pytest.mark.skipif(not hasattr(torch, "compiler"), reason="needs torch >= 2.1")
 
@@ -28,8 +32,33 @@ def test_the_network_compiles_in_one_graph(model, guard):
     torch._dynamo.reset()
     compiled = torch.compile(lambda inputs: predict(model, inputs), fullgraph=True, backend="eager")
     with guard():
-        for batch in (3, 1):
-            torch.testing.assert_close(compiled(images(batch)), predict(model, images(batch)), atol=1e-6, rtol=0)
+        for size in ((3, 128, 96), (1, 128, 96), (5, 128, 96), (2, 160, 96)):  # from the second on some are symbols
+            inputs = torch.randn(size[0], 3, *size[1:])
+            torch.testing.assert_close(compiled(inputs), predict(model, inputs), atol=1e-6, rtol=0)
+
+
+@needs_compiler
+def test_predict_runs_what_the_docs_compile(model):
+    """The recipe of docs/training.md: ``predict`` enters each compiled part, and checkpoints keep their names."""
+    recipe = re.search(r"( {4}for part in .*\n {8}part.forward = .*\n)", (ROOT / "docs/training.md").read_text())
+    graphs = []
+
+    def backend(graph, inputs):
+        graphs.append(graph)
+        return graph.forward
+
+    torch._dynamo.reset()
+    names = list(model.state_dict())
+    with torch.no_grad():
+        expected = model.predict(images(), samples(num_joints=7))
+    compiler = SimpleNamespace(compile=lambda part: torch.compile(part, fullgraph=True, backend=backend))
+    exec(textwrap.dedent(recipe[1]), dict(model=model, torch=compiler))
+    with torch.no_grad():
+        output = model.predict(images(), samples(num_joints=7))
+    assert len(graphs) == 3
+    assert list(model.state_dict()) == names
+    for ours, theirs in zip(output, expected):
+        assert abs(ours.pred_instances.keypoints - theirs.pred_instances.keypoints).max() < 1e-3
 
 
 @needs_compiler
@@ -74,6 +103,12 @@ def test_autocast_predicts_nearly_the_same(model):
         output = predict(model, images())
     assert output.dtype is torch.float32
     assert 0 < (output - expected).abs().max() < 0.05
+
+
+def test_a_model_in_bfloat16_predicts_nearly_the_same(model):
+    expected = predict(model, images())
+    output = predict(model.bfloat16(), images().bfloat16())
+    assert (output.float() - expected).abs().max() < 0.05
 
 
 def test_inference_mode_leaves_a_model_that_trains(model):

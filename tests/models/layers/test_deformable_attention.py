@@ -99,16 +99,26 @@ def test_each_gradient_can_be_had_alone(wanted):
     torch.testing.assert_close(tensors[wanted].grad, expected[wanted].grad, atol=1e-10, rtol=0)
 
 
-def test_far_and_undefined_locations():
-    """A diverged model shows as NaN, not as a crash or as numbers."""
+@pytest.mark.parametrize("trains", [False, True])
+def test_far_and_undefined_locations(trains):
+    """A diverged model shows as NaN, not as a crash or as numbers; what is infinitely far away is 0, as far away."""
     value, locations, weights = inputs(dtype=torch.float32)
     locations[0, 0] = 1e30
     locations[0, 1] = -float("inf")
     locations[1, 2] = float("nan")
-    output = attend_by_gather(value, SHAPES, locations, weights)
+    output = attend_by_gather(value, SHAPES, locations.requires_grad_(trains), weights).detach()
     assert torch.equal(output[0, :2], torch.zeros_like(output[0, :2]))
     assert output[1, 2].isnan().all()
     assert output.isnan().sum() == output[1, 2].numel()
+
+
+def test_what_is_infinitely_far_away_has_no_gradient():
+    value, locations, weights = inputs()
+    locations[0, 1] = float("inf")
+    attend_by_gather(value, SHAPES, locations.requires_grad_(), weights).sum().backward()
+    assert torch.equal(locations.grad[0, 1], torch.zeros_like(locations.grad[0, 1]))
+    assert locations.grad[0, 0].abs().max() > 0
+    assert locations.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("piece", [1, 70, 400])
@@ -219,6 +229,32 @@ def test_cuda_equals_cpu_for_any_batch(batch):
     expected = attend(*_with_shapes(inputs(batch, heads=8, dims=32, dtype=torch.float32)))
     output = attend(*_with_shapes(inputs(batch, heads=8, dims=32, dtype=torch.float32, device="cuda")))
     torch.testing.assert_close(output.cpu(), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.gpu
+@needs_kernel
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("batch", [1, 3, 65, 129])
+def test_cuda_has_the_gradients_of_the_cpu(batch, dtype):
+    """Locations keep away from the interpolation's kinks, on either side of which the gradients differ."""
+    value, locations, weights = inputs(batch, heads=8, dims=32, dtype=torch.float32)
+    sizes = torch.tensor(SHAPES).flip(1)[:, None]
+    pixels = locations * sizes - 0.5
+    locations = (pixels.floor() + (pixels - pixels.floor()).clamp(0.01, 0.99) + 0.5) / sizes
+    value = value.to(dtype)
+    expected = _gradients(value.float(), locations, weights)
+    gradients = _gradients(value.cuda(), locations.cuda(), weights.cuda())
+    tolerance = 1e-4 if dtype is torch.float32 else 2e-2  # that of the values is rounded
+    for gradient, reference in zip(gradients, expected):
+        scale = reference.abs().max()
+        torch.testing.assert_close(gradient.cpu().float() / scale, reference / scale, atol=tolerance, rtol=0)
+
+
+def _gradients(value, locations, weights):
+    tensors = [tensor.requires_grad_() for tensor in (value, locations, weights)]
+    output = attend(value, SHAPES, locations, weights)
+    direction = torch.linspace(-1, 1, output.numel()).view(output.shape).to(output)
+    return torch.autograd.grad(output, tensors, direction)
 
 
 @pytest.mark.gpu

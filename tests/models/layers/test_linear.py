@@ -67,7 +67,7 @@ def test_each_gradient_can_be_had_alone(products, wanted):
     assert len(products) == (1 if wanted == "bias" else 2)
 
 
-@pytest.mark.parametrize("kind", ["few rows", "float64", "autocast", "traced", "older torch"])
+@pytest.mark.parametrize("kind", ["few rows", "float64", "autocast", "traced", "older torch", "off"])
 def test_all_else_is_torchs(products, monkeypatch, kind):
     ours = layer()
     x = torch.randn(9 if kind == "few rows" else 90, 24)
@@ -75,11 +75,17 @@ def test_all_else_is_torchs(products, monkeypatch, kind):
         ours, x = ours.double(), x.double()
     if kind == "older torch":
         monkeypatch.setattr(linear, "_product", None)
-    with torch.autocast("cpu", torch.bfloat16, enabled=kind == "autocast"):
+    autocast = torch.autocast("cpu", torch.bfloat16, enabled=kind == "autocast")
+    with autocast, torch.backends.mkldnn.flags(enabled=kind != "off"):
         expected = F.linear(x, ours.weight, ours.bias)
         output = torch.jit.trace(ours, x, check_trace=False)(x) if kind == "traced" else ours(x)
     assert torch.equal(output, expected)
     assert not products
+
+
+def test_another_width_is_refused_as_torch_refuses_it():
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        layer()(torch.randn(90, 12))
 
 
 def test_shares_the_parameters_and_draws_no_random_numbers():

@@ -29,6 +29,16 @@ def test_a_layer_equals_the_formula():
     torch.testing.assert_close(encoder(tokens, SHAPES), expected, atol=1e-6, rtol=0)
 
 
+def test_half_precision_has_its_position():
+    """Else half precision plus a float32 position would be float32, which no layer of the model takes."""
+    encoder = PixelEncoder(1, embed_dims=C, num_levels=2, num_heads=2, num_points=2, feedforward_channels=12)
+    tokens = torch.randn(3, 14, C)
+    expected = randomise(encoder).eval()(tokens, SHAPES)
+    output = encoder.bfloat16()(tokens.bfloat16(), SHAPES)
+    assert output.dtype is torch.bfloat16
+    torch.testing.assert_close(output.float(), expected, atol=0.1, rtol=0)
+
+
 def test_position_is_level_plus_sine_and_cosine():
     """Pixel (1, 2) of the level of 4 x 3, from the formula: half of the channels say y, half x."""
     encoder = PixelEncoder(1, embed_dims=C, num_levels=2, num_heads=2, num_points=2, feedforward_channels=12)

@@ -10,6 +10,8 @@ from torch import Tensor
 
 Result = TypeVar("Result")
 
+# under a dispatch mode tensors may be fakes, which nobody else must see; before torch 2.0 there is no such count
+_dispatch_modes: Callable[[], int] = getattr(torch._C, "_len_torch_dispatch_stack", lambda: 0)
 # torch 2.1, 2.2: the private one is known to the compiler already
 is_compiling: Callable[[], bool] = getattr(getattr(torch, "compiler", None), "is_compiling", None) or getattr(
     torch._utils, "is_compiling", lambda: False
@@ -54,7 +56,8 @@ def constant_of_sizes(function: Callable[..., Result]) -> Callable[..., Result]:
         function: A function of numbers, tuples and devices, given by position.
 
     Returns:
-        The function with a cache. ``torch.compile``, which does not look into caches, sees the function itself.
+        The function with a cache. ``torch.compile``, which does not look into caches, sees the function itself, and so
+        does a dispatch mode such as ``FakeTensorMode``.
     """
 
     @functools.lru_cache(maxsize=64)
@@ -64,6 +67,6 @@ def constant_of_sizes(function: Callable[..., Result]) -> Callable[..., Result]:
 
     @functools.wraps(function)
     def call(*sizes: Any) -> Result:  # noqa: ANN401 - as above
-        return function(*sizes) if is_compiling() else cached(*sizes)
+        return function(*sizes) if is_compiling() or _dispatch_modes() else cached(*sizes)
 
     return call

@@ -97,26 +97,28 @@ def _neighbours(location: Tensor, axis: _Axis) -> tuple[Tensor, Tensor, Tensor]:
     pixel = location * axis.size - 0.5
     with torch.no_grad():
         first = torch.minimum(pixel.floor().clamp_(min=0), axis.last)
-    distance = pixel - first
-    return first.int().clamp_(min=0), _share(distance, distance), _share(distance, distance.detach() - axis.gap)
+        distance = pixel - first
+    # infinity less itself is no number, but what lies infinitely far away has a share and a slope of 0
+    moved = (pixel - pixel.detach()).nan_to_num() if pixel.requires_grad else None
+    return first.int().clamp_(min=0), _share(distance, moved), _share(distance - axis.gap, moved)
 
 
-def _share(location: Tensor, distance: Tensor) -> Tensor:
+def _share(distance: Tensor, moved: Tensor | None) -> Tensor:
     """What a pixel gets: 1 at no distance, 0 from a distance of 1 on. At a kink the slope is that to its right.
 
     Args:
-        location: Of which the slope is taken.
         distance: To the pixel, along the axis.
+        moved: Zeros, through which the gradient of the distance is passed on; ``None`` if none is wanted.
 
     Returns:
         1 - abs(distance), or 0.
     """
     with torch.no_grad():
         share = distance.abs().neg_().add_(1).clamp_(min=0)
-        if not location.requires_grad:
+        if moved is None:
             return share
         slope = (distance >= -1).to(share.dtype) - 2 * (distance >= 0).to(share.dtype) + (distance >= 1).to(share.dtype)
-    return share + slope * (location - location.detach())
+    return share + slope * moved
 
 
 @constant_of_sizes
@@ -124,10 +126,11 @@ def _geometry(
     shapes: tuple[tuple[int, int], ...], points: int, batch: int, heads: int, device: torch.device
 ) -> tuple[_Axis, _Axis, Tensor]:
     """Width and height of each point's level, and the row of its pixel (0, 0), (batch, 1, heads, L * P)."""
-    height, width = torch.tensor(shapes, device=device).repeat_interleave(points, 0).unbind(1)
-    sizes = torch.tensor([0] + [h * w for h, w in shapes], device=device)
-    level = sizes.cumsum(0)[:-1].repeat_interleave(points)
-    token = torch.arange(batch, device=device)[:, None, None] * sizes.sum() + level
+    sizes = torch.tensor(shapes, device=device)
+    height, width = sizes.repeat_interleave(points, 0).unbind(1)
+    pixels = sizes.prod(1)
+    level = (pixels.cumsum(0) - pixels).repeat_interleave(points)
+    token = torch.arange(batch, device=device)[:, None, None] * pixels.sum() + level
     start = token * heads + torch.arange(heads, device=device)[None, :, None]
     axes = (_axis(size, stride * heads) for size, stride in ((width, torch.ones_like(width)), (height, width)))
     return (*axes, start[:, None].int())

@@ -85,8 +85,7 @@ class DeformableAttention(MultiScaleDeformableAttention):
         weights = self.attention_weights(located).view(batch, num_queries, heads, levels * points)
         weights = _softmax(weights).view(batch, num_queries, heads, levels, points)
         # flat, because torch is slow where the last dimension of a broadcast is as short as 2
-        sizes = _level_geometry(spatial_shapes, query.device)[0].flip(1)  # (L, 2), (w, h)
-        sizes = sizes[:, None].expand(levels, points, 2).reshape(-1)
+        sizes = _sampled_sizes(plain_sizes(spatial_shapes), points, query.device)
         reference = reference_points[:, :, None, :, None].expand(-1, -1, 1, levels, points, 2).flatten(3)
         locations = (reference + offsets / sizes).view(batch, num_queries, heads, levels, points, 2)
 
@@ -176,6 +175,12 @@ def _cached_geometry(spatial_shapes: tuple[tuple[int, int], ...], device: torch.
     shapes = torch.tensor(spatial_shapes, dtype=torch.long, device=device)
     starts = torch.cat([shapes.new_zeros(1), shapes.prod(1).cumsum(0)[:-1]])
     return shapes, starts
+
+
+@constant_of_sizes
+def _sampled_sizes(spatial_shapes: tuple[tuple[int, int], ...], points: int, device: torch.device) -> Tensor:
+    """(w, h) of the level of each point, one after the other, (L * P * 2,) float32."""
+    return torch.tensor(spatial_shapes, dtype=torch.float32, device=device).flip(1).repeat_interleave(points, 0).view(-1)
 
 
 @functools.lru_cache(maxsize=1)

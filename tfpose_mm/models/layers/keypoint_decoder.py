@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from .deformable_attention import DeformableAttention, SpatialShapes
 from .initialisation import init_transformer
+from .linear import Linear
 from .transformer_parts import FFN, SelfAttention
 
 
@@ -94,6 +95,7 @@ class RefinementBranch(MLP):
 
     def __init__(self, embed_dims: int, sigma: bool = False) -> None:
         super().__init__(embed_dims, embed_dims, 4 if sigma else 2, num_layers=3)
+        self.layers = ModuleList(Linear.like(layer) for layer in self.layers)
 
     def init_weights(self) -> None:
         """Initialise as torch does, the last layer with zeros, in spite of any parent's ``init_cfg``."""

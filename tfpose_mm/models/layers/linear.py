@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any
+from functools import partial
+from typing import Any, Callable
 
 import torch
 import torch.nn.functional as F
+from mmengine.utils import digit_version
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.utils import skip_init
 
 from .compilation import is_compiling
 
+# torch 2.4 deprecates the one for the CPU alone
+_is_autocast: Callable[[], bool] = (
+    partial(torch.is_autocast_enabled, "cpu")
+    if digit_version(torch.__version__) >= digit_version("2.4")
+    else torch.is_autocast_cpu_enabled
+)
 # torch's own compiler is built upon this operator, which it has from 2.0 on
 _product = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
 FEW_ROWS = 64  # below, a call of oneDNN costs more than it saves
@@ -22,8 +30,11 @@ class Linear(nn.Linear):
 
     torch multiplies float32 matrices with MKL, which gives processors that are not Intel's half of their width: on an
     AMD EPYC (Zen 5) products of oneDNN take half the time, and a transformer's layers are nothing but products beside
-    a backbone whose convolutions run on oneDNN. Numbers differ by rounding; there are no second derivatives. All else
-    (devices, precisions, autocast, compiled, exported, or a few rows only) is torch's.
+    a backbone whose convolutions run on oneDNN. Numbers differ by rounding. All else is torch's: other
+    devices and precisions, autocast, a graph that is compiled or traced, a few rows only.
+
+    The products have no second derivatives and no ``torch.func``; torch's ``FlopCounterMode`` does not count them, and
+    ``quantize_dynamic`` leaves them as they are. ``torch.backends.mkldnn.flags(enabled=False)`` switches them off.
     """
 
     @classmethod
@@ -48,6 +59,9 @@ class Linear(nn.Linear):
 
         Returns:
             (..., out_features).
+
+        Raises:
+            RuntimeError: By torch, if the last dimension is not that of the weight.
         """
         if not _suits_onednn(x, self.weight):
             return F.linear(x, self.weight, self.bias)
@@ -61,12 +75,14 @@ class Linear(nn.Linear):
 
 def _suits_onednn(x: Tensor, weight: Tensor) -> bool:
     return (
-        not (is_compiling() or torch.jit.is_tracing() or torch.is_autocast_cpu_enabled())
+        not (is_compiling() or torch.jit.is_tracing() or _is_autocast())
         and x.device.type == "cpu"
         and x.dtype is weight.dtype is torch.float32
+        and x.shape[-1] == weight.shape[1]
         and x.numel() >= FEW_ROWS * x.shape[-1]
         and _product is not None
         and torch.backends.mkldnn.is_available()
+        and torch._C._get_mkldnn_enabled()
     )
 
 

@@ -114,7 +114,7 @@ class PixelEncoder(BaseModule):
             sine = _cached_position(self.level_embed.shape[1], shapes, self.level_embed.device)
         sizes = [h * w for h, w in shapes]
         level = torch.cat([level.expand(size, -1) for level, size in zip(self.level_embed, sizes)])  # (N, C)
-        return (sine + level)[None]
+        return (sine + level).to(level.dtype)[None]
 
     def forward(self, tokens: Tensor, spatial_shapes: SpatialShapes) -> Tensor:
         """Compute the memory.
