@@ -76,8 +76,15 @@ def test_functions_are_timed_in_turns():
 
 
 def test_the_rate_of_products_is_that_of_the_fastest(monkeypatch):
-    monkeypatch.setattr(speed, "time_functions", lambda functions, repeats, device: [summarise([4.0, 2.0, 8.0])])
-    assert matmul_rate("cpu", size=100) == pytest.approx(100**3 / 2.0 / 1e9)
+    clock = [summarise([4.0, 3.0, 8.0]), summarise([9.0, 2.0, 5.0])]
+    monkeypatch.setattr(speed, "time_functions", lambda functions, repeats, device: clock[: len(functions)])
+    assert matmul_rate("cpu", size=100) == pytest.approx(100**3 / 3.0 / 1e9)
+    assert matmul_rate("cpu", size=100, layers=(nn.Linear, nn.Linear)) == pytest.approx(100**3 / 2.0 / 1e9)
+
+
+def test_milliseconds_with_quartiles():
+    assert summarise([0.005, 0.001, 0.002, 0.003, 0.004]).in_ms() == "3 (2-4)"
+    assert summarise([0.0211]).in_ms(1) == "21.1 (21.1-21.1)"
 
 
 def test_real_models_have_their_parts():

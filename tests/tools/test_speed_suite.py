@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from tfpose_mm.analysis import Memory, count, summarise
+from tfpose_mm.analysis.attention_speed import AttentionSpeed
 from tfpose_mm.tools import benchmark, speed_suite
 from tfpose_mm.tools.speed_models import BASELINE, build, everyone, peer, tfpose
 from tfpose_mm.tools.speed_suite import Budget, Page, write_speed_page
@@ -34,18 +35,23 @@ def test_everyone_predicts_from_any_crop_and_for_any_number_of_keypoints():
     assert build(tfpose((96, 128), 1, joints=133), "cpu").head.num_joints == 133
 
 
-def test_a_missed_bound_is_named_and_one_that_holds_is_not():
-    page = Page()
+def test_a_missed_bound_is_named_and_one_that_holds_is_not(tmp_path, capsys):
+    page = Page(tmp_path / "page.md", ["# Head", ""])
     assert page.judge("a", 1.4, True, "<= 1.5") == "1.40 (<= 1.5)"
     assert page.judge("b", 1.6, False, "<= 1.5") == "1.60 (<= 1.5, MISSED)"
     assert page.missed == ["b: 1.60, but must be <= 1.5"]
+    page.add("Section", "Text.", [["model", "ratio"], ["a", "1.40"]])
+    text = page.path.read_text()
+    assert text.startswith("# Head\n\n**Missed**: b: 1.60, but must be <= 1.5.\n\n## Section\n\nText.\n")
+    assert "| a     | 1.40  |" in text
+    assert "| a     | 1.40  |" in capsys.readouterr().out
 
 
 def test_bounds_are_of_models_that_are_measured():
     assert set(speed_suite.BOUNDS) | {BASELINE} <= set(everyone((192, 256)))
 
 
-def test_a_model_that_is_too_slow_is_named(monkeypatch):
+def test_a_model_that_is_too_slow_is_named(monkeypatch, tmp_path):
     """Stubbed clocks: twice as slow as SimpleBaseline is too slow for each bound, and no other model has one."""
 
     def clock(models, shapes, batch, *rest):
@@ -53,10 +59,37 @@ def test_a_model_that_is_too_slow_is_named(monkeypatch):
 
     monkeypatch.setattr(speed_suite, "time_parts", clock)
     monkeypatch.setattr(speed_suite, "measure_memory", lambda *arguments: Memory(1.0, 2.0))
-    page = Page()
+    page = Page(tmp_path / "page.md")
     speed_suite.models_section(page, (192, 256), Budget(batches=(1, 8), repeats=(1, 1)), "cpu", "float32")
     assert len(page.missed) == 6
     assert page.missed[0] == "TFPose R50, N_E 0, batch 1, x SimpleBaseline R50: 2.00, but must be <= 1.2"
+
+
+@pytest.mark.parametrize(("gain", "missed"), [(2.1, 0), (1.6, 4), (1.4, 8)])
+def test_attention_that_is_too_slow_is_named(monkeypatch, tmp_path, gain, missed):
+    """Stubbed clocks: of 2 batch sizes and 2 numbers of queries, forward must gain 2 and training 1.5."""
+    pair = (summarise([1.0]), summarise([gain]))
+    monkeypatch.setattr(
+        speed_suite, "time_attention", lambda core, batch, queries, *rest: AttentionSpeed(batch, queries, pair, pair, 0)
+    )
+    page = Page(tmp_path / "page.md")
+    speed_suite.attention_section(page, "cpu", 1)
+    assert len(page.missed) == missed
+    if missed:
+        assert page.missed[0].startswith(f"attention, batch 1, 1008 queries, forward, speed-up: {gain:.2f}, but must")
+
+
+def test_a_pass_that_waits_for_the_gpu_is_named(monkeypatch, tmp_path):
+    def waits(model, images):
+        raise RuntimeError("called a synchronizing CUDA operation")
+
+    monkeypatch.setattr(speed_suite, "kernel_launches", waits)
+    monkeypatch.setattr(speed_suite, "build", lambda cfg, device: build(cfg, "cpu"))
+    monkeypatch.setattr(torch, "randn", lambda *shape, device=None, f=torch.randn: f(*shape))
+    page = Page(tmp_path / "page.md")
+    speed_suite.kernel_section(page, "cuda:0")
+    assert len(page.missed) == 3
+    assert "bfloat16 does not run without waiting: called a synchronizing" in page.missed[2]
 
 
 @pytest.mark.slow
@@ -119,8 +152,8 @@ def test_the_suite_takes_no_configs(monkeypatch):
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-def test_on_cuda_the_kernel_runs_in_each_precision_and_nothing_waits():
-    page = Page()
+def test_on_cuda_the_kernel_runs_in_each_precision_and_nothing_waits(tmp_path):
+    page = Page(tmp_path / "page.md")
     speed_suite.kernel_section(page, "cuda:0")
     assert page.missed == []
     assert [line.split("|")[2].strip() for line in page.lines[-4:-1]] == ["12", "12", "12"]

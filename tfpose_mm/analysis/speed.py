@@ -15,6 +15,7 @@ from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmpose.registry import MODELS
+from torch import nn
 
 from .memory import labelled_batch
 
@@ -35,6 +36,11 @@ class Timing(NamedTuple):
     low: float
     high: float
     rounds: tuple[float, ...]
+
+    def in_ms(self, digits: int = 0) -> str:
+        """Median and quartiles in milliseconds, as in ``"21 (20-23)"``."""
+        median, low, high = (f"{1e3 * value:.{digits}f}" for value in self[:3])
+        return f"{median} ({low}-{high})"
 
     def ratio(self, other: Timing) -> float:
         """How much longer this takes than another that was timed in turns with it: the median over the rounds."""
@@ -84,21 +90,38 @@ def time_functions(functions: Sequence[Callable[[], object]], repeats: int, devi
     return [summarise(taken) for taken in seconds]
 
 
-def matmul_rate(device: str, dtype: torch.dtype = torch.float32, size: int = 2048, repeats: int = 7) -> float:
+def matmul_rate(
+    device: str,
+    dtype: torch.dtype = torch.float32,
+    size: int | None = None,
+    repeats: int = 7,
+    layers: Sequence[type[nn.Linear]] = (nn.Linear,),
+) -> float:
     """What the machine reaches where nothing but arithmetic counts: the roofline of a model's latency.
+
+    On CUDA float32 is multiplied as convolutions multiply it, which by torch's default is in TF32.
 
     Args:
         device: ``"cpu"`` or a CUDA device.
         dtype: Precision of the matrices.
-        size: Rows and columns.
+        size: Rows and columns; by default 2048 on the CPU and 8192 on CUDA.
         repeats: Timed products.
+        layers: What multiplies; the fastest counts.
 
     Returns:
         Multiply-adds a second in units of 10^9, of the fastest product.
     """
-    left, right = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
-    (timing,) = time_functions([lambda: left @ right], repeats, device)
-    return size**3 / min(timing.rounds) / 1e9
+    size = size or (2048 if device == "cpu" else 8192)
+    rows = torch.randn(size, size, device=device).to(dtype)
+    made = [layer(size, size, bias=False).to(device, dtype) for layer in layers]
+    as_before = torch.backends.cuda.matmul.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32
+    try:
+        with torch.inference_mode():
+            timings = time_functions([partial(layer, rows) for layer in made], repeats, device)
+    finally:
+        torch.backends.cuda.matmul.allow_tf32 = as_before
+    return size**3 / min(min(timing.rounds) for timing in timings) / 1e9
 
 
 def time_parts(

@@ -7,6 +7,7 @@ from .cpu_attention import attend_by_gather
 from .deformable_attention import DeformableAttention, SpatialShapes, attend, attend_by_grid_sample, has_cuda_kernel
 from .heatmap_reading import read_heatmaps
 from .keypoint_decoder import KeypointDecoder, KeypointDecoderLayer, RefinementBranch
+from .linear import Linear
 from .pixel_encoder import PixelEncoder, PixelEncoderLayer
 from .token_maps import maps_to_tokens, token_centres, tokens_to_maps
 
@@ -14,6 +15,7 @@ __all__ = [
     "DeformableAttention",
     "KeypointDecoder",
     "KeypointDecoderLayer",
+    "Linear",
     "PixelEncoder",
     "PixelEncoderLayer",
     "RefinementBranch",

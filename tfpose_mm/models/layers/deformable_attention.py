@@ -180,7 +180,8 @@ def _cached_geometry(spatial_shapes: tuple[tuple[int, int], ...], device: torch.
 @constant_of_sizes
 def _sampled_sizes(spatial_shapes: tuple[tuple[int, int], ...], points: int, device: torch.device) -> Tensor:
     """(w, h) of the level of each point, one after the other, (L * P * 2,) float32."""
-    return torch.tensor(spatial_shapes, dtype=torch.float32, device=device).flip(1).repeat_interleave(points, 0).view(-1)
+    sizes = torch.tensor(spatial_shapes, dtype=torch.float32, device=device).flip(1)
+    return sizes.repeat_interleave(points, 0).view(-1)
 
 
 @functools.lru_cache(maxsize=1)
