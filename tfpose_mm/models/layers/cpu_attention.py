@@ -146,8 +146,8 @@ class _WeightedRows(torch.autograd.Function):
     """Sums of a table's rows by weight: a product of a sparse matrix with a dense one.
 
     torch's ``embedding_bag`` computes the same, but most of its time goes into its gradients, where it sorts. Here the
-    table's gradient is scipy's product, which is faster though it runs on one thread. Gradients can be taken once: there
-    are no second derivatives on the CPU.
+    table's gradient is scipy's product, which is faster though it runs on one thread. Gradients can be taken once:
+    there are no second derivatives on the CPU.
     """
 
     @staticmethod
