@@ -15,6 +15,7 @@ from tfpose_mm.models.layers import (
     attend_by_gather,
     attend_by_grid_sample,
     cpu_attention,
+    deformable_attention,
     has_cuda_kernel,
 )
 
@@ -205,6 +206,27 @@ def test_module_equals_mmcv_with_the_same_parameters():
     )
     output = ours(query, memory, reference, SHAPES, query_pos=position)
     torch.testing.assert_close(output, expected, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("value_tokens", [SHAPES, ((16, 12), (8, 6), (4, 3))])
+def test_few_queries_project_what_they_have_summed(monkeypatch, value_tokens):
+    """As many as the values project all; both as with gradients, where all values are projected, and as mmcv's."""
+    calls = []
+    original = deformable_attention.attend_then_project
+    monkeypatch.setattr(deformable_attention, "attend_then_project", lambda *args: calls.append(1) or original(*args))
+    ours = randomise(DeformableAttention(12, num_heads=2, num_levels=3, num_points=2, dropout=0.0))
+    query, memory = torch.randn(3, 5, 12), torch.randn(3, sum(h * w for h, w in value_tokens), 12)
+    reference = torch.rand(3, 5, 1, 2) * 1.4 - 0.2  # some samples outside, where not even the bias counts
+    expected = ours(query, memory, reference, value_tokens)
+    assert calls == []
+    with torch.inference_mode():
+        torch.testing.assert_close(ours(query, memory, reference, value_tokens), expected, atol=1e-5, rtol=1e-5)
+        assert calls == ([] if value_tokens is SHAPES else [1])
+        with pytest.raises(ValueError, match="give each level's"):
+            ours(query, memory[:, 1:], reference, value_tokens)
+        ours.value_proj.register_forward_hook(lambda *args: calls.append("hook"))
+        torch.testing.assert_close(ours(query, memory, reference, value_tokens), expected, atol=1e-5, rtol=1e-5)
+    assert calls[-1] == "hook"
 
 
 def test_heads_must_divide_channels():

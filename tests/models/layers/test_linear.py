@@ -55,6 +55,27 @@ def test_equals_torch_with_gradients(products, bias, layout):
 
 
 @needs_onednn
+@pytest.mark.parametrize(("rows", "inputs"), [(2100, 24), (300, 600), (300, 24)])
+def test_a_reordered_weight_gives_the_same(monkeypatch, rows, inputs):
+    torch.manual_seed(0)
+    ours = Linear(inputs, 40)
+    seen = []
+    monkeypatch.setattr(linear, "_product", lambda x, w, *rest, f=linear._product: seen.append(w) or f(x, w, *rest))
+    x = torch.randn(rows, inputs)
+    expected = F.linear(x.double(), ours.weight.double(), ours.bias.double())
+    output = ours(x)
+    with torch.no_grad():
+        inferred, prepared = ours(x), ours.prepared(x, rows, relu=True)(x[:200])
+    assert [weight.is_mkldnn for weight in seen] == [rows > 2000 or inputs > 500] * 3
+    for result in (output, inferred):
+        torch.testing.assert_close(result.double(), expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(prepared.double(), expected[:200].relu(), atol=1e-5, rtol=0)
+    output.square().sum().backward()
+    gradient = torch.autograd.grad(F.linear(x, ours.weight, ours.bias).square().sum(), ours.weight)[0]
+    torch.testing.assert_close(ours.weight.grad / rows, gradient / rows, atol=1e-4, rtol=0)
+
+
+@needs_onednn
 @pytest.mark.parametrize("wanted", ["x", "weight", "bias"])
 def test_each_gradient_can_be_had_alone(products, wanted):
     ours = layer().requires_grad_(False)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 import torch.utils.checkpoint
+from torch import nn
 
 from tfpose_mm.models.layers import transformer_parts
 from tfpose_mm.models.layers.transformer_parts import FFN
@@ -19,12 +20,49 @@ def test_pieces_of_the_tokens_make_the_whole(monkeypatch, piece, contiguous):
     expected = ffn(x)
     monkeypatch.setattr(transformer_parts, "PIECE", piece)
     calls = []
-    ffn.layers.register_forward_hook(lambda *_: calls.append(1))
+    monkeypatch.setattr(torch, "add", lambda *args, f=torch.add, **kw: calls.append(1) or f(*args, **kw))
     with torch.inference_mode():
         output = ffn(x)
     torch.testing.assert_close(output, expected, atol=1e-12, rtol=0)
     assert len(calls) == -(-35 // piece)
     assert torch.equal(ffn(x), expected)
+
+
+@pytest.mark.parametrize("tokens", [17, 100, 700])
+def test_inference_equals_training_s_forward(monkeypatch, tokens):
+    """Few rows, rows for oneDNN, and rows for which weights are reordered; in three pieces that are not alike."""
+    torch.manual_seed(0)
+    ffn = FFN(24, 600).eval()
+    x = torch.randn(2, tokens, 24)
+    monkeypatch.setattr(transformer_parts, "PIECE", 2 * tokens // 3)
+    expected = ffn.double()(x.double())
+    ffn.float()
+    with torch.no_grad():
+        torch.testing.assert_close(ffn(x).double(), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["hook", "other layer"])
+def test_who_listens_in_is_heard(kind):
+    ffn = FFN(8, 12).eval()
+    x = torch.randn(5, 7, 8)
+    calls = []
+    if kind == "hook":
+        ffn.layers[1].register_forward_hook(lambda *_: calls.append(1))
+    else:
+        ffn.layers[1] = Listener(ffn.layers[1], calls)
+    with torch.no_grad():
+        ffn(x)
+    assert calls == [1]
+
+
+class Listener(nn.Module):
+    def __init__(self, layer, calls):
+        super().__init__()
+        self.layer, self.calls = layer, calls
+
+    def forward(self, x):
+        self.calls.append(1)
+        return self.layer(x)
 
 
 def test_a_checkpointed_pass_draws_the_dropout_of_its_second(monkeypatch):

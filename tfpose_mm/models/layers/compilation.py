@@ -30,8 +30,8 @@ def plain_sizes(spatial_shapes: Sequence[Sequence[int]]) -> tuple[tuple[int, int
     return tuple((int(h), int(w)) for h, w in spatial_shapes)
 
 
-def computes_in_pieces(tensor: Tensor) -> bool:
-    """Whether a layer should do a large input piece by piece, because what lies between then remains in the cache.
+def infers_on_cpu(tensor: Tensor) -> bool:
+    """Whether a layer may compute in another order, such as piece by piece, in which more remains in the cache.
 
     Args:
         tensor: The input.

@@ -10,10 +10,10 @@ import torch
 import torch.nn.functional as F
 from mmengine.utils import digit_version
 from scipy.sparse import csr_matrix
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from .compilation import computes_in_pieces, constant_of_sizes, is_compiling, plain_sizes
+from .compilation import constant_of_sizes, infers_on_cpu, is_compiling, plain_sizes
 
 CAN_SAMPLE = digit_version(torch.__version__) >= digit_version("2.0")  # sampled_addmm on the CPU
 PIECE = 1 << 17  # samples whose indices and shares remain in the cache of a CPU
@@ -41,13 +41,65 @@ def attend_by_gather(
     batch, _, heads, dims = value.shape
     _, queries, _, levels, points, _ = locations.shape
     images = max(1, PIECE // (queries * heads * levels * points))
-    if batch > images and computes_in_pieces(value):
+    if batch > images and infers_on_cpu(value):
         parts = (tensor.split(images) for tensor in (value, locations, weights))
         return torch.cat([attend_by_gather(v, spatial_shapes, x, w) for v, x, w in zip(*parts)])
-    rows = batch * queries * heads
-    across, down, start = _geometry(plain_sizes(spatial_shapes), points, batch, heads, value.device)
-    locations = locations.to(value.dtype).reshape(batch, queries, heads, levels * points, 2)
-    weights = weights.to(value.dtype).reshape(batch, queries, heads, levels * points)
+    index, share = _samples(spatial_shapes, locations.to(value.dtype), weights.to(value.dtype))
+    table = value.reshape(-1, dims)
+    if is_compiling() or not CAN_SAMPLE:
+        output = F.embedding_bag(index, table, mode="sum", per_sample_weights=share)
+    else:
+        output = _WeightedRows.apply(table, index, share)
+    return output.view(batch, queries, heads * dims)
+
+
+def attend_then_project(
+    value: Tensor,
+    projection: nn.Linear,
+    spatial_shapes: Sequence[Sequence[int]],
+    locations: Tensor,
+    weights: Tensor,
+) -> Tensor:
+    """:func:`attend_by_gather` to projected values, for few queries: only what these sum is projected.
+
+    A projection may as well follow a weighted sum, but for its bias, which counts as much as the shares sum to.
+
+    Args:
+        value: (B, N, C).
+        projection: From C to C channels, those of the first head first.
+        spatial_shapes: (h, w) of each of the L levels; their products sum to N.
+        locations: (B, Q, heads, L, P, 2), (x, y) in [0, 1]; outside is zero.
+        weights: (B, Q, heads, L, P).
+
+    Returns:
+        (B, Q, C).
+    """
+    batch, queries, heads = locations.shape[:3]
+    index, share = _samples(spatial_shapes, locations.flatten(1, 2)[:, :, None], weights.flatten(1, 2)[:, :, None])
+    sums = F.embedding_bag(index, value.reshape(-1, value.shape[2]), mode="sum", per_sample_weights=share)
+    of_heads = projection.weight.view(heads, -1, value.shape[2])  # (heads, C / heads, C)
+    output = sums.view(batch * queries, heads, -1).transpose(0, 1) @ of_heads.transpose(
+        1, 2
+    )  # (heads, B * Q, C / heads)
+    bias = share.sum(1).view(batch * queries, heads, 1) * projection.bias.view(heads, -1)
+    return (output.transpose(0, 1) + bias).reshape(batch, queries, -1)
+
+
+def _samples(spatial_shapes: Sequence[Sequence[int]], locations: Tensor, weights: Tensor) -> tuple[Tensor, Tensor]:
+    """The rows that each query and head sums, and their shares.
+
+    Args:
+        spatial_shapes: (h, w) of each of the L levels.
+        locations: (B, Q, heads, L, P, 2).
+        weights: (B, Q, heads, L, P).
+
+    Returns:
+        Rows of the values of B images, N tokens and so many heads, (B * Q * heads, 4 * L * P) int32; and shares.
+    """
+    batch, queries, heads, levels, points, _ = locations.shape
+    across, down, start = _geometry(plain_sizes(spatial_shapes), points, batch, heads, locations.device)
+    locations = locations.reshape(batch, queries, heads, levels * points, 2)
+    weights = weights.reshape(batch, queries, heads, levels * points)
     left, on_left, on_right = _neighbours(locations[..., 0], across)
     above, on_above, on_below = _neighbours(locations[..., 1], down)
 
@@ -56,12 +108,7 @@ def attend_by_gather(
     index = torch.cat([corner, corner + across.step, below, below + across.step], dim=-1)
     on_above, on_below = on_above * weights, on_below * weights
     share = torch.cat([on_above * on_left, on_above * on_right, on_below * on_left, on_below * on_right], dim=-1)
-    table, index, share = value.reshape(-1, dims), index.reshape(rows, -1), share.reshape(rows, -1)
-    if is_compiling() or not CAN_SAMPLE:
-        output = F.embedding_bag(index, table, mode="sum", per_sample_weights=share)
-    else:
-        output = _WeightedRows.apply(table, index, share)
-    return output.view(batch, queries, heads * dims)
+    return index.reshape(batch * queries * heads, -1), share.reshape(batch * queries * heads, -1)
 
 
 class _Axis(NamedTuple):

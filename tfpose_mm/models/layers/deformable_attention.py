@@ -12,9 +12,9 @@ from mmcv.ops import MultiScaleDeformableAttention, get_compiling_cuda_version
 from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction
 from torch import Tensor
 
-from .compilation import constant_of_sizes, plain_sizes
-from .cpu_attention import attend_by_gather
-from .linear import Linear
+from .compilation import constant_of_sizes, infers_on_cpu, plain_sizes
+from .cpu_attention import attend_by_gather, attend_then_project
+from .linear import Linear, is_plain
 
 SpatialShapes = Sequence[Sequence[int]]
 
@@ -25,7 +25,8 @@ class DeformableAttention(MultiScaleDeformableAttention):
     Differences:
         - any batch size on CUDA (mmcv's kernel asserts that ``im2col_step`` divides the batch);
         - bfloat16 on CUDA is computed in float32 (mmcv's kernel has no bfloat16);
-        - on the CPU rows of the values are gathered and summed, which is many times faster than mmcv's ``grid_sample``;
+        - on the CPU rows of the values are gathered and summed, which is many times faster than mmcv's ``grid_sample``,
+          and in inference few queries project what they have summed, not all values first;
         - without the compiled CUDA kernel ``grid_sample`` runs with the queries innermost;
         - ``spatial_shapes`` are Python integers: nothing is read back from the device;
         - ``batch_first`` is always true.
@@ -89,9 +90,19 @@ class DeformableAttention(MultiScaleDeformableAttention):
         reference = reference_points[:, :, None, :, None].expand(-1, -1, 1, levels, points, 2).flatten(3)
         locations = (reference + offsets / sizes).view(batch, num_queries, heads, levels, points, 2)
 
-        heads_of_value = self.value_proj(value).view(batch, value.shape[1], heads, -1)
-        output = attend(heads_of_value, spatial_shapes, locations, weights)
+        if self._samples_few(value, num_queries):
+            _check_shapes(value, spatial_shapes, locations)
+            output = attend_then_project(value, self.value_proj, spatial_shapes, locations, weights)
+        else:
+            heads_of_value = self.value_proj(value).view(batch, value.shape[1], heads, -1)
+            output = attend(heads_of_value, spatial_shapes, locations, weights)
         return self.dropout(self.output_proj(output)) + query
+
+    def _samples_few(self, value: Tensor, queries: int) -> bool:
+        """Whether to project what is attended to, not all values: if that is half of the work or less, on the CPU."""
+        samples = 4 * self.num_heads * self.num_levels * self.num_points
+        less = 2 * queries * (samples + self.embed_dims) <= value.shape[1] * self.embed_dims
+        return less and infers_on_cpu(value) and value.dtype is torch.float32 and is_plain(self.value_proj)
 
 
 def _softmax(logits: Tensor) -> Tensor:
@@ -116,17 +127,21 @@ def attend(value: Tensor, spatial_shapes: SpatialShapes, locations: Tensor, weig
     Raises:
         ValueError: If the levels do not have as many pixels as there are values, or are not as many as those located.
     """
+    _check_shapes(value, spatial_shapes, locations)
+    if value.is_cuda and has_cuda_kernel():
+        return _attend_with_kernel(value, spatial_shapes, locations, weights)
+    if value.device.type == "cpu" and not torch.jit.is_tracing():  # what is traced is exported, or its FLOPs counted
+        return attend_by_gather(value, spatial_shapes, locations, weights)
+    return attend_by_grid_sample(value, spatial_shapes, locations, weights)
+
+
+def _check_shapes(value: Tensor, spatial_shapes: SpatialShapes, locations: Tensor) -> None:
     pixels = sum(int(h) * int(w) for h, w in spatial_shapes)
     if pixels != value.shape[1] or len(spatial_shapes) != locations.shape[3]:
         raise ValueError(
             f"spatial_shapes {tuple(map(tuple, spatial_shapes))} have {pixels} pixels on {len(spatial_shapes)} levels, "
             f"but there are {value.shape[1]} values, and locations on {locations.shape[3]}: give each level's (h, w)."
         )
-    if value.is_cuda and has_cuda_kernel():
-        return _attend_with_kernel(value, spatial_shapes, locations, weights)
-    if value.device.type == "cpu" and not torch.jit.is_tracing():  # what is traced is exported, or its FLOPs counted
-        return attend_by_gather(value, spatial_shapes, locations, weights)
-    return attend_by_grid_sample(value, spatial_shapes, locations, weights)
 
 
 def attend_by_grid_sample(value: Tensor, spatial_shapes: SpatialShapes, locations: Tensor, weights: Tensor) -> Tensor:
