@@ -7,7 +7,7 @@ from typing import NamedTuple, Sequence
 from mmengine.config import Config
 from mmengine.logging import MMLogger
 from mmengine.model import BaseModel
-from mmengine.optim import build_optim_wrapper
+from mmengine.optim import OptimWrapper, build_optim_wrapper
 
 
 class ParameterGroup(NamedTuple):
@@ -59,17 +59,29 @@ def names_by_rate(cfg: Config, model: BaseModel) -> dict[tuple[float, float], li
     """
     names = {parameter: name for name, parameter in model.named_parameters()}
     alike: dict[tuple[float, float], list[str]] = {}
-    logger = MMLogger.get_current_instance()
-    level = logger.level
-    logger.setLevel("WARNING")  # MMEngine logs three lines for each parameter
-    try:
-        optimizer = build_optim_wrapper(model, cfg.optim_wrapper).optimizer
-    finally:
-        logger.setLevel(level)
-    for group in optimizer.param_groups:
+    for group in build_optimiser(cfg, model).optimizer.param_groups:
         key = (group["lr"], group.get("weight_decay", 0.0))
         alike.setdefault(key, []).extend(names[parameter] for parameter in group["params"])
     return alike
+
+
+def build_optimiser(cfg: Config, model: BaseModel) -> OptimWrapper:
+    """The optimiser of a config, without the three lines that MMEngine logs for each parameter.
+
+    Args:
+        cfg: A config.
+        model: The model that it builds.
+
+    Returns:
+        The optimiser.
+    """
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel("WARNING")
+    try:
+        return build_optim_wrapper(model, cfg.optim_wrapper)
+    finally:
+        logger.setLevel(level)
 
 
 def shortest_prefixes(members: list[str], everything: list[str]) -> tuple[str, ...]:

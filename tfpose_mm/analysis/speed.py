@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
-from mmengine.optim import OptimWrapper, build_optim_wrapper
+from mmengine.optim import OptimWrapper
 from mmpose.registry import MODELS
 from torch import nn
 
 from .memory import labelled_batch
+from .recipe import build_optimiser
 
 PARTS = ("backbone", "neck", "head")
 
@@ -185,7 +186,7 @@ def time_training(
     steps = []
     for cfg in cfgs:
         model = MODELS.build(cfg.model).to(device).train()
-        optimiser = build_optim_wrapper(model, cfg.optim_wrapper)
+        optimiser = build_optimiser(cfg, model)
         steps.append(partial(step, model, optimiser, *labelled_batch(cfg, batch, device)))
     return time_functions(steps, repeats, device)
 

@@ -180,7 +180,7 @@ def collect(job: Run) -> dict[str, dict[int, float]]:
             if not math.isfinite(record.get("loss", 0.0)):
                 return {DIVERGED: {record["step"]: 0.0}}
             if "loss" not in record:
-                for name in set(record) - {"step", "time", "data_time"}:
+                for name in sorted(set(record) - {"step", "time", "data_time"}):
                     curves.setdefault(name, {})[record["step"]] = record[name]
     return curves
 
