@@ -9,7 +9,7 @@ import torch
 from tfpose_mm.analysis import Memory, count, summarise
 from tfpose_mm.analysis.attention_speed import AttentionSpeed
 from tfpose_mm.tools import benchmark, speed_suite
-from tfpose_mm.tools.speed_models import BASELINE, build, everyone, peer, tfpose
+from tfpose_mm.tools.speed_models import BASELINE, build, everyone, peer, spared, tfpose
 from tfpose_mm.tools.speed_suite import Budget, Page, write_speed_page
 from tfpose_mm.visualization import Growth
 
@@ -42,9 +42,26 @@ def test_a_missed_bound_is_named_and_one_that_holds_is_not(tmp_path, capsys):
     assert page.missed == ["b: 1.60, but must be <= 1.5"]
     page.add("Section", "Text.", [["model", "ratio"], ["a", "1.40"]])
     text = page.path.read_text()
-    assert text.startswith("# Head\n\n**Missed**: b: 1.60, but must be <= 1.5.\n\n## Section\n\nText.\n")
+    assert text.startswith(
+        "# Head\n\n**Missed**: b: 1.60, but must be <= 1.5.\n**Not finished.**\n\n## Section\n\nText.\n"
+    )
     assert "| a     | 1.40  |" in text
     assert "| a     | 1.40  |" in capsys.readouterr().out
+    page.finish()
+    assert "1.5.\n\n## Section" in page.path.read_text()
+    page.missed.clear()
+    page.finish()
+    assert "All bounds hold.\n\n## Section" in page.path.read_text()
+
+
+@pytest.mark.parametrize(("layers", "tokens", "joints"), [(0, 1020, 17), (1, 252, 17), (1, 252, 133)])
+def test_what_the_decoder_spares_is_not_called_done(layers, tokens, joints):
+    """Six layers of 256 channels, whose 17 queries are projected, not all tokens of a 128x96 crop; 133 are too many."""
+    model = build(tfpose((96, 128), layers, joints), "cpu")
+    expected = 6 * (tokens - joints) * 256**2 / 1e9 if joints == 17 else 0
+    assert spared(model, (96, 128)) == pytest.approx(expected)
+    assert not any(module._forward_pre_hooks for module in model.modules())
+    assert spared(build(peer(BASELINE, (96, 128)), "cpu"), (96, 128)) == 0
 
 
 def test_bounds_are_of_models_that_are_measured():

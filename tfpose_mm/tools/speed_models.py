@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmpose.registry import MODELS
 
 from tfpose_mm.config import change_codec
+from tfpose_mm.models.layers import DeformableAttention
 
 from .runs import CONFIGS, read_config
 
@@ -86,6 +88,36 @@ def everyone(size: tuple[int, int]) -> dict[str, Config]:
 def _without_weights(cfg: Config) -> Config:
     cfg.model.backbone.init_cfg = None
     return cfg
+
+
+def spared(model: BaseModel, size: tuple[int, int]) -> float:
+    """Multiply-adds that are counted for a model but that inference on the CPU spares.
+
+    They are those of values that deformable attention leaves unprojected.
+
+    Args:
+        model: The model.
+        size: (w, h) of the crop.
+
+    Returns:
+        The number in units of 10^9, for one image.
+    """
+    found = []
+
+    def note(attention: DeformableAttention, inputs: tuple[torch.Tensor, ...]) -> None:
+        query, value = inputs[:2]
+        if attention.samples_few(query.shape[1], value):
+            found.append((value.shape[1] - query.shape[1]) * attention.embed_dims**2)
+
+    attentions = [module for module in model.modules() if isinstance(module, DeformableAttention)]
+    hooks = [attention.register_forward_pre_hook(note) for attention in attentions]
+    if attentions:
+        image = torch.zeros(1, 3, *size[::-1], device=next(model.parameters()).device)
+        with torch.inference_mode():
+            model.head.forward(model.extract_feat(image))
+    for hook in hooks:
+        hook.remove()
+    return sum(found) / 1e9
 
 
 def build(cfg: Config, device: str) -> BaseModel:

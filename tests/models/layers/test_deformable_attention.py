@@ -210,7 +210,7 @@ def test_module_equals_mmcv_with_the_same_parameters():
 
 @pytest.mark.parametrize("value_tokens", [SHAPES, ((16, 12), (8, 6), (4, 3))])
 def test_few_queries_project_what_they_have_summed(monkeypatch, value_tokens):
-    """As many as the values project all; both as with gradients, where all values are projected, and as mmcv's."""
+    """As many as the values project all; both as with gradients, where all values are projected."""
     calls = []
     original = deformable_attention.attend_then_project
     monkeypatch.setattr(deformable_attention, "attend_then_project", lambda *args: calls.append(1) or original(*args))
@@ -224,6 +224,8 @@ def test_few_queries_project_what_they_have_summed(monkeypatch, value_tokens):
         assert calls == ([] if value_tokens is SHAPES else [1])
         with pytest.raises(ValueError, match="give each level's"):
             ours(query, memory[:, 1:], reference, value_tokens)
+        doubled = reference.double().expand(3, -1, -1, -1)
+        torch.testing.assert_close(ours(query, memory, doubled, value_tokens), expected, atol=1e-5, rtol=1e-5)
         ours.value_proj.register_forward_hook(lambda *args: calls.append("hook"))
         torch.testing.assert_close(ours(query, memory, reference, value_tokens), expected, atol=1e-5, rtol=1e-5)
     assert calls[-1] == "hook"

@@ -54,7 +54,7 @@ def test_equals_torch_with_gradients(products, bias, layout):
         torch.testing.assert_close(ours(mine), output, atol=1e-6, rtol=0)
 
 
-@needs_onednn
+@pytest.mark.skipif(linear._reorder is None, reason="needs torch >= 2.1 with oneDNN")
 @pytest.mark.parametrize(("rows", "inputs"), [(2100, 24), (300, 600), (300, 24)])
 def test_a_reordered_weight_gives_the_same(monkeypatch, rows, inputs):
     torch.manual_seed(0)

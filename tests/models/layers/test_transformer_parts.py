@@ -4,8 +4,9 @@ import pytest
 import torch
 import torch.utils.checkpoint
 from torch import nn
+from torch.nn.modules.module import register_module_forward_hook
 
-from tfpose_mm.models.layers import transformer_parts
+from tfpose_mm.models.layers import linear, transformer_parts
 from tfpose_mm.models.layers.transformer_parts import FFN
 
 
@@ -34,25 +35,64 @@ def test_inference_equals_training_s_forward(monkeypatch, tokens):
     torch.manual_seed(0)
     ffn = FFN(24, 600).eval()
     x = torch.randn(2, tokens, 24)
-    monkeypatch.setattr(transformer_parts, "PIECE", 2 * tokens // 3)
+    monkeypatch.setattr(transformer_parts, "PIECE", -(-2 * tokens // 3))
+    products = []
+    multiply = linear._multiply
+    monkeypatch.setattr(linear, "_multiply", lambda *args: products.append(len(args[0])) or multiply(*args))
     expected = ffn.double()(x.double())
     ffn.float()
     with torch.no_grad():
         torch.testing.assert_close(ffn(x).double(), expected, atol=1e-5, rtol=0)
+    by_onednn = {17: [], 100: [67, 67, 67, 67, 66, 66], 700: [467, 467, 467, 467, 466, 466]}
+    assert products == (by_onednn[tokens] if linear._product is not None else [])
 
 
-@pytest.mark.parametrize("kind", ["hook", "other layer"])
-def test_who_listens_in_is_heard(kind):
+@pytest.mark.parametrize("shape", [(0, 7, 8), (8,), (5, 8)])
+def test_any_number_of_dimensions_and_tokens(shape):
     ffn = FFN(8, 12).eval()
+    x = torch.randn(shape)
+    with torch.no_grad():
+        output = ffn(x)
+    torch.testing.assert_close(output, ffn(x), atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["hook", "global hook", "forward", "activation", "other layer"])
+def test_who_listens_in_is_heard(kind):
+    ffn = FFN(8, 12, ffn_drop=0.5).eval()
     x = torch.randn(5, 7, 8)
     calls = []
+    second, hook = ffn.layers[1], None
+
+    def note(module, *_):
+        if module is second:
+            calls.append(1)
+
     if kind == "hook":
-        ffn.layers[1].register_forward_hook(lambda *_: calls.append(1))
+        second.register_forward_hook(note)
+    elif kind == "global hook":
+        hook = register_module_forward_hook(note)
+    elif kind == "forward":
+        second.forward = lambda x, f=second.forward: calls.append(1) or f(x)
+    elif kind == "activation":
+        ffn.layers[0][1] = Listener(nn.GELU(), calls)
     else:
         ffn.layers[1] = Listener(ffn.layers[1], calls)
-    with torch.no_grad():
-        ffn(x)
+    try:
+        with torch.no_grad():
+            ffn(x)
+    finally:
+        if hook is not None:
+            hook.remove()
     assert calls == [1]
+
+
+def test_dropout_may_be_on_in_evaluation():
+    """As Monte Carlo dropout has it."""
+    ffn = FFN(8, 12, ffn_drop=0.5).eval()
+    ffn.layers[2].train()
+    x = torch.randn(5, 7, 8)
+    with torch.no_grad():
+        assert not torch.equal(ffn(x), ffn(x))
 
 
 class Listener(nn.Module):

@@ -75,12 +75,11 @@ def attend_then_project(
         (B, Q, C).
     """
     batch, queries, heads = locations.shape[:3]
-    index, share = _samples(spatial_shapes, locations.flatten(1, 2)[:, :, None], weights.flatten(1, 2)[:, :, None])
+    locations, weights = (of.to(value.dtype).flatten(1, 2)[:, :, None] for of in (locations, weights))
+    index, share = _samples(spatial_shapes, locations, weights)  # each head a query of its own
     sums = F.embedding_bag(index, value.reshape(-1, value.shape[2]), mode="sum", per_sample_weights=share)
-    of_heads = projection.weight.view(heads, -1, value.shape[2])  # (heads, C / heads, C)
-    output = sums.view(batch * queries, heads, -1).transpose(0, 1) @ of_heads.transpose(
-        1, 2
-    )  # (heads, B * Q, C / heads)
+    of_heads = projection.weight.view(heads, -1, value.shape[2]).transpose(1, 2)  # (heads, C, C / heads)
+    output = sums.view(batch * queries, heads, -1).transpose(0, 1) @ of_heads  # (heads, B * Q, C / heads)
     bias = share.sum(1).view(batch * queries, heads, 1) * projection.bias.view(heads, -1)
     return (output.transpose(0, 1) + bias).reshape(batch, queries, -1)
 

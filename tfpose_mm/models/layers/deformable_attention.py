@@ -90,7 +90,7 @@ class DeformableAttention(MultiScaleDeformableAttention):
         reference = reference_points[:, :, None, :, None].expand(-1, -1, 1, levels, points, 2).flatten(3)
         locations = (reference + offsets / sizes).view(batch, num_queries, heads, levels, points, 2)
 
-        if self._samples_few(value, num_queries):
+        if self.samples_few(num_queries, value):
             _check_shapes(value, spatial_shapes, locations)
             output = attend_then_project(value, self.value_proj, spatial_shapes, locations, weights)
         else:
@@ -98,11 +98,22 @@ class DeformableAttention(MultiScaleDeformableAttention):
             output = attend(heads_of_value, spatial_shapes, locations, weights)
         return self.dropout(self.output_proj(output)) + query
 
-    def _samples_few(self, value: Tensor, queries: int) -> bool:
-        """Whether to project what is attended to, not all values: if that is half of the work or less, on the CPU."""
+    def samples_few(self, queries: int, value: Tensor) -> bool:
+        """Whether queries project what they have summed: in inference on the CPU, if that is half of the work or less.
+
+        Args:
+            queries: Their number Q.
+            value: (B, N, C).
+
+        Returns:
+            Whether :meth:`forward` leaves the other values unprojected.
+        """
+        if not infers_on_cpu(value) or value.dtype is not torch.float32:
+            return False
         samples = 4 * self.num_heads * self.num_levels * self.num_points
         less = 2 * queries * (samples + self.embed_dims) <= value.shape[1] * self.embed_dims
-        return less and infers_on_cpu(value) and value.dtype is torch.float32 and is_plain(self.value_proj)
+        plain = is_plain(self.value_proj, Linear) and self.value_proj.bias is not None
+        return less and plain
 
 
 def _softmax(logits: Tensor) -> Tensor:

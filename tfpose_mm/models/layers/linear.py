@@ -14,17 +14,18 @@ from torch.nn.utils import skip_init
 
 from .compilation import is_compiling
 
+TORCH = digit_version(torch.__version__)
 # torch 2.4 deprecates the one for the CPU alone
 _is_autocast: Callable[[], bool] = (
-    partial(torch.is_autocast_enabled, "cpu")
-    if digit_version(torch.__version__) >= digit_version("2.4")
-    else torch.is_autocast_cpu_enabled
+    partial(torch.is_autocast_enabled, "cpu") if digit_version("2.4") <= TORCH else torch.is_autocast_cpu_enabled
 )
 # torch's own compiler is built upon this operator, which it has from 2.0 on
 _product = getattr(torch.ops.mkldnn, "_linear_pointwise", None)
-_reorder = getattr(torch.ops.mkldnn, "_reorder_linear_weight", None)
+# torch 2.0 reorders only what is in oneDNN's format already
+_reorder = getattr(torch.ops.mkldnn, "_reorder_linear_weight", None) if digit_version("2.1") <= TORCH else None
 FEW_ROWS = 64  # below, a call of oneDNN costs more than it saves
-MANY_ROWS, WIDE = 2048, 512  # from that many rows, or from so many inputs and an eighth of the rows, a reordering pays
+MANY_ROWS, WIDE = 2048, 512  # reordering pays for so many rows, or for an eighth of them with so many inputs
+_GLOBAL_HOOKS = (torch.nn.modules.module._global_forward_hooks, torch.nn.modules.module._global_forward_pre_hooks)
 
 
 class Linear(nn.Linear):
@@ -91,16 +92,18 @@ class Linear(nn.Linear):
         return lambda part: _multiply(part, weight, self.bias, "relu" if relu else "none")
 
 
-def is_plain(layer: nn.Module) -> bool:
+def is_plain(layer: nn.Module, kind: type[nn.Module]) -> bool:
     """Whether one may compute what a layer computes without calling it.
 
     Args:
         layer: Any layer.
+        kind: Its class.
 
     Returns:
-        Whether it is a :class:`Linear` that nobody has derived from, and in which no hook listens.
+        Whether it is of that class and of none derived from it, no hook listens and its ``forward`` is its class's.
     """
-    return type(layer) is Linear and not (layer._forward_hooks or layer._forward_pre_hooks)
+    hooks = (layer._forward_hooks, layer._forward_pre_hooks, *_GLOBAL_HOOKS)
+    return type(layer) is kind and not any(hooks) and "forward" not in vars(layer)
 
 
 def _suits_onednn(x: Tensor, weight: Tensor) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 from mmcv.cnn.bricks import transformer
-from torch import Tensor
+from mmengine.model import Sequential
+from torch import Tensor, nn
 
 from .compilation import infers_on_cpu
 from .linear import Linear, is_plain
@@ -39,10 +40,11 @@ class FFN(transformer.FFN):
             return x + self.layers(x)
         output = torch.empty_like(x, memory_format=torch.contiguous_format)
         (first, *_), second, _ = self.layers
-        rows = x[..., 0].numel()
-        number = -(-rows // PIECE)
+        channels = x.shape[-1]
+        rows = x.numel() // channels
+        number = max(1, -(-rows // PIECE))
         expand = contract = None
-        for piece, result in zip(*(tokens.flatten(0, -2).tensor_split(number) for tokens in (x, output))):
+        for piece, result in zip(*(tokens.reshape(-1, channels).tensor_split(number) for tokens in (x, output))):
             expand = expand or first.prepared(piece, rows, relu=True)
             hidden = expand(piece)
             contract = contract or second.prepared(hidden, rows)
@@ -50,9 +52,12 @@ class FFN(transformer.FFN):
         return output
 
     def _is_plain(self) -> bool:
-        """Whether nobody listens in on the layers or has put others in their place."""
-        hooked = any(part._forward_hooks or part._forward_pre_hooks for part in self.layers.modules())
-        return is_plain(self.layers[0][0]) and is_plain(self.layers[1]) and not hooked
+        """Whether the layers are linear, ReLU and linear as they were made, without dropout, and nobody listens in."""
+        parts = list(self.layers.modules())
+        kinds = (Sequential, Sequential, Linear, nn.ReLU, nn.Dropout, Linear, nn.Dropout)
+        return len(parts) == len(kinds) and all(
+            is_plain(part, kind) and not part.training for part, kind in zip(parts, kinds)
+        )
 
 
 class SelfAttention(transformer.MultiheadAttention):
