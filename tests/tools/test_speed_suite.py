@@ -121,8 +121,8 @@ def test_the_page_has_a_section_for_each_part(tmp_path, monkeypatch):
     assert cv2.imread(str(out / "speed.png")) is not None
     assert [line for line in page.splitlines() if line.startswith("#")] == [
         "# Speed",
-        "## Deformable attention",
         "## 128x96, float32",
+        "## Deformable attention",
         "## Training at 128x96",
         "## Growth",
     ]

@@ -140,7 +140,7 @@ def _neighbours(location: Tensor, axis: _Axis) -> tuple[Tensor, Tensor, Tensor]:
     Returns:
         The first of the two, int32; its share, and that of the other. The shares of a NaN are NaN.
     """
-    pixel = location * axis.size - 0.5
+    pixel = (location * axis.size).sub_(0.5)
     with torch.no_grad():
         first = torch.minimum(pixel.floor().clamp_(min=0), axis.last)
         distance = pixel - first
@@ -160,7 +160,7 @@ def _share(distance: Tensor, moved: Tensor | None) -> Tensor:
         1 - abs(distance), or 0.
     """
     with torch.no_grad():
-        share = distance.abs().neg_().add_(1).clamp_(min=0)
+        share = (1 - distance.abs()).clamp_(min=0)
         if moved is None:
             return share
         slope = (distance >= -1).to(share.dtype) - 2 * (distance >= 0).to(share.dtype) + (distance >= 1).to(share.dtype)
