@@ -249,7 +249,6 @@ def write_speed_page(out: Path, device: str, budget: Budget = Budget()) -> list[
         "",
     ]
     page = Page(out / "speed.md", head)
-    # models before attention, whose gradients leave a process that keeps the memory which SimpleBaseline's maps ask for
     for size in budget.sizes:
         for precision in ("float32",) if device == "cpu" else ("float32", "float16", "bfloat16"):
             models_section(page, size, budget, device, precision)
