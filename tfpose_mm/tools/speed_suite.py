@@ -129,7 +129,7 @@ def models_section(page: Page, size: tuple[int, int], budget: Budget, device: st
     header = ["model", "G multiply-adds", "batch 1, ms (quartiles)", "backbone + neck + head"]
     header += [f"x SimpleBaseline, batch {batch}" for batch in budget.batches]
     header += [f"images/s, batch {batch}" for batch in budget.batches]
-    header.append("G multiply-adds/s done (of products')")
+    header.append("G multiply-adds/s (of products' rate)")
     header += [f"MiB, batch {budget.training_batch}: inference", "training"] if autocast is None else []
     rows = [header]
     for index, ((name, cfg), cost) in enumerate(zip(cfgs.items(), costs)):
@@ -153,7 +153,7 @@ def models_section(page: Page, size: tuple[int, int], budget: Budget, device: st
     rounds = ", ".join(map(str, budget.repeats))
     text = (
         f"Products of large matrices reach {rate:.0f} G multiply-adds/s. Medians of {rounds} rounds at these batches. "
-        "What inference spares of TFPose's multiply-adds, projections of values that no query samples, is not done."
+        "TFPose's decoder leaves what no query samples unprojected; that is in the first column, but not in the rate."
     )
     page.add(f"{size[1]}x{size[0]}, {precision}", text, rows)
 
