@@ -153,7 +153,7 @@ def models_section(page: Page, size: tuple[int, int], budget: Budget, device: st
     rounds = ", ".join(map(str, budget.repeats))
     text = (
         f"Products of large matrices reach {rate:.0f} G multiply-adds/s. Medians of {rounds} rounds at these batches. "
-        "TFPose's decoder leaves what no query samples unprojected; that is in the first column, but not in the rate."
+        "TFPose's decoder leaves what no query samples unprojected: the count includes that, the rate does not."
     )
     page.add(f"{size[1]}x{size[0]}, {precision}", text, rows)
 
