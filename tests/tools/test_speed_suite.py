@@ -51,7 +51,7 @@ def test_a_missed_bound_is_named_and_one_that_holds_is_not(tmp_path, capsys):
     assert "1.5.\n\n## Section" in page.path.read_text()
     page.missed.clear()
     page.finish()
-    assert "All bounds hold.\n\n## Section" in page.path.read_text()
+    assert "All bounds hold in this run.\n\n## Section" in page.path.read_text()
 
 
 @pytest.mark.parametrize(("layers", "tokens", "joints"), [(0, 1020, 17), (1, 252, 17), (1, 252, 133)])

@@ -75,7 +75,7 @@ class Page:
         verdict = [f"**Missed**: {sentence}." for sentence in self.missed]
         if not self.finished:
             verdict.append("**Not finished.**")
-        verdict = verdict or ["All bounds hold."]
+        verdict = verdict or ["All bounds hold in this run."]
         text = "\n".join([*self.head, *verdict, "", *self.lines]).rstrip() + "\n"
         self.path.write_text(text, encoding="utf-8")
 
@@ -151,9 +151,11 @@ def models_section(page: Page, size: tuple[int, int], budget: Budget, device: st
             row += [f"{mib:.0f}" for mib in measure_memory(cfg, budget.training_batch, device)]
         rows.append(row)
     rounds = ", ".join(map(str, budget.repeats))
+    batches = ", ".join(map(str, budget.batches))
     text = (
-        f"Products of large matrices reach {rate:.0f} G multiply-adds/s. Medians of {rounds} rounds at these batches. "
-        "TFPose's decoder leaves what no query samples unprojected: the count includes that, the rate does not."
+        f"Products of large matrices reach {rate:.0f} G multiply-adds/s. Batches {batches}: medians of {rounds} "
+        "rounds; a ratio is the median of the rounds' ratios. The rate is that of the fastest batch; it leaves out what "
+        "TFPose's decoder does not compute of the count (values that no query samples stay unprojected)."
     )
     page.add(f"{size[1]}x{size[0]}, {precision}", text, rows)
 
