@@ -154,8 +154,8 @@ def models_section(page: Page, size: tuple[int, int], budget: Budget, device: st
     batches = ", ".join(map(str, budget.batches))
     text = (
         f"Products of large matrices reach {rate:.0f} G multiply-adds/s. Batches {batches}: medians of {rounds} "
-        "rounds; a ratio is the median of the rounds' ratios. The rate is that of the fastest batch; it leaves out what "
-        "TFPose's decoder does not compute of the count (values that no query samples stay unprojected)."
+        "rounds; a ratio is the median of the rounds' ratios. The rate is that of the fastest batch; it leaves out "
+        "what TFPose's decoder does not compute of the count (values that no query samples stay unprojected)."
     )
     page.add(f"{size[1]}x{size[0]}, {precision}", text, rows)
 
