@@ -56,7 +56,6 @@ class Page:
         self.head = head
         self.lines: list[str] = []
         self.missed: list[str] = []
-        self.finished = False
 
     def add(self, title: str, text: str, rows: Sequence[Sequence[str]] = ()) -> None:
         """Add a section, print it and write the page."""
@@ -64,18 +63,16 @@ class Page:
         section += [*markdown_table(rows), ""] if rows else []
         print("\n".join(section), flush=True)
         self.lines += section
-        self._write()
+        self._write([*self._misses(), "**Not finished.**"])
 
     def finish(self) -> None:
         """Write the verdict."""
-        self.finished = True
-        self._write()
+        self._write(self._misses() or ["All bounds hold in this run."])
 
-    def _write(self) -> None:
-        verdict = [f"**Missed**: {sentence}." for sentence in self.missed]
-        if not self.finished:
-            verdict.append("**Not finished.**")
-        verdict = verdict or ["All bounds hold in this run."]
+    def _misses(self) -> list[str]:
+        return [f"**Missed**: {sentence}." for sentence in self.missed]
+
+    def _write(self, verdict: list[str]) -> None:
         text = "\n".join([*self.head, *verdict, "", *self.lines]).rstrip() + "\n"
         self.path.write_text(text, encoding="utf-8")
 

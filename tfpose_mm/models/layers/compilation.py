@@ -6,8 +6,10 @@ import functools
 from typing import Any, Callable, Sequence, TypeVar
 
 import torch
+from mmengine.utils import digit_version
 from torch import Tensor
 
+TORCH = digit_version(torch.__version__)
 Result = TypeVar("Result")
 
 # under a dispatch mode tensors may be fakes, which nobody else must see; before torch 2.0 there is no such count

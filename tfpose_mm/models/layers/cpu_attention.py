@@ -13,9 +13,9 @@ from scipy.sparse import csr_matrix
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from .compilation import constant_of_sizes, infers_on_cpu, is_compiling, plain_sizes
+from .compilation import TORCH, constant_of_sizes, infers_on_cpu, is_compiling, plain_sizes
 
-CAN_SAMPLE = digit_version(torch.__version__) >= digit_version("2.0")  # sampled_addmm on the CPU
+CAN_SAMPLE = digit_version("2.0") <= TORCH  # sampled_addmm on the CPU
 PIECE = 1 << 17  # samples whose indices and shares remain in the cache of a CPU
 
 

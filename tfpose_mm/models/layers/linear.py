@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn.utils import skip_init
 
-from .compilation import is_compiling
+from .compilation import TORCH, is_compiling
 
-TORCH = digit_version(torch.__version__)
 # torch 2.4 deprecates the one for the CPU alone
 _is_autocast: Callable[[], bool] = (
     partial(torch.is_autocast_enabled, "cpu") if digit_version("2.4") <= TORCH else torch.is_autocast_cpu_enabled
@@ -87,7 +86,7 @@ class Linear(nn.Linear):
             A function (R, in_features) -> (R, out_features).
         """
         if not _suits_onednn(x, self.weight):
-            return lambda part: F.linear(part, self.weight, self.bias).relu_() if relu else self(part)
+            return lambda part: self(part).relu_() if relu else self(part)
         weight = _reordered(self.weight, rows)
         return lambda part: _multiply(part, weight, self.bias, "relu" if relu else "none")
 

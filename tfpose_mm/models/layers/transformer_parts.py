@@ -36,7 +36,7 @@ class FFN(transformer.FFN):
         Returns:
             (..., C).
         """
-        if self.training or not infers_on_cpu(x) or not self._is_plain():
+        if not (infers_on_cpu(x) and self._is_plain()):
             return x + self.layers(x)
         output = torch.empty_like(x, memory_format=torch.contiguous_format)
         (first, *_), second, _ = self.layers
