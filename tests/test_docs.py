@@ -52,6 +52,8 @@ def test_command_exists(name, command, monkeypatch):
         pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
         for argument in arguments:
             assert "==" not in argument or argument in pins, argument
+        pair = {argument.partition("==")[0] for argument in arguments} & {"mmdet", "mmpose"}
+        assert program != "mim" or len(pair) < 2, "mim asks for mmdet < 3.3 beside mmpose 1.3.2 and finds no solution"
 
 
 def test_the_script_for_several_machines_is_where_the_page_says():
