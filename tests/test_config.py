@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from mmengine.config import Config, ConfigDict
 
-from tests.test_configs import FRONT_DOOR
+from tests.helpers.paths import MAIN
 from tfpose_mm.config import change_codec, change_steps
 
 
 def child(folder, *lines):
     path = folder / "child.py"
-    lines = [f"_base_ = {str(FRONT_DOOR)!r}", "from tfpose_mm.config import change_codec, change_steps", *lines]
+    lines = [f"_base_ = {str(MAIN)!r}", "from tfpose_mm.config import change_codec, change_steps", *lines]
     path.write_text("\n".join(lines) + "\n")
     return Config.fromfile(str(path))
 
@@ -40,7 +40,7 @@ def test_the_dumped_config_stands_alone(tmp_path):
 
 def test_the_base_file_stays(tmp_path):
     child(tmp_path, "change_codec(_base_, input_size=(160, 192))")
-    assert Config.fromfile(str(FRONT_DOOR)).codec.input_size == (192, 256)
+    assert Config.fromfile(str(MAIN)).codec.input_size == (192, 256)
 
 
 def test_a_given_heatmap_size_is_taken():
@@ -97,7 +97,7 @@ def test_an_argument_that_is_a_dict_is_replaced_not_merged():
 
 
 def test_a_size_that_the_command_line_gave_is_a_list():
-    cfg = Config.fromfile(str(FRONT_DOOR))
+    cfg = Config.fromfile(str(MAIN))
     cfg.codec.input_size = [192, 256]
     change_codec(cfg, input_size=(96, 128))
     sizes = {tuple(step.input_size) for step in cfg.train_dataloader.dataset.pipeline if step.type == "TopdownAffine"}
@@ -105,7 +105,7 @@ def test_a_size_that_the_command_line_gave_is_a_list():
 
 
 def test_a_read_config_changes_as_a_base_does():
-    cfg = Config.fromfile(str(FRONT_DOOR))
+    cfg = Config.fromfile(str(MAIN))
     change_codec(cfg, input_size=(96, 128))
     change_steps(cfg, RandomHalfBody=dict(prob=0.0))
     assert cfg.codec.input_size == cfg.model.head.decoder.input_size == (96, 128)

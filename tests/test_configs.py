@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
 import torch
@@ -10,12 +9,11 @@ from mmengine.config import Config
 from mmengine.hub import get_config
 from mmpose.registry import MODELS
 
-from tests.conftest import labelled, randomise, samples
+from tests.helpers.models import labelled, randomise, samples
+from tests.helpers.paths import MAIN, ROOT
 from tfpose_mm.analysis import find_problems, parameter_groups
 
-ROOT = Path(__file__).parents[1]
 CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.py") if "_base_" not in path.parts)
-FRONT_DOOR = ROOT / "configs/tfpose_r50_coco_256x192.py"
 TFPOSE = [path for path in CONFIGS if path.stem.startswith("tfpose_")]
 TRAINED = [path for path in TFPOSE if "_testdev" not in path.stem]
 SWAPPED_NECKS = [path for path in CONFIGS if path.stem.startswith("deformable-neck_")]
@@ -114,10 +112,10 @@ def test_one_step_gives_every_parameter_a_gradient(path):
 
 
 def test_front_door_is_the_paper_s():
-    cfg = load(FRONT_DOOR)
+    cfg = load(MAIN)
     model = cfg.model
     assert (model.backbone.depth, model.backbone.out_indices) == (50, (1, 2, 3))
-    assert Config.fromfile(str(FRONT_DOOR)).model.backbone.init_cfg.checkpoint == "torchvision://resnet50"
+    assert Config.fromfile(str(MAIN)).model.backbone.init_cfg.checkpoint == "torchvision://resnet50"
     assert (model.neck.num_layers, model.head.num_layers) == (6, 6)
     for part in (model.neck, model.head):
         assert (part.num_heads, part.num_points, part.feedforward_channels) == (8, 4, 1024)
@@ -216,7 +214,7 @@ def test_a_peer_differs_from_tfpose_in_its_head_alone(path):
 
 @each(SWAPPED_NECKS)
 def test_a_swapped_neck_keeps_tfpose_s_recipe(path):
-    cfg, tfpose = load(path), load(FRONT_DOOR)
+    cfg, tfpose = load(path), load(MAIN)
     model = MODELS.build(cfg.model)
     assert not find_problems(cfg, model)
     neck = cfg.model.neck.necks[0] if cfg.model.neck.type == "SequentialNeck" else cfg.model.neck

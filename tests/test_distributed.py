@@ -17,11 +17,10 @@ from mmpose.registry import MODELS
 from mmpose.utils import register_all_modules
 from torch import nn
 
-from tests.conftest import randomise
-from tests.test_configs import ROOT
+from tests.helpers.models import randomise
+from tests.helpers.paths import TINY
 from tfpose_mm.analysis import labelled_batch
 
-TINY = ROOT / "configs/tfpose_tiny_synthetic_128x96.py"
 BATCH = 6
 SGD = dict(optimizer=dict(type="SGD", lr=0.05))
 

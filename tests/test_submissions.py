@@ -11,10 +11,10 @@ import torch
 from mmengine.config import Config
 from mmpose.registry import MODELS
 
-from tests.conftest import randomise
-from tests.evaluation.test_mpii_submission import as_matlab_evaluates
-from tests.mpii import from_coco, write_release
-from tests.test_training import ROOT, SMALL, start
+from tests.helpers.models import randomise
+from tests.helpers.mpii import as_matlab_evaluates, from_coco, write_release
+from tests.helpers.paths import ROOT
+from tests.helpers.processes import SMALL, start
 from tfpose_mm.tools.runs import KeepSamples, run_test
 
 pytestmark = pytest.mark.slow

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.conftest import INPUT_SIZE, build, flip_indices, images, labelled, randomise, samples, tiny_model_cfg
+from tests.helpers.models import INPUT_SIZE, build, flip_indices, images, labelled, randomise, samples, tiny_model_cfg
 
 WIDTH, HEIGHT = INPUT_SIZE
 RESNET = dict(type="ResNet", depth=18, base_channels=8, stem_channels=8, out_indices=(1, 2, 3))

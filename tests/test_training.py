@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
 import sys
-from pathlib import Path
 
 import cv2
 import pytest
@@ -16,38 +13,11 @@ from mmengine.config import Config
 from mmpose.apis import MMPoseInferencer
 from mmpose.registry import MODELS
 
-from tests.conftest import randomise
-
-ROOT = Path(__file__).parents[1]
-CONFIG = ROOT / "configs/tfpose_tiny_synthetic_128x96.py"
-SMALL = [
-    "train_cfg.max_epochs=1",
-    "train_cfg.val_interval=1",
-    "train_dataloader.batch_size=5",
-    "train_dataloader.num_workers=0",
-    "train_dataloader.persistent_workers=False",
-    "val_dataloader.num_workers=0",
-    "val_dataloader.persistent_workers=False",
-    "test_dataloader.num_workers=0",
-    "test_dataloader.persistent_workers=False",
-    "default_hooks.logger.interval=1",
-]
+from tests.helpers.models import randomise
+from tests.helpers.paths import TINY
+from tests.helpers.processes import SMALL, mim, start
 
 pytestmark = pytest.mark.slow
-
-
-def start(*command, cwd, **environment):
-    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    env.update(
-        {name: str(value) for name, value in environment.items()},
-        PATH=f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}",
-    )
-    return subprocess.run([*map(str, command)], cwd=cwd, env=env, capture_output=True, text=True, check=False)
-
-
-def mim(action, *arguments, cwd, data, options=()):
-    command = [Path(sys.executable).parent / "mim", action, "mmpose", CONFIG, *arguments]
-    return start(*command, "--cfg-options", *SMALL, *options, cwd=cwd, SYNTHETIC_ROOT=data)
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +49,7 @@ def moved(trained):
     """The trained checkpoint with every parameter moved, so that a test shows whether it was loaded."""
     folder, _ = trained
     checkpoint = torch.load(folder / "work/epoch_1.pth", map_location="cpu")
-    model = MODELS.build(Config.fromfile(str(CONFIG)).model)
+    model = MODELS.build(Config.fromfile(str(TINY)).model)
     model.load_state_dict(checkpoint["state_dict"])
     checkpoint["state_dict"] = randomise(model).state_dict()
     torch.save(checkpoint, folder / "moved.pth")
@@ -96,7 +66,7 @@ def test_mim_tests_what_it_trained(trained, people):
 
 def test_evaluate_agrees_with_mim_and_draws(trained, moved, people):
     folder, process = trained
-    command = [sys.executable, "-m", "tfpose_mm.tools.evaluate", CONFIG, moved, "--out"]
+    command = [sys.executable, "-m", "tfpose_mm.tools.evaluate", TINY, moved, "--out"]
     evaluated = start(
         *command, "report", "--pictures", 3, "--cfg-options", *SMALL[5:], cwd=folder, SYNTHETIC_ROOT=people
     )
@@ -126,7 +96,7 @@ def test_a_diverged_model_is_refused(trained, people):
     checkpoint = torch.load(folder / "work/epoch_1.pth", map_location="cpu")
     checkpoint["state_dict"]["head.reg_branches.1.layers.2.bias"][0] = float("nan")
     torch.save(checkpoint, folder / "diverged.pth")
-    command = [sys.executable, "-m", "tfpose_mm.tools.evaluate", CONFIG, "diverged.pth", "--out", "diverged"]
+    command = [sys.executable, "-m", "tfpose_mm.tools.evaluate", TINY, "diverged.pth", "--out", "diverged"]
     refused = start(*command, cwd=folder, SYNTHETIC_ROOT=people)
     assert refused.returncode == 2, refused.stderr[-3000:]
     assert "error: The model must predict finite coordinates" in refused.stderr.splitlines()[-1]
@@ -140,12 +110,12 @@ def test_detected_boxes(trained, people):
     boxes = [dict(image_id=a["image_id"], category_id=1, bbox=a["bbox"], score=0.9) for a in annotations]
     (folder / "boxes.json").write_text(json.dumps(boxes))
     options = ["test_dataloader.dataset.bbox_file=boxes.json"]
-    command = [sys.executable, "-m", "tfpose_mm.tools.evaluate", CONFIG, "work/epoch_1.pth", "--out", "boxes"]
+    command = [sys.executable, "-m", "tfpose_mm.tools.evaluate", TINY, "work/epoch_1.pth", "--out", "boxes"]
     refused = start(*command, "--cfg-options", *options, cwd=folder, SYNTHETIC_ROOT=people)
     assert refused.returncode == 2
     assert "no annotation to draw predictions beside: use --pictures 0" in refused.stderr.splitlines()[-1]
     config = folder / "boxes.py"  # PCK wants annotations with the boxes
-    config.write_text(f"_base_ = {str(CONFIG)!r}\ntest_evaluator = [dict(type='CocoMetric')]\n")
+    config.write_text(f"_base_ = {str(TINY)!r}\ntest_evaluator = [dict(type='CocoMetric')]\n")
     command[3] = config
     evaluated = start(*command, "--pictures", 0, "--cfg-options", *options, cwd=folder, SYNTHETIC_ROOT=people)
     assert evaluated.returncode == 0, evaluated.stderr[-3000:]
@@ -153,7 +123,7 @@ def test_detected_boxes(trained, people):
 
 
 def test_the_inferencer_of_mmpose_runs_it(moved, people):
-    inferencer = MMPoseInferencer(pose2d=str(CONFIG), pose2d_weights=str(moved), det_model="whole_image", device="cpu")
+    inferencer = MMPoseInferencer(pose2d=str(TINY), pose2d_weights=str(moved), det_model="whole_image", device="cpu")
     result = next(inferencer(str(people / "val/000000000001.jpg")))
     (person,) = result["predictions"][0]
     assert len(person["keypoints"]) == 17
@@ -163,7 +133,7 @@ def test_the_inferencer_of_mmpose_runs_it(moved, people):
 def test_rates_scale_with_the_batch(trained, people):
     """``--auto-scale-lr`` scales what the trained run began with by 5 images over the recipe's."""
     folder, _ = trained
-    cfg = Config.fromfile(str(CONFIG))
+    cfg = Config.fromfile(str(TINY))
     process = mim("train", "--work-dir", "scaled", "--auto-scale-lr", cwd=folder, data=people)
     assert process.returncode == 0, (process.stdout + process.stderr)[-3000:]
 
@@ -192,14 +162,14 @@ def test_missing_files_are_named(trained, people, tmp_path):
     folder, _ = trained
     evaluate = [sys.executable, "-m", "tfpose_mm.tools.evaluate"]
     for arguments, message in (
-        ([CONFIG, "nowhere.pth"], "error: The checkpoint nowhere.pth does not exist"),
+        ([TINY, "nowhere.pth"], "error: The checkpoint nowhere.pth does not exist"),
         (["nowhere.py", "work/epoch_1.pth"], "error: The config nowhere.py does not exist"),
     ):
         process = start(*evaluate, *arguments, "--out", tmp_path, cwd=folder, SYNTHETIC_ROOT=people)
         assert process.returncode == 2
         assert process.stderr.splitlines()[-1].startswith(message)
     process = start(
-        *evaluate, CONFIG, "work/epoch_1.pth", "--out", tmp_path, cwd=folder, SYNTHETIC_ROOT=tmp_path / "none"
+        *evaluate, TINY, "work/epoch_1.pth", "--out", tmp_path, cwd=folder, SYNTHETIC_ROOT=tmp_path / "none"
     )
     assert process.returncode == 2
     assert "annotation file" in process.stderr.splitlines()[-1]

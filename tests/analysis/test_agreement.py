@@ -8,8 +8,8 @@ from mmengine.config import Config
 from mmengine.hub import get_config
 from mmpose.registry import MODELS
 
-from tests.analysis.test_recipe import load
-from tests.test_configs import ROOT
+from tests.helpers.models import load_tiny as load
+from tests.helpers.paths import ROOT
 from tfpose_mm.analysis import find_problems
 
 

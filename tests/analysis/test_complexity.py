@@ -8,8 +8,8 @@ from mmengine.config import Config
 from mmpose.registry import MODELS
 from torch import nn
 
-from tests.conftest import build, tiny_model_cfg
-from tests.test_configs import ROOT
+from tests.helpers.models import build, tiny_model_cfg
+from tests.helpers.paths import ROOT
 from tfpose_mm.analysis import TABLES, count
 
 OURS = {(row.config, row.gflops): row for table in TABLES for row in table.rows if row.is_tfpose}

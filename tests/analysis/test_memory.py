@@ -3,10 +3,8 @@ from __future__ import annotations
 import pytest
 from mmengine.config import Config
 
-from tests.test_configs import ROOT
+from tests.helpers.paths import TINY
 from tfpose_mm.analysis import measure_memory
-
-TINY = ROOT / "configs/tfpose_tiny_synthetic_128x96.py"
 
 
 @pytest.mark.slow

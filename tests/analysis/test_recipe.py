@@ -1,20 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from mmengine.config import Config
 from mmengine.hub import get_config
 from mmpose.registry import MODELS
 
-from tests.test_configs import ROOT
+from tests.helpers.models import load_tiny as load
 from tfpose_mm.analysis import describe, parameter_groups
-
-TINY = ROOT / "configs/tfpose_tiny_synthetic_128x96.py"
-
-
-def load(**options):
-    cfg = Config.fromfile(str(TINY))
-    cfg.merge_from_dict({key.replace("__", "."): value for key, value in options.items()})
-    return cfg, MODELS.build(cfg.model)
 
 
 def test_groups_hold_every_parameter_once_under_its_module():

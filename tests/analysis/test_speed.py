@@ -9,8 +9,8 @@ from mmengine.config import Config
 from mmengine.logging import MMLogger
 from torch import nn
 
-from tests.conftest import build, tiny_model_cfg
-from tests.test_configs import ROOT
+from tests.helpers.models import build, tiny_model_cfg
+from tests.helpers.paths import TINY
 from tfpose_mm.analysis import (
     matmul_rate,
     measure_memory,
@@ -20,8 +20,6 @@ from tfpose_mm.analysis import (
     time_parts,
     time_training,
 )
-
-TINY = ROOT / "configs/tfpose_tiny_synthetic_128x96.py"
 
 
 class Sleeper(nn.Module):

@@ -9,7 +9,7 @@ from mmpose.models import TopdownPoseEstimator
 from mmpose.models.utils.tta import flip_coordinates
 from mmpose.structures import PoseDataSample
 
-from tests.conftest import flip_indices
+from tests.helpers.models import flip_indices
 from tfpose_mm.codecs import TFPoseLabel
 
 K = 5

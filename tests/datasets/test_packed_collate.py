@@ -12,7 +12,7 @@ from mmpose.structures import PoseDataSample
 from torch.nn import Parameter
 from torch.utils.data import DataLoader, Dataset
 
-from tests.conftest import samples
+from tests.helpers.models import samples
 from tfpose_mm.datasets.packed_collate import PackedBatch, packed_collate
 
 DTYPES = (torch.uint8, torch.bool, torch.int64, torch.float16, torch.bfloat16, torch.float32, torch.float64)

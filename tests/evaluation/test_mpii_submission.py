@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from scipy.io import loadmat, savemat
+from scipy.io import savemat
 
-from tests.mpii import from_coco, write_release
+from tests.helpers.mpii import as_matlab_evaluates, from_coco, write_release
 from tfpose_mm.evaluation import read_release, single_people, write_submission
 
 
@@ -13,28 +13,6 @@ def release_file(people, tmp_path):
     listed = from_coco(people, "val", tmp_path)
     write_release(tmp_path / "release.mat", [entry["image"] for entry in listed], listed)
     return tmp_path / "release.mat", listed
-
-
-def as_matlab_evaluates(path, release):
-    """MPII's evaluation: the test images' people with a position; of them, in order, those who stand apart."""
-    pred = loadmat(path, struct_as_record=False, squeeze_me=True)["pred"]
-    release = loadmat(release, struct_as_record=False, squeeze_me=True)["RELEASE"]
-    test = release.img_train == 0
-    assert len(pred) == test.sum()
-    points = []
-    for image, original, singles in zip(pred, release.annolist[test], release.single_person[test]):
-        assert image.image.name == original.image.name
-        assert image.vididx == original.vididx
-        for index, rect in enumerate(np.atleast_1d(image.annorect)):
-            if not hasattr(rect, "objpos") or isinstance(rect.objpos, np.ndarray):
-                continue
-            if index + 1 in np.atleast_1d(singles):
-                assert [point.id for point in rect.annopoints.point] == list(range(16))
-                points.append([[point.x, point.y] for point in rect.annopoints.point])
-            else:
-                assert isinstance(rect.annopoints, np.ndarray)
-                assert not rect.annopoints.size
-    return np.array(points)
 
 
 def test_the_people_who_stand_apart_in_test_images(release_file):

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from tests.conftest import build, images, randomise, samples, tiny_model_cfg
-from tests.test_configs import ROOT
+from tests.helpers.models import build, images, randomise, samples, tiny_model_cfg
+from tests.helpers.paths import ROOT
 
 needs_compiler = pytest.mark.skipif(not hasattr(torch, "compiler"), reason="needs torch >= 2.1")
 

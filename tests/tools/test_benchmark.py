@@ -10,11 +10,10 @@ import torch
 from mmengine.config import Config
 from mmpose.registry import MODELS
 
-from tests.test_configs import ROOT
-from tests.test_training import SMALL, start
+from tests.helpers.paths import ROOT, TINY
+from tests.helpers.processes import SMALL, start
 from tfpose_mm.tools import benchmark
 
-TINY = ROOT / "configs/tfpose_tiny_synthetic_128x96.py"
 PEER = ROOT / "configs/benchmark/deeppose_small_lspet_128x96.py"
 
 

@@ -6,11 +6,9 @@ import sys
 import cv2
 import pytest
 
-from tests.test_configs import ROOT
-from tests.test_training import SMALL, start
+from tests.helpers.paths import TINY
+from tests.helpers.processes import SMALL, start
 from tfpose_mm.tools import head_to_head
-
-TINY = ROOT / "configs/tfpose_tiny_synthetic_128x96.py"
 
 
 def write_plan(folder, *runs):

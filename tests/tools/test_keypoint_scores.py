@@ -13,12 +13,11 @@ from mmpose.codecs import UDPHeatmap
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 
-from tests.conftest import randomise
-from tests.test_configs import ROOT
-from tests.test_training import SMALL, start
+from tests.helpers.models import randomise
+from tests.helpers.paths import TINY
+from tests.helpers.processes import SMALL, start
 from tfpose_mm.tools.keypoint_scores import read_maxima, scorings
 
-TINY = ROOT / "configs/tfpose_tiny_synthetic_128x96.py"
 SIGMA = ["model.head.sigma=True", "model.head.loss.sigma_layers=all"]
 
 

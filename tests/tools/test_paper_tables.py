@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from tests.test_configs import ROOT
+from tests.helpers.paths import ROOT
 from tfpose_mm.analysis import TABLES
 from tfpose_mm.tools import paper_tables
 

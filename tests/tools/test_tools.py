@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from tests.test_configs import ROOT
+from tests.helpers.paths import ROOT
 from tfpose_mm.datasets.synthetic import write_dataset
 from tfpose_mm.tools import check_env, cli, evaluate, runs
 

@@ -7,7 +7,7 @@ import pytest
 import torch
 from mmpose.registry import MODELS
 
-from tests.conftest import (
+from tests.helpers.models import (
     HEATMAP_SIZE,
     INPUT_SIZE,
     build,

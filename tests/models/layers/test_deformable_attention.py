@@ -7,8 +7,8 @@ import pytest
 import torch
 from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttention, multi_scale_deformable_attn_pytorch
 
-from tests import oracle
-from tests.conftest import randomise
+from tests.helpers import oracle
+from tests.helpers.models import randomise
 from tfpose_mm.models.layers import (
     DeformableAttention,
     attend,

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from tests import oracle
-from tests.conftest import randomise
+from tests.helpers import oracle
+from tests.helpers.models import randomise
 from tfpose_mm.models.layers import DeformableAttention, KeypointDecoder, RefinementBranch
 
 SHAPES = ((5, 3), (3, 2))

@@ -4,8 +4,8 @@ import math
 
 import torch
 
-from tests import oracle
-from tests.conftest import randomise
+from tests.helpers import oracle
+from tests.helpers.models import randomise
 from tfpose_mm.models.layers import PixelEncoder, token_centres
 
 SHAPES = ((4, 3), (2, 1))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import torch
 
-from tests.conftest import feature_maps
+from tests.helpers.models import feature_maps
 from tfpose_mm.models.layers import maps_to_tokens, token_centres, tokens_to_maps
 
 SHAPES = ((5, 3), (2, 4))

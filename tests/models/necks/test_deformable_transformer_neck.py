@@ -4,7 +4,7 @@ import pytest
 import torch
 from mmpose.registry import MODELS
 
-from tests.conftest import feature_maps, randomise
+from tests.helpers.models import feature_maps, randomise
 from tfpose_mm.models.layers import DeformableAttention
 
 CHANNELS, SHAPES = (6, 10, 14), ((8, 6), (4, 3), (2, 2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import numpy as np
-from scipy.io import savemat
+from scipy.io import loadmat, savemat
 
 # MPII's joint: the COCO keypoints whose mean it is here
 FROM_COCO = [[16], [14], [12], [11], [13], [15], [11, 12], [5, 6], [5, 6, 0], [0, 1, 2], [10], [8], [6], [5], [7], [9]]
@@ -76,3 +76,25 @@ def write_release(path, test_images, listed):
     annolist = struct(image=[dict(name=name) for name in names], annorect=annorects, vididx=[1.0] * len(names))
     img_train = np.array([[1, 0] + [0] * (len(names) - 2)], dtype=np.uint8)
     savemat(path, {"RELEASE": dict(annolist=annolist, img_train=img_train, single_person=cells, version="12")})
+
+
+def as_matlab_evaluates(path, release):
+    """MPII's evaluation: the test images' people with a position; of them, in order, those who stand apart."""
+    pred = loadmat(path, struct_as_record=False, squeeze_me=True)["pred"]
+    release = loadmat(release, struct_as_record=False, squeeze_me=True)["RELEASE"]
+    test = release.img_train == 0
+    assert len(pred) == test.sum()
+    points = []
+    for image, original, singles in zip(pred, release.annolist[test], release.single_person[test]):
+        assert image.image.name == original.image.name
+        assert image.vididx == original.vididx
+        for index, rect in enumerate(np.atleast_1d(image.annorect)):
+            if not hasattr(rect, "objpos") or isinstance(rect.objpos, np.ndarray):
+                continue
+            if index + 1 in np.atleast_1d(singles):
+                assert [point.id for point in rect.annopoints.point] == list(range(16))
+                points.append([[point.x, point.y] for point in rect.annopoints.point])
+            else:
+                assert isinstance(rect.annopoints, np.ndarray)
+                assert not rect.annopoints.size
+    return np.array(points)

@@ -1,0 +1,41 @@
+"""Commands as users start them: in a process of their own, from any folder, without PYTHONPATH."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+from .paths import TINY
+
+# one short epoch of the demo's config, without worker processes
+SMALL = [
+    "train_cfg.max_epochs=1",
+    "train_cfg.val_interval=1",
+    "train_dataloader.batch_size=5",
+    "train_dataloader.num_workers=0",
+    "train_dataloader.persistent_workers=False",
+    "val_dataloader.num_workers=0",
+    "val_dataloader.persistent_workers=False",
+    "test_dataloader.num_workers=0",
+    "test_dataloader.persistent_workers=False",
+    "default_hooks.logger.interval=1",
+]
+NO_WORKERS = SMALL[5:]
+
+
+def start(*command, cwd, **environment):
+    """Run a command to its end; keyword arguments are environment variables."""
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    env.update(
+        {name: str(value) for name, value in environment.items()},
+        PATH=f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}",
+    )
+    return subprocess.run([*map(str, command)], cwd=cwd, env=env, capture_output=True, text=True, check=False)
+
+
+def mim(action, *arguments, cwd, data, options=()):
+    """``mim train`` or ``mim test`` of the demo's config, made small."""
+    command = [Path(sys.executable).parent / "mim", action, "mmpose", TINY, *arguments]
+    return start(*command, "--cfg-options", *SMALL, *options, cwd=cwd, SYNTHETIC_ROOT=data)
