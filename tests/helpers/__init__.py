@@ -1,1 +1,1 @@
-"""What several test files share: small models, labelled batches, processes, oracles."""
+"""Code that several test files share: small models, labelled batches, processes, reference implementations."""

@@ -9,7 +9,7 @@ from mmengine.structures import InstanceData, PixelData
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 
-from tfpose_mm.analysis import labelled_batch
+from tfpose_mm.apis import labelled_batch
 
 from .paths import TINY
 
@@ -19,7 +19,7 @@ CODEC = dict(type="TFPoseLabel", input_size=INPUT_SIZE, heatmap_size=HEATMAP_SIZ
 
 
 def randomise(module):
-    """Move every parameter off its initial value, so that nothing passes because it is zero."""
+    """Change every parameter from its initial value, so that no test passes because a parameter is zero."""
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for parameter in module.parameters():
@@ -64,7 +64,7 @@ def build(cfg):
 
 
 def flip_indices(num_joints):
-    """A permutation that is its own inverse and moves joints when it can: 0 stays, then pairs."""
+    """Flip indices: joint 0 is not swapped, the other joints are swapped in pairs."""
     indices = list(range(num_joints))
     for left in range(1, num_joints - 1, 2):
         indices[left], indices[left + 1] = left + 1, left
@@ -101,7 +101,7 @@ def samples(batch=3, num_joints=5, weights=None, heatmap_size=HEATMAP_SIZE, seed
 
 
 def labelled(codec, head, batch=3):
-    """Samples with the targets of any codec for any of MMPose's heads, and what prediction needs."""
+    """Samples with the targets of any codec for any of MMPose's heads, and with the metainfo for prediction."""
     joints = head.get("num_joints") or head["out_channels"]
     cfg = Config(dict(codec=codec, model=dict(head=head)))
     packed = samples(batch, joints)
@@ -123,7 +123,7 @@ def feature_maps(channels, shapes, batch=3, seed=0, dtype=torch.float32):
 
 
 def load_tiny(**options):
-    """The demo's config, changed (``__`` stands for a dot), and its model."""
+    """Return the demo's config with changes (``__`` stands for a dot), and its model."""
     cfg = Config.fromfile(str(TINY))
     cfg.merge_from_dict({key.replace("__", "."): value for key, value in options.items()})
     return cfg, MODELS.build(cfg.model)

@@ -1,4 +1,4 @@
-"""Synthetic people as MPII has them: its json for MMPose, its head boxes, and its release file."""
+"""Synthetic data in MPII's format: its json for MMPose, its head boxes and its release file."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import json
 import numpy as np
 from scipy.io import loadmat, savemat
 
-# MPII's joint: the COCO keypoints whose mean it is here
+# for each of MPII's joints: the COCO keypoints whose mean is used
 FROM_COCO = [[16], [14], [12], [11], [13], [15], [11, 12], [5, 6], [5, 6, 0], [0, 1, 2], [10], [8], [6], [5], [7], [9]]
 
 
 def from_coco(people, split, folder):
-    """Write annotations/mpii_{split}.json and mpii_gt_{split}.mat; the images stay where they are."""
+    """Write annotations/mpii_{split}.json and mpii_gt_{split}.mat; the images are not copied."""
     content = json.loads((people / f"annotations/person_keypoints_{split}.json").read_text())
     names = {image["id"]: image["file_name"] for image in content["images"]}
     listed, boxes = [], []
@@ -38,7 +38,7 @@ def from_coco(people, split, folder):
 
 
 def struct(**fields):
-    """A struct array of one row, as MATLAB has it: each field a list with a value an element."""
+    """Make a struct array with one row, as in MATLAB: each field is a list with one value per element."""
     count = len(next(iter(fields.values())))
     array = np.empty((1, count), dtype=[(name, object) for name in fields])
     for name, values in fields.items():
@@ -48,9 +48,9 @@ def struct(**fields):
 
 
 def write_release(path, test_images, listed):
-    """A release of a training image, images of one person each, and an image with every peculiarity of the real one.
+    """Write a release with a training image, images of one person each, and an image with all special cases.
 
-    The last image's people: 1 stands apart but has neither position nor scale, 2 is in a group, 3 stands apart.
+    The persons of the last image: 1 is single, without position and scale; 2 is in a group; 3 is single.
     """
 
     def person(entry):
@@ -79,7 +79,7 @@ def write_release(path, test_images, listed):
 
 
 def as_matlab_evaluates(path, release):
-    """MPII's evaluation: the test images' people with a position; of them, in order, those who stand apart."""
+    """Select as MPII's evaluation does: the test images' persons with a position, of these the single persons."""
     pred = loadmat(path, struct_as_record=False, squeeze_me=True)["pred"]
     release = loadmat(release, struct_as_record=False, squeeze_me=True)["RELEASE"]
     test = release.img_train == 0

@@ -1,4 +1,4 @@
-"""Attention and decoder written from the formulas, in plain torch and loops, to hold the package's code against."""
+"""Reference attention and decoder, written from the formulas in plain torch with loops."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def bilinear(image, x, y):
 
 
 def attend(value, shapes, locations, weights):
-    """Deformable DETR, eq. (3): loops over everything. Shapes as in tfpose_mm.models.layers.attend."""
+    """Deformable DETR, eq. (3): loops over everything. Shapes as in tfpose_mm.ops."""
     batch, _, heads, dims = value.shape
     num_queries, levels, points = locations.shape[1], locations.shape[3], locations.shape[4]
     output = torch.zeros(batch, num_queries, heads, dims, dtype=value.dtype)

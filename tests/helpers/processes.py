@@ -1,4 +1,4 @@
-"""Commands as users start them: in a process of their own, from any folder, without PYTHONPATH."""
+"""Start commands as users do: in a new process, from any folder, without PYTHONPATH."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ NO_WORKERS = SMALL[5:]
 
 
 def start(*command, cwd, **environment):
-    """Run a command to its end; keyword arguments are environment variables."""
+    """Run a command and wait for its end; keyword arguments are environment variables."""
     env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     env.update(
         {name: str(value) for name, value in environment.items()},
@@ -36,6 +36,6 @@ def start(*command, cwd, **environment):
 
 
 def mim(action, *arguments, cwd, data, options=()):
-    """``mim train`` or ``mim test`` of the demo's config, made small."""
+    """Run ``mim train`` or ``mim test`` with the demo's config and few iterations."""
     command = [Path(sys.executable).parent / "mim", action, "mmpose", TINY, *arguments]
     return start(*command, "--cfg-options", *SMALL, *options, cwd=cwd, SYNTHETIC_ROOT=data)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+import warnings
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
+from mmpose.evaluation.functional import keypoint_pck_accuracy
 from mmpose.registry import MODELS
+from torch import nn
 
 from tests.helpers.models import (
     HEATMAP_SIZE,
@@ -18,7 +21,8 @@ from tests.helpers.models import (
     samples,
     tiny_model_cfg,
 )
-from tfpose_mm.models.layers import DeformableAttention, read_heatmaps
+from tfpose_mm.models import set_attn_implementation
+from tfpose_mm.models.layers import DeformableAttention, maps_to_tokens, sample_heatmaps
 
 SHAPES = ((16, 12), (8, 6), (4, 3))
 
@@ -36,7 +40,7 @@ def maps(batch=3, channels=(32, 32, 32), seed=0):
 def test_any_number_of_joints(num_joints):
     model = randomise(build(tiny_model_cfg(num_joints)))
     losses = model.loss(images(), samples(num_joints=num_joints))
-    assert set(losses) == {"d0.loss_kpt", "loss_kpt", "loss_heatmap"}
+    assert set(losses) == {"d0.loss_kpt", "loss_kpt", "loss_heatmap", "acc_pose"}
     assert all(torch.isfinite(loss) for loss in losses.values())
     model.eval()
     coordinates = model(images(), None, mode="tensor")
@@ -74,10 +78,27 @@ def test_invisible_joints_give_no_gradient():
         assert not parameter.grad.any(), name
 
 
-def test_accuracy_only_when_asked():
-    head = build_head()
-    assert "acc_pose" not in head.loss(maps(), samples())
-    assert 0 <= head.loss(maps(), samples(), dict(compute_acc=True))["acc_pose"] <= 1
+def test_accuracy_is_mmpose_s_and_logged_by_default():
+    """PCK@0.05 without unlabelled joints, as MMPose's regression heads log it."""
+    head = randomise(build_head()).eval()
+    weights = torch.ones(3, 5)
+    weights[:, 2] = 0
+    weights[1, 3] = 0
+    batch = samples(weights=weights)
+    predicted = head.forward(maps()).detach()
+    near = predicted + 0.03 * torch.randn(predicted.shape, generator=torch.Generator().manual_seed(0))
+    for sample, label in zip(batch, near):
+        sample.gt_instance_labels.keypoint_labels = label[None]
+    _, expected, _ = keypoint_pck_accuracy(predicted.numpy(), near.numpy(), weights.numpy() > 0, 0.05, np.ones((3, 2)))
+    accuracy = head.loss(maps(), batch)["acc_pose"]
+    assert isinstance(accuracy, torch.Tensor)
+    assert accuracy.item() == pytest.approx(expected)
+    assert 0 < expected < 1
+    assert "acc_pose" not in head.loss(maps(), batch, dict(compute_acc=False))
+
+
+def test_accuracy_of_a_batch_without_labels_is_zero():
+    assert build_head().loss(maps(), samples(weights=torch.zeros(3, 5)))["acc_pose"] == 0
 
 
 def test_forward_is_the_last_layer_of_the_loss():
@@ -105,7 +126,7 @@ def test_flip_test_of_the_estimator_mirrors_the_image():
     with torch.no_grad():
         plain = model.predict(batch, samples())
         mirrored = model.predict(batch.flip(-1), samples())
-    for a, b in zip(plain, mirrored):  # the mirror image's pose is the mirrored pose
+    for a, b in zip(plain, mirrored):  # the pose of the flipped image is the flipped pose
         left, right = a.pred_instances.keypoints[0], b.pred_instances.keypoints[0][flip_indices(5)]
         np.testing.assert_allclose(left[:, 0] + right[:, 0], 2 * 40.0, atol=1e-3)
         np.testing.assert_allclose(left[:, 1], right[:, 1], atol=1e-3)
@@ -116,7 +137,7 @@ def test_shift_coords_is_for_other_codecs():
     with torch.no_grad():
         plain = head.predict([maps(), maps()], samples(), dict(flip_test=True))
         shifted = head.predict([maps(), maps()], samples(), dict(flip_test=True, shift_coords=True))
-    # half of one crop pixel, the mean of a view that moved by one and a view that did not
+    # half a pixel of the crop: the mean of one view that moved by one pixel and one view that did not
     np.testing.assert_allclose(plain[0].keypoints[..., 0] - shifted[0].keypoints[..., 0], 0.5, atol=1e-4)
 
 
@@ -135,8 +156,12 @@ def test_output_heatmaps():
 
 def test_the_auxiliary_branch_is_not_run_in_inference():
     head = build_head().eval()
-    head.aux_branch.forward = None  # calling it would raise
+    calls = []
+    head.aux_branch.register_forward_hook(lambda *_: calls.append(1))
     head.predict(maps(), samples(), {})
+    assert calls == []
+    head.predict(maps(), samples(), dict(output_heatmaps=True))
+    assert calls == [1]
 
 
 @pytest.mark.parametrize(("channels", "shapes"), [([32], SHAPES[:1]), ([6, 10], SHAPES[1:]), ([6, 32, 10, 14], None)])
@@ -149,12 +174,12 @@ def test_any_pyramid(channels, shapes):
     assert head.eval().forward(feats).shape == (3, 5, 2)
 
 
-def test_wrapping_in_vispredicthead_keeps_the_sampling_star_and_y0():
+def test_wrapping_in_vispredicthead_keeps_the_initial_offsets_and_y0():
     wrapped = build(dict(type="VisPredictHead", pose_cfg=tiny_model_cfg()["head"]))
     fresh = DeformableAttention(32, 4, 3, 4).sampling_offsets.bias
     for layer in wrapped.pose_head.transformer_decoder.layers:
         assert torch.equal(layer.cross_attn.sampling_offsets.bias, fresh)
-    assert wrapped.vis_head[2].weight.std() < 0.02  # the wrapper's own initialisation did run
+    assert wrapped.vis_head[2].weight.std() < 0.02  # the wrapper's own initialisation was run
     y0 = wrapped.pose_head.transformer_decoder.reference_points.sigmoid().expand(3, -1, -1)
     torch.testing.assert_close(wrapped.pose_head(maps()), y0, atol=1e-5, rtol=0)
     losses = wrapped.loss(maps(), samples())
@@ -206,7 +231,7 @@ def test_cuda_model_trains_and_agrees_with_the_cpu(amp):
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
 def test_amp_trains_as_float32_does(dtype):
-    """MMEngine's ``--amp``: the loss falls on a batch learned by heart, by half of what it does in float32 at least."""
+    """With MMEngine's ``--amp`` the loss of one repeated batch falls at least half as much as in float32."""
     from mmengine.optim import AmpOptimWrapper, OptimWrapper
 
     falls = []
@@ -242,6 +267,9 @@ def test_checkpoint_gives_the_same_bits(tmp_path):
     [
         (dict(embed_dims=30, num_heads=4), "got 30 channels and 4 heads"),
         (dict(num_layers=0), "num_layers of 1 or more, but got 0"),
+        (dict(num_points=0), "num_points of 1 or more, but got 0"),
+        (dict(num_joints=0), "num_joints of 1 or more, but got 0"),
+        (dict(in_channels=[]), "levels of 1 or more, but got 0"),
         (dict(embed_dims=48, num_heads=4), "got 48 channels and 32 groups"),
     ],
 )
@@ -282,6 +310,12 @@ def test_a_head_without_codec_says_so():
 RLE = dict(sigma=True, loss=dict(type="TFPoseLoss", sigma_layers="all"))
 
 
+def sigma_of(head, view):
+    """(B, K, 2): the last layer's sigma, from the decoder itself."""
+    memory, shapes = maps_to_tokens(view)
+    return head.transformer_decoder(memory, shapes, head.reg_branches)[-1][..., 2:].sigmoid()
+
+
 def scores(head, views, **test_cfg):
     with torch.no_grad():
         return np.concatenate([pred.keypoint_scores for pred in head.predict(views, samples(), test_cfg)])
@@ -298,7 +332,7 @@ def test_score_of_sigma_against_its_definition():
     head = randomise(build_head(**RLE)).eval()
     views = [maps(seed=0), maps(seed=1)]
     with torch.no_grad():
-        first, second = (head._decode_layers(view)[-1][..., 2:].sigmoid() for view in views)
+        first, second = (sigma_of(head, view) for view in views)
     np.testing.assert_allclose(scores(head, views[0], keypoint_scores="sigma"), 1 - first.mean(-1), atol=1e-6)
     expected = 1 - (first + second[:, flip_indices(5)]).mean(-1) / 2
     np.testing.assert_allclose(scores(head, views, keypoint_scores="sigma", flip_test=True), expected, atol=1e-6)
@@ -311,11 +345,11 @@ def test_score_of_the_heat_map_against_its_definition():
     with torch.no_grad():
         heatmaps = [head.aux_branch(view[-1:]) for view in views]
         coordinates = [head.forward(view) for view in views]
-    expected = read_heatmaps(heatmaps[0], coordinates[0])
+    expected = sample_heatmaps(heatmaps[0], coordinates[0])
     np.testing.assert_allclose(scores(head, views[0], keypoint_scores="heatmap"), expected, atol=1e-6)
     mirrored = torch.stack([1 - coordinates[1][..., 0], coordinates[1][..., 1]], -1)[:, flip_indices(5)]
     both = (heatmaps[0] + heatmaps[1].flip(-1)[:, flip_indices(5)]) / 2
-    expected = read_heatmaps(both, (coordinates[0] + mirrored) / 2)
+    expected = sample_heatmaps(both, (coordinates[0] + mirrored) / 2)
     np.testing.assert_allclose(scores(head, views, keypoint_scores="heatmap", flip_test=True), expected, atol=1e-6)
     assert expected.std() > 1e-3
 
@@ -341,10 +375,63 @@ def test_sigma_without_its_loss_is_refused_at_once():
     ("cfg", "kind", "message"),
     [
         (dict(), "sigma", "predicts no sigma: train it with sigma=True"),
-        (dict(aux_branch=False), "heatmap", "no auxiliary branch .* drop keypoint_scores='heatmap'"),
+        (dict(aux_branch=False), "heatmap", "no auxiliary branch .* remove keypoint_scores='heatmap'"),
         (dict(), "rle", "keypoint_scores of None, 'heatmap' or 'sigma', but got 'rle'"),
     ],
 )
 def test_scores_that_cannot_be_are_refused(cfg, kind, message):
     with pytest.raises(ValueError, match=message):
         build_head(**cfg).predict(maps(), samples(), dict(keypoint_scores=kind))
+
+
+def test_channels_need_not_be_a_multiple_of_four():
+    """Only the neck has a position embedding, whose channels are sine and cosine of x and y."""
+    head = build_head(in_channels=[6, 6, 6], embed_dims=6, num_heads=2, norm_cfg=None)
+    assert head.eval().forward(maps(channels=(6, 6, 6))).shape == (3, 5, 2)
+
+
+@pytest.mark.parametrize("query_attention", [True, False])
+def test_records_beside_the_same_coordinates(query_attention):
+    head = randomise(build_head(query_attention=query_attention)).eval()
+    with torch.no_grad():
+        coordinates, records = head.forward_with_records(maps())
+        torch.testing.assert_close(coordinates, head.forward(maps()), atol=1e-6, rtol=0)
+    assert records.spatial_shapes == SHAPES
+    assert records.coordinates.shape == (3, 3, 5, 2)  # y_0, y_1, y_2
+    y0 = head.transformer_decoder.reference_points.sigmoid().expand(3, -1, -1)
+    torch.testing.assert_close(records.coordinates[0], y0)
+    assert torch.equal(records.coordinates[-1], coordinates)
+    assert len(records.layers) == 2
+    assert (records.layers[0].query_attention is not None) == query_attention
+
+
+def test_records_of_a_head_that_projects_and_predicts_sigma():
+    head = randomise(build_head(in_channels=[6, 10, 14], **RLE)).eval()
+    feats = feature_maps((6, 10, 14), SHAPES)
+    coordinates, records = head.forward_with_records(feats)
+    torch.testing.assert_close(coordinates, head.forward(feats), atol=1e-6, rtol=0)
+    assert records.coordinates.shape == (3, 3, 5, 2)
+
+
+class Coordinates(nn.Module):
+    """The head with its maps as separate inputs, as tracing needs them."""
+
+    def __init__(self, head):
+        super().__init__()
+        self.head = head
+
+    def forward(self, *feats):
+        return self.head.forward(feats)
+
+
+def test_a_trace_takes_any_batch_size():
+    """Check the exported graph: it has no fixed batch size and splits no list at run time."""
+    head = randomise(build_head()).eval()
+    set_attn_implementation(head, "grid_sample")
+    with torch.no_grad(), warnings.catch_warnings():
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # the size of the maps is fixed
+        traced = torch.jit.trace(Coordinates(head), maps(batch=2), check_trace=False)
+        for batch in (1, 5):
+            torch.testing.assert_close(traced(*maps(batch)), head.forward(maps(batch)), atol=1e-6, rtol=0)
+    names = {node.kind() for node in traced.inlined_graph.nodes()}
+    assert not {"aten::tensor_split", "aten::unbind", "aten::len"} & names

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 
 from tests.helpers.models import feature_maps
-from tfpose_mm.models.layers import maps_to_tokens, token_centres, tokens_to_maps
+from tfpose_mm.models.layers import encoder_reference_points, maps_to_tokens, tokens_to_maps
 
 SHAPES = ((5, 3), (2, 4))
 
@@ -24,7 +24,7 @@ def test_rows_come_first():
 
 
 def test_centres():
-    centres = token_centres(SHAPES, torch.device("cpu"))
+    centres = encoder_reference_points(SHAPES, torch.device("cpu"))
     assert centres.shape == (1, 23, 1, 2)
     torch.testing.assert_close(centres[0, 2 * 3 + 1, 0], torch.tensor([1.5 / 3, 2.5 / 5]))
     torch.testing.assert_close(centres[0, 15 + 4 + 3, 0], torch.tensor([3.5 / 4, 1.5 / 2]))

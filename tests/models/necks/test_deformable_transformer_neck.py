@@ -35,7 +35,7 @@ def test_every_parameter_gets_a_gradient(num_layers):
 
 
 def test_levels_and_places_are_told_apart():
-    """Constant maps come out different at every level and pixel, which only the embeddings can do."""
+    """The outputs of constant maps differ at every level and pixel; only the embeddings can cause this."""
     neck = randomise(build()).eval()
     same = tuple(torch.ones(1, 32, *shape) for shape in SHAPES)
     neck.input_proj = torch.nn.Identity()
@@ -85,6 +85,7 @@ def test_other_maps_are_refused(channels, shapes, got):
     [
         (dict(out_channels=30, num_heads=4, norm_cfg=None), "got 30 channels and 4 heads"),
         (dict(out_channels=33, num_heads=3, norm_cfg=None), r"multiple of 4 .* got 33"),
+        (dict(num_points=0), "num_points of 1 or more, but got 0"),
         (dict(num_layers=-1), "num_layers of 0 or more, but got -1"),
         (dict(out_channels=48), "got 48 channels and 32 groups: set norm_cfg"),
     ],
@@ -98,8 +99,7 @@ def test_without_encoder_there_are_no_heads_to_fit():
     assert build(out_channels=30, num_layers=0, num_heads=4, norm_cfg=None).transformer_encoder is None
 
 
-def test_sizes_that_change_and_inference_mode_do_not_spoil_what_is_kept():
-    """Positions are computed once for each size: not in a checkpoint, not as tensors that training could not use."""
+def test_sizes_that_change_and_inference_mode_leave_a_neck_that_trains():
     neck = randomise(build())
     assert not [name for name in neck.state_dict() if "position" in name]
     other_shapes = ((6, 10), (3, 5), (2, 3))
@@ -111,3 +111,28 @@ def test_sizes_that_change_and_inference_mode_do_not_spoil_what_is_kept():
         torch.testing.assert_close(a.clone(), b)
     sum((level**2).sum() for level in neck.train()(feature_maps(CHANNELS, other_shapes))).backward()
     assert all(parameter.grad is not None for parameter in neck.parameters())
+
+
+@pytest.mark.parametrize("num_layers", [0, 2])
+def test_records_beside_the_same_maps(num_layers):
+    neck = randomise(build(num_layers=num_layers)).eval()
+    maps = feature_maps(CHANNELS, SHAPES)
+    outputs, records = neck.forward_with_records(maps)
+    for ours, expected in zip(outputs, neck(maps)):
+        assert torch.equal(ours, expected)
+    assert records.spatial_shapes == SHAPES
+    assert len(records.layers) == num_layers
+    for layer in records.layers:
+        assert layer.sampling_locations.shape == (3, 64, 4, 3, 4, 2)
+        assert layer.attention_weights.shape == (3, 64, 4, 3, 4)
+
+
+def test_the_first_layer_attends_around_each_pixel():
+    """Token (2, 1) of the 4 x 3 level: its initial offsets are those of mmcv, around the centre of its pixel."""
+    neck = build(num_layers=1).eval()
+    _, records = neck.forward_with_records(feature_maps(CHANNELS, SHAPES))
+    locations = records.layers[0].sampling_locations[0, 8 * 6 + 2 * 3 + 1]  # (heads, L, P, 2)
+    offsets = neck.transformer_encoder.layers[0].self_attn.sampling_offsets.bias.view(4, 3, 4, 2)
+    sizes = torch.tensor(SHAPES).flip(1)[:, None]
+    expected = torch.tensor([1.5 / 3, 2.5 / 4]) + offsets / sizes
+    torch.testing.assert_close(locations, expected, atol=1e-6, rtol=0)

@@ -1,34 +1,35 @@
-"""Pure torch modules of TFPose: they know no head, neck or config."""
+"""Layers of TFPose in plain torch, mmcv and mmdet: they know no head, neck, registry or config."""
 
 from __future__ import annotations
 
-from .checks import check_feature_maps, check_norm, check_transformer_sizes
-from .cpu_attention import attend_by_gather
-from .deformable_attention import DeformableAttention, SpatialShapes, attend, attend_by_grid_sample, has_cuda_kernel
-from .heatmap_reading import read_heatmaps
-from .keypoint_decoder import KeypointDecoder, KeypointDecoderLayer, RefinementBranch
-from .linear import Linear
-from .pixel_encoder import PixelEncoder, PixelEncoderLayer
-from .token_maps import maps_to_tokens, token_centres, tokens_to_maps
+from .checks import check_feature_maps, check_norm, check_num_heads, check_position_channels, check_positive
+from .decoder import DeformableTransformerDecoder, DeformableTransformerDecoderLayer, RegressionBranch
+from .deformable_attention import DeformableAttention, set_attn_implementation
+from .encoder import DeformableTransformerEncoder, DeformableTransformerEncoderLayer
+from .keypoints import pck_accuracy, sample_heatmaps
+from .records import AttentionRecord, DecoderLayerRecord, DecoderRecords, EncoderRecords
+from .token_maps import encoder_reference_points, maps_to_tokens, tokens_to_maps
 
 __all__ = [
+    "AttentionRecord",
+    "DecoderLayerRecord",
+    "DecoderRecords",
     "DeformableAttention",
-    "KeypointDecoder",
-    "KeypointDecoderLayer",
-    "Linear",
-    "PixelEncoder",
-    "PixelEncoderLayer",
-    "RefinementBranch",
-    "SpatialShapes",
-    "attend",
-    "attend_by_gather",
-    "attend_by_grid_sample",
+    "DeformableTransformerDecoder",
+    "DeformableTransformerDecoderLayer",
+    "DeformableTransformerEncoder",
+    "DeformableTransformerEncoderLayer",
+    "EncoderRecords",
+    "RegressionBranch",
     "check_feature_maps",
     "check_norm",
-    "check_transformer_sizes",
-    "has_cuda_kernel",
+    "check_num_heads",
+    "check_position_channels",
+    "check_positive",
+    "encoder_reference_points",
     "maps_to_tokens",
-    "read_heatmaps",
-    "token_centres",
+    "pck_accuracy",
+    "sample_heatmaps",
+    "set_attn_implementation",
     "tokens_to_maps",
 ]

@@ -1,4 +1,4 @@
-"""Initial weights of the transformer parts."""
+"""Initial weights of the transformer."""
 
 from __future__ import annotations
 
@@ -8,15 +8,11 @@ from .deformable_attention import DeformableAttention
 
 
 def init_transformer(module: nn.Module) -> None:
-    """Initialise as Deformable DETR does: Xavier for matrices, the star of sampling offsets for attention.
+    """Initialise layers as Deformable DETR does: Xavier for matrices, mmcv's radial bias for the sampling offsets.
 
-    MMEngine initialises a module by its parents' ``init_cfg`` before its own ``init_weights``, and by a ``Pretrained``
-    one after it. So this belongs into the ``init_weights`` of encoder and decoder: a parent that initialises every
-    ``Linear`` (MMPose's ``VisPredictHead`` does) would zero the star, and all heads and points would sample the same
-    place; a pretrained checkpoint must win.
-
-    Args:
-        module: The encoder or decoder.
+    Call this in the ``init_weights`` of encoder and decoder: MMEngine applies a parent's ``init_cfg`` before that and a
+    ``Pretrained`` one after it. A parent that initialises every ``Linear``, as ``VisPredictHead`` does, would otherwise
+    set that bias to zero: all heads and points would sample the same place.
     """
     for parameter in module.parameters():
         if parameter.dim() > 1:

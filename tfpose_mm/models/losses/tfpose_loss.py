@@ -6,17 +6,19 @@ from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType
 from torch import Tensor, nn
 
+from ...utils.errors import UserError
+
 
 @MODELS.register_module()
 class TFPoseLoss(nn.Module):
     """L = sum over layers of L1(y, y_d) + lambda * MSE(H, H^).
 
-    Both terms are MMPose's and carry MMPose's means: L1 over images, joints and axes, MSE over images, joints and
-    pixels. A joint of weight 0 adds nothing and gets no gradient; it still counts in the mean.
+    Both terms are losses of MMPose, averaged as in MMPose: L1 over images, joints and axes, MSE over images, joints and
+    pixels. A joint of weight 0 adds nothing to the sum and gets no gradient, but it counts in the mean.
 
-    Beyond the paper, a head that predicts sigma is trained by residual log-likelihood estimation (RLE, Li et al., ICCV
-    2021): on the last layer or on all of them, ``sigma_weight`` x RLE, as a mean over joints and axes, takes the place
-    of L1.
+    This is not in the paper: a head that predicts sigma is trained with residual log-likelihood estimation (RLE, Li et
+    al., ICCV 2021). On the last layer or on all layers, ``sigma_weight`` x RLE, averaged over joints and axes, replaces
+    L1.
 
     Source: TFPose, eq. (5), (6) and (7); lambda in section 4.1.
 
@@ -26,12 +28,12 @@ class TFPoseLoss(nn.Module):
         aux_weight: lambda of eq. (7). Defaults to 50.
         sigma_loss: Loss of coordinates and sigma, called as (prediction, logits of sigma, target, weight) and summed
             over joints and axes. Defaults to MMPose's ``RLELoss`` if ``sigma_layers`` is given.
-        sigma_layers: ``"last"`` or ``"all"``, the layers that it is on. Defaults to ``None``, for a head without sigma.
-        sigma_weight: Its weight. The default of 0.05 makes its gradient about as large as L1's: sigma is about that.
+        sigma_layers: Layers with ``sigma_loss``: ``"last"`` or ``"all"``. Defaults to ``None``, without sigma.
+        sigma_weight: Weight of ``sigma_loss``. With 0.05, which is about sigma, its gradient is about as large as L1's.
 
     Raises:
-        ValueError: If ``sigma_layers`` is something else, here; if the head predicts sigma and no layer is trained for
-            it, or the reverse, in :meth:`forward`.
+        UserError: On construction, if ``sigma_layers`` has another value. In :meth:`forward`, if the head predicts
+            sigma but no layer is trained for it, or the reverse.
     """
 
     def __init__(
@@ -45,7 +47,7 @@ class TFPoseLoss(nn.Module):
     ) -> None:
         super().__init__()
         if sigma_layers not in (None, "last", "all"):
-            raise ValueError(f"TFPoseLoss needs sigma_layers of 'last', 'all' or None, but got {sigma_layers!r}.")
+            raise UserError(f"TFPoseLoss needs sigma_layers of 'last', 'all' or None, but got {sigma_layers!r}.")
         self.reg_loss = MODELS.build(reg_loss)
         self.aux_loss = MODELS.build(aux_loss)
         self.aux_weight = aux_weight
@@ -61,27 +63,27 @@ class TFPoseLoss(nn.Module):
         heatmaps: Tensor | None = None,
         heatmap_targets: Tensor | None = None,
     ) -> dict[str, Tensor]:
-        """Compute the terms, which MMEngine sums.
+        """Compute the loss terms; MMEngine sums them.
 
         Args:
-            coordinates: y_1 .. y_{N_D}, (N_D, B, K, 2), (x, y) in [0, 1]; with sigma (N_D, B, K, 4), the last two being
-                its logits.
+            coordinates: y_1 .. y_{N_D}, (N_D, B, K, 2), (x, y) in [0, 1]; with sigma (N_D, B, K, 4), where the
+                last two channels are the logits of sigma.
             keypoint_labels: y, (B, K, 2), (x, y) in [0, 1].
             keypoint_weights: (B, K).
             heatmaps: H^, (B, K, H, W), or ``None`` without the auxiliary branch.
             heatmap_targets: H, (B, K, H, W).
 
         Returns:
-            ``d0.loss_kpt`` .. for the layers but the last, ``loss_kpt`` for the last and, with heat maps,
-            ``loss_heatmap``, lambda included.
+            ``d0.loss_kpt`` .. for all layers but the last, ``loss_kpt`` for the last and, with heat maps,
+            ``loss_heatmap``, which includes lambda.
 
         Raises:
-            ValueError: If predicted and target heat maps differ in shape, or sigma is predicted and not trained or the
-                reverse.
+            UserError: If predicted and target heat maps differ in shape, or if sigma is predicted but not trained, or
+                the reverse.
         """
         has_sigma = coordinates.shape[-1] == 4
         if has_sigma != (self.sigma_loss is not None):
-            raise ValueError(
+            raise UserError(
                 f"TFPoseLoss has sigma_layers={self.sigma_layers!r}, but the head has sigma={has_sigma}: set both, or "
                 "neither."
             )
@@ -95,10 +97,10 @@ class TFPoseLoss(nn.Module):
         if heatmaps is not None:
             if heatmap_targets is None or heatmaps.shape != heatmap_targets.shape:
                 target = None if heatmap_targets is None else tuple(heatmap_targets.shape)
-                raise ValueError(
+                raise UserError(
                     f"The auxiliary branch predicts heat maps of shape {tuple(heatmaps.shape)} (B, K, H, W), but the "
-                    f"targets have {target}: set the codec's heatmap_size to what the branch predicts, or the head's "
-                    "aux_branch to False."
+                    f"targets have {target}: set the codec's heatmap_size to the size of the prediction, or "
+                    "the head's aux_branch to False."
                 )
             losses["loss_heatmap"] = self.aux_weight * self.aux_loss(heatmaps, heatmap_targets, keypoint_weights)
         return losses

@@ -1,4 +1,4 @@
-"""The encoder half of TFPose as a neck for any MMPose head."""
+"""The transformer encoder of TFPose as a neck for MMPose's heads."""
 
 from __future__ import annotations
 
@@ -10,11 +10,16 @@ from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType, OptMultiConfig
 from torch import Tensor
 
+from ...utils.errors import UserError
 from ..layers import (
-    PixelEncoder,
+    AttentionRecord,
+    DeformableTransformerEncoder,
+    EncoderRecords,
     check_feature_maps,
     check_norm,
-    check_transformer_sizes,
+    check_num_heads,
+    check_position_channels,
+    check_positive,
     maps_to_tokens,
     tokens_to_maps,
 )
@@ -22,7 +27,7 @@ from ..layers import (
 
 @MODELS.register_module()
 class DeformableTransformerNeck(BaseModule):
-    """Project the levels to one width and let their pixels attend to each other.
+    """Project the levels to the same number of channels, then apply the deformable transformer encoder.
 
     ::
 
@@ -32,8 +37,9 @@ class DeformableTransformerNeck(BaseModule):
         C5  stride 32 --> 1x1 conv, norm --+    + level and pixel        +--> (B, C, h/32, w/32)
                                                   embedding
 
-    Number, order and sizes of the levels stay as they come in, so that the neck fits before any MMPose head. The paper
-    says C2..C5; its tables' GFLOPs are met by C3..C5 with an encoder and by C2..C5 without one.
+    Number, order and sizes of the levels do not change. Tested with MMPose's ``HeatmapHead``, ``SimCCHead``,
+    ``RTMCCHead``, ``DSNTHead``, ``RegressionHead`` and ``RLEHead``. The text of the paper says C2..C5. The GFLOPs of
+    its tables agree with C3..C5 for models with an encoder and with C2..C5 for models without one.
 
     Source: TFPose, section 3.2 and Figure 3; group norm after the projection as in Deformable DETR.
 
@@ -42,14 +48,16 @@ class DeformableTransformerNeck(BaseModule):
         out_channels: Channels C of every output map. Defaults to 256.
         num_layers: Encoder layers N_E; with 0 the neck only projects. Defaults to 6.
         num_heads: Attention heads; they must divide C. Defaults to 8.
-        num_points: Sampling points of a head on a level. Defaults to 4.
+        num_points: Sampling points per head and level. Defaults to 4.
         feedforward_channels: Hidden channels of the FFN. Defaults to 1024.
         dropout: Dropout of the encoder. Defaults to 0.1, as in Deformable DETR.
         norm_cfg: Norm after the projection. Defaults to group norm with 32 groups.
+        attn_implementation: ``"cuda"``, ``"gather"`` or ``"grid_sample"``, see
+            :func:`tfpose_mm.ops.multi_scale_deformable_attention`. Defaults to ``None``, the default of the device.
         init_cfg: MMEngine's initialisation of the whole neck. Defaults to ``None``.
 
     Raises:
-        ValueError: If sizes do not fit together, here or in :meth:`forward`.
+        UserError: If sizes do not agree, on construction or in :meth:`forward`.
     """
 
     def __init__(
@@ -62,19 +70,22 @@ class DeformableTransformerNeck(BaseModule):
         feedforward_channels: int = 1024,
         dropout: float = 0.1,
         norm_cfg: ConfigType | None = dict(type="GN", num_groups=32),  # noqa: B006 - read only, as in MMPose
+        attn_implementation: str | None = None,
         init_cfg: OptMultiConfig = None,
     ) -> None:
         super().__init__(init_cfg)
         check_norm("DeformableTransformerNeck", out_channels, norm_cfg)
         if num_layers < 0:
-            raise ValueError(f"DeformableTransformerNeck needs num_layers of 0 or more, but got {num_layers}.")
+            raise UserError(f"DeformableTransformerNeck needs num_layers of 0 or more, but got {num_layers}.")
         self.in_channels = list(in_channels)
         self.out_channels = out_channels
         self.input_proj = ChannelMapper(self.in_channels, out_channels, kernel_size=1, norm_cfg=norm_cfg, act_cfg=None)
         self.transformer_encoder = None
         if num_layers:
-            check_transformer_sizes("DeformableTransformerNeck", out_channels, num_heads)
-            self.transformer_encoder = PixelEncoder(
+            check_num_heads("DeformableTransformerNeck", out_channels, num_heads)
+            check_positive("DeformableTransformerNeck", num_points=num_points)
+            check_position_channels("DeformableTransformerNeck", out_channels)
+            self.transformer_encoder = DeformableTransformerEncoder(
                 embed_dims=out_channels,
                 num_layers=num_layers,
                 num_levels=len(self.in_channels),
@@ -82,23 +93,30 @@ class DeformableTransformerNeck(BaseModule):
                 num_points=num_points,
                 feedforward_channels=feedforward_channels,
                 dropout=dropout,
+                attn_implementation=attn_implementation,
             )
 
     def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor, ...]:
-        """Compute the memory M, as maps.
+        """Compute the memory M as maps.
 
         Args:
             feats: (B, in_channels[l], h_l, w_l) for each level, fine to coarse.
 
         Returns:
             (B, C, h_l, w_l) for each level.
-
-        Raises:
-            ValueError: If the maps are not those the neck was built for.
         """
+        return self._encode(feats, None)
+
+    def forward_with_records(self, feats: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], EncoderRecords]:
+        """Return the maps of :meth:`forward` and the attention record of each encoder layer (none without layers)."""
+        records: list[AttentionRecord] = []
+        maps = self._encode(feats, records)
+        return maps, EncoderRecords(tuple((level.shape[-2], level.shape[-1]) for level in maps), tuple(records))
+
+    def _encode(self, feats: Sequence[Tensor], records: list[AttentionRecord] | None) -> tuple[Tensor, ...]:
         check_feature_maps("DeformableTransformerNeck", feats, self.in_channels)
         maps = self.input_proj(feats)
         if self.transformer_encoder is None:
             return maps
         tokens, spatial_shapes = maps_to_tokens(maps)
-        return tokens_to_maps(self.transformer_encoder(tokens, spatial_shapes), spatial_shapes)
+        return tokens_to_maps(self.transformer_encoder(tokens, spatial_shapes, records), spatial_shapes)

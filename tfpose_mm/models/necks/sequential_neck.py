@@ -1,4 +1,4 @@
-"""Several necks as one."""
+"""Several necks in sequence."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from mmengine.model import Sequential
 from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType
 
+from ...utils.errors import UserError
+
 
 @MODELS.register_module()
 class SequentialNeck(Sequential):
-    """Necks one after another, as a deformable transformer and then pooling for a fully connected head.
+    """Apply necks in sequence, for example a deformable transformer, then pooling for a fully connected head.
 
-    MMPose drops a list of necks without a word; this is the dict it takes instead.
+    MMPose silently ignores a list of necks. With this module the config has one dict instead.
 
     Args:
-        necks: Configs of the necks, in the order in which they run.
+        necks: Configs of the necks, first to last.
 
     Raises:
-        ValueError: If there is no neck.
+        UserError: If there is no neck.
     """
 
     def __init__(self, necks: Sequence[ConfigType]) -> None:
         if not necks:
-            raise ValueError("SequentialNeck needs at least one neck, but got none.")
+            raise UserError("SequentialNeck needs at least one neck, but got none.")
         super().__init__(*(MODELS.build(neck) for neck in necks))

@@ -6,14 +6,14 @@ from torch import nn
 
 from tests.helpers import oracle
 from tests.helpers.models import randomise
-from tfpose_mm.models.layers import DeformableAttention, KeypointDecoder, RefinementBranch
+from tfpose_mm.models.layers import DeformableAttention, DeformableTransformerDecoder, RegressionBranch
 
 SHAPES = ((5, 3), (3, 2))
 K, C = 5, 8
 
 
 def build(query_attention, num_layers=3):
-    decoder = KeypointDecoder(
+    decoder = DeformableTransformerDecoder(
         num_keypoints=K,
         num_layers=num_layers,
         embed_dims=C,
@@ -23,7 +23,7 @@ def build(query_attention, num_layers=3):
         feedforward_channels=12,
         query_attention=query_attention,
     )
-    branches = nn.ModuleList(RefinementBranch(C) for _ in range(num_layers))
+    branches = nn.ModuleList(RegressionBranch(C) for _ in range(num_layers))
     return randomise(decoder).eval().double(), randomise(branches).double()
 
 
@@ -43,7 +43,7 @@ def test_equation_4(query_attention):
 
 
 def test_layers_differ():
-    """What the oracle agrees with is not a constant: each layer moves the coordinates."""
+    """Each layer changes the coordinates, so the comparison with the reference is not trivial."""
     decoder, branches = build(True)
     y0 = decoder.reference_points.sigmoid().expand(1, 3, K, 2)
     coordinates = decoder(memory(), SHAPES, branches)
@@ -86,10 +86,57 @@ def test_initialising_leaves_queries_and_y0():
     assert "layers.0.ffn.layers.1.weight" not in same
 
 
-def test_sampling_starts_as_a_star():
+def test_sampling_offsets_start_as_in_mmcv():
     decoder, _ = build(True)
     decoder.init_weights()
     fresh = DeformableAttention(C, 2, 2, 2)
     for layer in decoder.layers:
         assert torch.equal(layer.cross_attn.sampling_offsets.bias, fresh.sampling_offsets.bias.double())
         assert not layer.cross_attn.sampling_offsets.weight.any()
+
+
+@pytest.mark.parametrize("query_attention", [True, False])
+def test_the_records_are_those_of_each_layer(query_attention):
+    decoder, branches = build(query_attention)
+    records = []
+    coordinates = decoder(memory(), SHAPES, branches, records)
+    torch.testing.assert_close(coordinates, decoder(memory(), SHAPES, branches), atol=1e-9, rtol=0)
+    assert len(records) == 3
+    for record in records:
+        assert record.sampling_locations.shape == (3, K, 2, 2, 2, 2)
+        torch.testing.assert_close(record.attention_weights.sum((3, 4)), torch.ones(3, K, 2).double())
+        if query_attention:
+            assert record.query_attention.shape == (3, 2, K, K)
+            torch.testing.assert_close(record.query_attention.sum(-1), torch.ones(3, 2, K).double())
+        else:
+            assert record.query_attention is None
+
+
+def test_a_layer_samples_around_the_coordinates_before_it():
+    """With no offsets every sampling point is the reference point: y_0 in the first layer, y_1 in the second."""
+    decoder, branches = build(True)
+    for layer in decoder.layers:
+        nn.init.zeros_(layer.cross_attn.sampling_offsets.weight)
+        nn.init.zeros_(layer.cross_attn.sampling_offsets.bias)
+    records = []
+    coordinates = decoder(memory(), SHAPES, branches, records)
+    before = torch.cat([decoder.initial_coordinates(3)[None], coordinates[:-1]])
+    for record, reference in zip(records, before):
+        expected = reference[:, :, None, None, None].expand_as(record.sampling_locations)
+        torch.testing.assert_close(record.sampling_locations, expected, atol=1e-12, rtol=0)
+
+
+def test_y0_belongs_to_the_caller():
+    decoder, branches = build(True)
+    expected = decoder(memory(), SHAPES, branches)
+    with torch.no_grad():
+        decoder.initial_coordinates(1).zero_()
+    torch.testing.assert_close(decoder(memory(), SHAPES, branches), expected, atol=0, rtol=0)
+
+
+def test_half_precision_keeps_the_coordinates_in_float32():
+    decoder, branches = build(True)
+    decoder, branches = decoder.bfloat16(), branches.bfloat16()
+    output = decoder(memory().bfloat16(), SHAPES, branches)
+    assert output.dtype is torch.float32
+    assert (output * 256 % 1).any()  # finer than the 8 bits of bfloat16
