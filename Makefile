@@ -1,6 +1,6 @@
-# make demo   installs, draws people, trains a small TFPose, evaluates it, draws its predictions
+# make demo   installs, draws synthetic images, trains a small TFPose, evaluates it and draws its predictions
 # make test   installs and runs the tests
-# make help   says what else there is
+# make help   lists all commands
 
 # The pinned torch runs on Python 3.9 to 3.11. Choose one with make PYTHON=...
 PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
@@ -15,31 +15,32 @@ CHECKPOINT := $(DEMO)/train/trained.pth
 REPORT := $(DEMO)/report/report.txt
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PINNED := $(PIP) install -c constraints.txt
-# a process for each processor, one thread each, a file of tests in one process
+# up to 4 processes with one thread each; all tests of a file run in the same process
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 .DELETE_ON_ERROR:
-.PHONY: help env demo test test-fast lint format picture clean
+.PHONY: help env demo test test-fast coverage faults lint format picture clean
 
 help:
-	@echo "make demo       train and evaluate a small TFPose on synthetic people (about 6 minutes after installation)"
+	@echo "make demo       train and evaluate a small TFPose on synthetic images (about 6 minutes after installation)"
 	@echo "make test       run all tests; make test-fast leaves out those that train"
-	@echo "make env        only make the environment in $(VENV)"
-	@echo "make lint       check the style; make format mends it"
+	@echo "make coverage   run all tests and print the branch coverage; make faults checks that seeded faults fail tests"
+	@echo "make env        only create the environment in $(VENV)"
+	@echo "make lint       check the style; make format fixes it"
 	@echo "make picture    put the demo's contact sheet into docs/images"
 	@echo "make clean      delete the demo's results; the environment stays"
 	@echo "Options: PYTHON=python3.11 (3.9 to 3.11), VENV=.venv, DEMO=work_dirs/demo"
 
 env: $(READY)
 
-# mmcv has no wheel on PyPI: its operators are compiled here, for the CPU, and pip keeps them in its cache. That cache
-# does not know which torch they were built for, hence the check. GPU users install a prebuilt mmcv: see the README.
+# mmcv has no wheel on PyPI: its operators are compiled here, for the CPU, and pip keeps them in its cache. The cache may
+# have operators for another torch, so they are checked below. GPU users install a prebuilt mmcv: see the README.
 $(READY): constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 11))' 2>/dev/null || { \
 	  echo "The pinned torch needs Python 3.9 to 3.11, but $(PYTHON) is $$($(PYTHON) -V 2>&1): run 'make PYTHON=python3.11 $(MAKECMDGOALS)'." >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || { \
-	  echo "No virtual environment could be made: install Python's venv module, as in 'apt-get install python3-venv'." >&2; exit 1; }
-	@echo "[1/4] torch, OpenCV and what builds mmcv (2 GB)"
+	  echo "The virtual environment could not be created: install Python's venv module, as in 'apt-get install python3-venv'." >&2; exit 1; }
+	@echo "[1/4] torch, OpenCV and the build tools of mmcv (2 GB)"
 	@$(PINNED) torch torchvision numpy opencv-python setuptools wheel ninja hatchling editables || { \
 	  echo "Installing torch failed: check the network and 6 GB of free disk, then run make again." >&2; exit 1; }
 	@$(BIN)/python -c 'import cv2' || { \
@@ -47,17 +48,17 @@ $(READY): constraints.txt pyproject.toml
 	@echo "[2/4] mmcv with operators: compiled once, about 10 minutes on 2 cores (log: $(VENV)/mmcv.log)"
 	@$(MAKE) --no-print-directory mmcv
 	@$(BIN)/python -c 'import mmcv._ext' 2>/dev/null || { \
-	  echo "      pip's cache holds operators of another torch: compiling them again"; \
+	  echo "      pip's cache has operators for another torch: compiling them again"; \
 	  $(MAKE) --no-print-directory mmcv FRESH="--no-cache-dir --force-reinstall --no-deps"; }
 	@echo "[3/4] mmpose, mmdet, mim and the tools for tests"
-	@$(PINNED) --no-build-isolation chumpy && $(PINNED) mmengine mmdet mmpose xtcocotools openmim pytest pytest-xdist ruff || { \
-	  echo "Installing mmpose failed: the lines above say which package; check the network and run make again." >&2; exit 1; }
-	@echo "[4/4] tfpose_mm itself"
+	@$(PINNED) --no-build-isolation chumpy && $(PINNED) mmengine mmdet mmpose xtcocotools openmim pytest pytest-cov pytest-xdist ruff || { \
+	  echo "Installing mmpose failed: see the lines above for the package; check the network and run make again." >&2; exit 1; }
+	@echo "[4/4] tfpose_mm"
 	@$(PIP) install --no-deps --no-build-isolation -e .
-	@CUDA_VISIBLE_DEVICES= $(BIN)/python -m tfpose_mm.tools.check_env
+	@CUDA_VISIBLE_DEVICES= $(BIN)/python -m tfpose_lite.check_env
 	@touch $@
 
-# pip runs in the foreground, so that Ctrl-C ends it; the counter beside it ends with it.
+# pip runs in the foreground, so that Ctrl-C ends it; then the counter in the background ends, too.
 .PHONY: mmcv
 mmcv:
 	@( while sleep 5; do printf '\r      compiled %s ' "$$(grep -oE '^ *\[[0-9]+/[0-9]+\]' $(VENV)/mmcv.log | tail -n 1)"; done ) & counter=$$!; \
@@ -71,29 +72,35 @@ demo: $(REPORT)
 	@cat $(REPORT)
 
 $(DATA): $(wildcard tfpose_mm/datasets/synthetic/*.py) | $(READY)
-	@echo "[1/3] Drawing people"
+	@echo "[1/3] Drawing synthetic images"
 	@rm -rf $(DEMO)/data # drawn by another version of the code
 	@$(BIN)/python -m tfpose_mm.tools.make_synthetic $(DEMO)/data --train 2000 --val 300 --level easy
 
-# What was interrupted is resumed, but only with the config and the data that it began with.
+# An interrupted training is resumed only if its config and its data have not changed.
 $(CHECKPOINT): $(DATA) $(CONFIG) $(wildcard configs/_base_/*.py)
 	@echo "[2/3] Training (log: $(DEMO)/train)"
 	@cat $^ | sha256sum > $(DEMO)/began-with; cmp -s $(DEMO)/began-with $(DEMO)/train/began-with && test ! -e $@ || { \
 	  rm -rf $(DEMO)/train; mkdir -p $(DEMO)/train; }; mv $(DEMO)/began-with $(DEMO)/train
 	@SYNTHETIC_ROOT=$(DEMO)/data PATH="$(abspath $(BIN)):$$PATH" \
 	  $(BIN)/mim train mmpose $(CONFIG) --work-dir $(DEMO)/train --resume || { \
-	  echo "Training failed: the lines above say why. 'make demo' goes on from the last epoch; 'make clean' starts afresh." >&2; exit 1; }
+	  echo "Training failed: see the lines above. 'make demo' resumes from the last epoch; after 'make clean' it starts from scratch." >&2; exit 1; }
 	@cp "$$(cat $(DEMO)/train/last_checkpoint)" $@
 
 $(REPORT): $(CHECKPOINT)
-	@echo "[3/3] Evaluating on people that training has not seen (some seconds; log: $(DEMO)/report.log)"
+	@echo "[3/3] Evaluating on the validation images (some seconds; log: $(DEMO)/report.log)"
 	@rm -rf $(DEMO)/report # of another checkpoint
 	@SYNTHETIC_ROOT=$(DEMO)/data \
 	  $(BIN)/python -m tfpose_mm.tools.evaluate $(CONFIG) $(CHECKPOINT) --out $(DEMO)/report > $(DEMO)/report.log || { \
-	  echo "Evaluating failed: see $(DEMO)/report.log; 'make clean' and 'make demo' start afresh." >&2; exit 1; }
+	  echo "Evaluating failed: see $(DEMO)/report.log; run 'make clean' and 'make demo' to start from scratch." >&2; exit 1; }
 
 test: $(READY)
 	@$(PYTEST)
+
+coverage: $(READY)
+	@$(PYTEST) --cov=tfpose_mm --cov=tfpose_lite --cov=benchmarks --cov-branch --cov-report=term-missing:skip-covered
+
+faults: $(READY)
+	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.seeded_faults
 
 test-fast: $(READY)
 	@$(PYTEST) -m "not slow"

@@ -1,4 +1,4 @@
-"""What a config changes in its base reaches every copy."""
+"""Check that a config changes every copy of a value in its base."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Training in several processes, as MMEngine's launchers start it; with gloo instead of NCCL, any CPU runs it."""
+"""Train in several processes, as MMEngine's launchers do, on the CPU with gloo instead of NCCL."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from torch import nn
 
 from tests.helpers.models import randomise
 from tests.helpers.paths import TINY
-from tfpose_mm.analysis import labelled_batch
+from tfpose_mm.apis import labelled_batch
 
 BATCH = 6
 SGD = dict(optimizer=dict(type="SGD", lr=0.05))
@@ -32,7 +32,7 @@ def model_and_batch(aux_branch):
     cfg.model.head.aux_branch = aux_branch
     set_random_seed(0)
     model = MODELS.build(cfg.model)
-    randomise(model).train()  # an untrained one sends no gradient into its decoder
+    randomise(model).train()  # an untrained model has no gradient in its decoder
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.eval()  # its statistics would be those of half a batch
@@ -40,7 +40,7 @@ def model_and_batch(aux_branch):
 
 
 def two_steps(model, module, images, samples):
-    """The second step is the one that DDP refuses if the first left a parameter without gradient."""
+    """DDP raises an error in the second step if a parameter had no gradient in the first."""
     optimiser = build_optim_wrapper(module, copy.deepcopy(SGD))
     for _ in range(2):
         losses, _ = module.parse_losses(model(images, samples, mode="loss"))

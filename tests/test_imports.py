@@ -1,8 +1,9 @@
-"""Who may import whom: the rooms of docs/architecture.md."""
+"""Check which part of the package imports which other part, as in docs/architecture.md."""
 
 from __future__ import annotations
 
 import ast
+import re
 from pathlib import Path
 
 import pytest
@@ -11,32 +12,35 @@ import tfpose_mm
 
 ROOT = Path(tfpose_mm.__file__).parent
 
-# room: the rooms of this package that it may import
+MODEL = {"models/layers", "models/necks", "models/heads", "models/losses"}
+# part of the package: the other parts that it may import; every part may import utils
 ALLOWED = {
-    "host": set(),
     "version": set(),
+    "utils": set(),
+    "ops": set(),
     "codecs": set(),
-    "models/layers": set(),
+    "models/layers": {"ops"},
     "models/necks": {"models/layers"},
     "models/heads": {"models/layers"},
     "models/losses": set(),
     "datasets": set(),
     "visualization": set(),
     "evaluation": set(),
-    "analysis": set(),
+    "engine": set(),
     "config": set(),
-    "tools": {"host", "models/layers", "datasets", "visualization", "evaluation", "analysis", "config"},
+    "apis": {"codecs", "config", "datasets", "engine", "evaluation", "ops", "visualization", *MODEL},
+    "tools": {"apis"},
 }
-REGISTERING = {"__init__.py", "models/__init__.py"}  # these import rooms only to register or re-export them
+REGISTERING = {"__init__.py", "models/__init__.py"}  # these register or re-export other parts
 
 
-def room_of(path):
+def part_of(path):
     parts = path.relative_to(ROOT).with_suffix("").parts
     return "/".join(parts[:2]) if parts[0] == "models" else parts[0]
 
 
 def imported_modules(path):
-    """Dotted names that a file imports, relative ones made absolute."""
+    """Return the dotted names that a file imports, with relative names made absolute."""
     package = ("tfpose_mm", *path.relative_to(ROOT).parent.parts)
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
@@ -53,7 +57,7 @@ def edges(path):
         if parts[0] != "tfpose_mm":
             continue
         target = "/".join(parts[1:3]) if parts[1] == "models" else parts[1]
-        if target != room_of(path):
+        if target != part_of(path):
             yield target
 
 
@@ -62,18 +66,90 @@ FILES = sorted(path for path in ROOT.rglob("*.py") if str(path.relative_to(ROOT)
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_imports_run_one_way(path):
-    room = room_of(path)
-    assert room in ALLOWED, f"{path} is in no known room"
-    forbidden = set(edges(path)) - ALLOWED[room]
-    assert not forbidden, f"{room} must not import {sorted(forbidden)}"
+    part = part_of(path)
+    assert part in ALLOWED, f"{path} is in no known part of the package"
+    forbidden = set(edges(path)) - ALLOWED[part] - {"utils"}
+    assert not forbidden, f"{part} must not import {sorted(forbidden)}"
 
 
 def test_the_walk_sees_imports():
-    seen = {(room_of(path), target) for path in FILES for target in edges(path)}
+    seen = {(part_of(path), target) for path in FILES for target in edges(path)}
     assert ("models/heads", "models/layers") in seen
-    assert ("tools", "datasets") in seen
+    assert ("tools", "apis") in seen
 
 
 def test_layers_know_no_registry():
     for path in (ROOT / "models/layers").glob("*.py"):
         assert not [name for name in imported_modules(path) if "registry" in name or "mmpose" in name]
+
+
+def private_torch_names(source):
+    """Names with a leading underscore that a source reads from torch, by an import or as an attribute of an alias."""
+    tree = ast.parse(source)
+    aliases, found = set(), []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names = [(alias.name, (alias.asname or alias.name).split(".")[0]) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names = [(f"{node.module}.{alias.name}", alias.asname or alias.name) for alias in node.names]
+        else:
+            continue
+        for name, alias in names:
+            if name.split(".")[0] == "torch":
+                aliases.add(alias)
+                found += [name] if any(part.startswith("_") for part in name.split(".")) else []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr.startswith("_") and not node.attr.startswith("__"):
+            root = node.value
+            while isinstance(root, ast.Attribute):
+                root = root.value
+            found += [node.attr] if isinstance(root, ast.Name) and root.id in aliases else []
+    return found
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "import torch; torch._C._get_mkldnn_enabled()",
+        "from torch import _C",
+        "from torch._utils import is_compiling",
+        "import torch.nn.functional as F; F._in_projection()",
+        "from torch import nn; nn.modules.module._global_forward_hooks",
+        "import torch; torch.utils._pytree.tree_map",
+    ],
+)
+def test_private_names_are_seen(line):
+    assert private_torch_names(line)
+
+
+PACKAGES = [*ROOT.rglob("*.py"), *(ROOT.parent / "tfpose_lite").rglob("*.py")]
+
+
+@pytest.mark.parametrize("path", PACKAGES, ids=lambda path: str(path.relative_to(ROOT.parent)))
+def test_no_private_torch_names(path):
+    """Nothing depends on torch's internals, and nothing asks whether somebody traces, compiles or listens."""
+    source = path.read_text(encoding="utf-8")
+    assert private_torch_names(source) == []
+    assert not re.search(r"torch\.ops\.mkldnn|\bis_(tracing|compiling)\b|_forward(_pre)?_hooks\b", source)
+
+
+def test_the_package_knows_no_benchmarks():
+    for path in FILES:
+        assert not [name for name in imported_modules(path) if name.split(".")[0] in ("benchmarks", "tests")]
+
+
+def test_the_lite_package_imports_only_the_standard_library():
+    """This holds at import. Later check_env imports torch and mmcv inside a function, after it has checked them."""
+    for path in (ROOT.parent / "tfpose_lite").glob("*.py"):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        names = [node.module for node in tree.body if isinstance(node, ast.ImportFrom) and not node.level]
+        names += [alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names]
+        outside = {name.split(".")[0] for name in names} - {
+            "__future__",
+            "importlib",
+            "platform",
+            "re",
+            "sys",
+            "typing",
+        }
+        assert outside == set()

@@ -1,7 +1,8 @@
-"""What a user installs: the wheel, and the Makefile's first words."""
+"""Check what a user installs: the wheel, and the first message of the Makefile."""
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -11,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[1]
+from tests.helpers.paths import ROOT
+from tests.helpers.processes import start
 
 
 @pytest.fixture(scope="module")
@@ -26,10 +28,11 @@ def wheel(tmp_path_factory):
 @pytest.mark.slow
 def test_wheel_holds_the_package_and_its_configs(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    for folder, target in ((ROOT / "tfpose_mm", "tfpose_mm"), (ROOT / "configs", "tfpose_mm/.mim/configs")):
+    folders = {"tfpose_mm": "tfpose_mm", "tfpose_lite": "tfpose_lite", "configs": "tfpose_mm/.mim/configs"}
+    for folder, target in ((ROOT / name, target) for name, target in folders.items()):
         for path in folder.rglob("*.py"):
             assert f"{target}/{path.relative_to(folder)}" in names
-    assert not [name for name in names if name.startswith("tests")]
+    assert not [name for name in names if name.split("/")[0] in ("tests", "benchmarks")]
 
 
 @pytest.mark.slow
@@ -71,3 +74,21 @@ def test_make_refuses_an_unsupported_python_in_one_sentence(tmp_path):
         f"The pinned torch needs Python 3.9 to 3.11, but {fake} is Python 3.13.0: run 'make PYTHON=python3.11 demo'."
     )
     assert not (tmp_path / "venv").exists()
+
+
+@pytest.mark.slow
+def test_mim_search_lists_the_configs_of_an_installed_wheel(wheel, tmp_path):
+    site = tmp_path / "site"
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", site, wheel]
+    subprocess.run([*map(str, pip)], check=True)
+    mim = Path(sys.executable).with_name("mim")
+    process = start(mim, "search", "tfpose_mm", "--json", "found.json", cwd=tmp_path, PYTHONPATH=site)
+    assert process.returncode == 0, process.stderr
+    found = json.loads((tmp_path / "found.json").read_text())
+    assert found["config"]["tfpose_r50_coco_256x192"] == "configs/tfpose_r50_coco_256x192.py"
+    assert found["model"]["tfpose_r50_coco_256x192"] == "tfpose"
+    assert found["training_data"]["tfpose_r50_coco_256x192"] == "coco"
+    configs = [path for path in (ROOT / "configs").rglob("*.py") if "_base_" not in path.parts]
+    assert set(found["config"]) == {path.stem for path in configs}
+    for config in found["config"].values():
+        assert (site / "tfpose_mm/.mim" / config).is_file(), config

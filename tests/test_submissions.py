@@ -1,4 +1,4 @@
-"""MPII from training to the file that its evaluation takes, and COCO's test-dev, as users run them."""
+"""Write submission files as users do: MPII from training to the file, and COCO's test-dev."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from mmpose.registry import MODELS
 from tests.helpers.models import randomise
 from tests.helpers.mpii import as_matlab_evaluates, from_coco, write_release
 from tests.helpers.paths import ROOT
-from tests.helpers.processes import SMALL, start
-from tfpose_mm.tools.runs import KeepSamples, run_test
+from tests.helpers.processes import NO_WORKERS, SMALL, start
+from tfpose_mm.apis import KeepSamples, run_test
 
 pytestmark = pytest.mark.slow
 BASES = ROOT / "configs/_base_"
@@ -33,7 +33,7 @@ def run(*command, cwd, **environment):
 
 
 def save_moved(config, path):
-    """A checkpoint whose predictions differ from person to person."""
+    """Save a checkpoint whose predictions differ between instances."""
     model = randomise(MODELS.build(Config.fromfile(str(config)).model))
     torch.save(dict(state_dict=model.state_dict()), path)
 
@@ -61,7 +61,7 @@ def test_mpii_trains_and_is_evaluated_by_joint_group(mpii):
     assert "Head PCK:" in log
     assert list((mpii / "work").glob("best_PCK_*.pth"))
     command = [sys.executable, "-m", "tfpose_mm.tools.evaluate", "tiny_mpii_256x256.py", "moved.pth", "--out", "report"]
-    run(*command, "--pictures", 2, "--cfg-options", *SMALL[5:], cwd=mpii, MPII_ROOT=mpii / "data")
+    run(*command, "--pictures", 2, "--cfg-options", *NO_WORKERS, cwd=mpii, MPII_ROOT=mpii / "data")
     table = (mpii / "report/report.txt").read_text()
     names = [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("|")]
     assert names == ["Head", "Sho.", "Elb.", "Wri.", "Hip", "Knee", "Ank.", "Total", "Total@0.1"]
@@ -70,12 +70,12 @@ def test_mpii_trains_and_is_evaluated_by_joint_group(mpii):
 def test_mpii_s_file_holds_what_the_model_predicts(mpii):
     command = [sys.executable, "-m", "tfpose_mm.tools.mpii_submission", "tiny_mpii_256x256.py", "moved.pth"]
     arguments = ["--release", "release.mat", "--out", "submission"]
-    options = ["--cfg-options", *SMALL[5:], "test_dataloader.batch_size=4"]
+    options = ["--cfg-options", *NO_WORKERS, "test_dataloader.batch_size=4"]
     log = run(*command, *arguments, *options, cwd=mpii, MPII_ROOT=mpii / "data")
-    assert "6 people are written to submission/pred_keypoints_mpii.mat" in log
+    assert "6 persons are written to submission/pred_keypoints_mpii.mat" in log
     points = as_matlab_evaluates(mpii / "submission/pred_keypoints_mpii.mat", mpii / "release.mat")
 
-    # the same people, as MMPose's own data set reads them
+    # the same instances, read by MMPose's own data set
     cfg = Config.fromfile(str(mpii / "tiny_mpii_256x256.py"))
     cfg.merge_from_dict({"test_dataloader.dataset.data_root": str(mpii / "data")})
     cfg.test_dataloader.dataset.headbox_file = None
@@ -104,12 +104,12 @@ def test_mpii_s_file_holds_what_the_model_predicts(mpii):
             ["test_dataloader.dataset.data_root=/nowhere"],
             "The image /nowhere/images/900000000001.jpg does not exist",
         ),
-        (None, ["model.head.num_layers=3"], "is not one of this config's model: head.transformer_decoder.layers.2"),
+        (None, ["model.head.num_layers=3"], "does not fit the config's model: head.transformer_decoder.layers.2"),
     ],
 )
 def test_what_does_not_fit_is_refused_for_mpii(mpii, tmp_path, config, options, message):
     tool = [sys.executable, "-m", "tfpose_mm.tools.mpii_submission", config or mpii / "tiny_mpii_256x256.py"]
-    command = [*tool, mpii / "moved.pth", "--release", mpii / "release.mat", "--cfg-options", *SMALL[5:], *options]
+    command = [*tool, mpii / "moved.pth", "--release", mpii / "release.mat", "--cfg-options", *NO_WORKERS, *options]
     process = start(*command, cwd=tmp_path, MPII_ROOT=mpii / "data")
     assert process.returncode == 2, process.stderr[-2000:]
     assert message in process.stderr.splitlines()[-1]
@@ -135,7 +135,7 @@ def test_testdev_writes_what_the_server_takes(people, tmp_path):
     (tmp_path / "data" / detections).write_text(json.dumps(boxes))
     save_moved(tiny, tmp_path / "moved.pth")
 
-    command = ["mim", "test", "mmpose", config, "--checkpoint", "moved.pth", "--cfg-options", *SMALL[7:9]]
+    command = ["mim", "test", "mmpose", config, "--checkpoint", "moved.pth", "--cfg-options", *NO_WORKERS[2:4]]
     refused = [sys.executable, "-m", "tfpose_mm.tools.evaluate", config, "moved.pth", "--out", "out", "--pictures", 0]
     process = start(*refused, cwd=tmp_path, SYNTHETIC_ROOT=tmp_path / "data")
     assert process.returncode == 2

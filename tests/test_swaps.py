@@ -1,4 +1,4 @@
-"""TFPose's head behind any backbone and neck of MMPose, TFPose's neck before any head: loss, gradients, prediction."""
+"""Combine TFPose's head with backbones and necks of MMPose, and TFPose's neck with heads of MMPose."""
 
 from __future__ import annotations
 
@@ -109,7 +109,7 @@ def test_the_head_behind_any_body(body, num_joints):
     assert ((coordinates >= 0) & (coordinates <= 1)).all()
     points = np.concatenate([sample.pred_instances.keypoints for sample in predicted])
     assert points.shape == (3, num_joints, 2)
-    assert points.std(0).max() > 1e-3  # the images make a difference
+    assert points.std(0).max() > 1e-3  # predictions differ between images
 
 
 @pytest.mark.parametrize("body", BODIES)

@@ -1,4 +1,4 @@
-"""The main job as users start it: mim trains, tests and evaluates, from any folder, without PYTHONPATH."""
+"""Run the main commands as users do: mim trains, tests and evaluates, from any folder, without PYTHONPATH."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from mmpose.registry import MODELS
 
 from tests.helpers.models import randomise
 from tests.helpers.paths import TINY
-from tests.helpers.processes import SMALL, mim, start
+from tests.helpers.processes import NO_WORKERS, mim, start
 
 pytestmark = pytest.mark.slow
 
 
 @pytest.fixture(scope="module")
 def trained(people, tmp_path_factory):
-    """Two iterations on nine people, with validation: (folder, finished process)."""
+    """Train two iterations on nine instances, with validation; return (folder, finished process)."""
     folder = tmp_path_factory.mktemp("train")
     return folder, mim("train", "--work-dir", "work", cwd=folder, data=people)
 
 
 def metrics_of(output):
-    """The last line with metrics of a log, from AP on."""
+    """Return the last line of a log with metrics, from AP on."""
     line = [line for line in output.splitlines() if "coco/AP:" in line][-1]
     return line[line.index("coco/AP:") : line.index("data_time")]
 
@@ -46,7 +46,7 @@ def test_mim_trains(trained):
 
 @pytest.fixture(scope="module")
 def moved(trained):
-    """The trained checkpoint with every parameter moved, so that a test shows whether it was loaded."""
+    """The trained checkpoint with every parameter changed, so that a test shows whether it was loaded."""
     folder, _ = trained
     checkpoint = torch.load(folder / "work/epoch_1.pth", map_location="cpu")
     model = MODELS.build(Config.fromfile(str(TINY)).model)
@@ -68,7 +68,7 @@ def test_evaluate_agrees_with_mim_and_draws(trained, moved, people):
     folder, process = trained
     command = [sys.executable, "-m", "tfpose_mm.tools.evaluate", TINY, moved, "--out"]
     evaluated = start(
-        *command, "report", "--pictures", 3, "--cfg-options", *SMALL[5:], cwd=folder, SYNTHETIC_ROOT=people
+        *command, "report", "--pictures", 3, "--cfg-options", *NO_WORKERS, cwd=folder, SYNTHETIC_ROOT=people
     )
     assert evaluated.returncode == 0, evaluated.stderr[-3000:]
     metrics = json.loads((folder / "report/metrics.json").read_text())
@@ -87,11 +87,11 @@ def test_evaluate_agrees_with_mim_and_draws(trained, moved, people):
     assert cv2.imread(str(folder / "report/predictions.png")).shape[1] == 3 * (2 * 144 + 8)
     again = start(*command, "report", cwd=folder, SYNTHETIC_ROOT=people)
     assert again.returncode == 2
-    assert again.stderr.splitlines()[-1].startswith("error: report holds a report already")
+    assert again.stderr.splitlines()[-1].startswith("error: report already has a report")
 
 
 def test_a_diverged_model_is_refused(trained, people):
-    """COCO's evaluation would find it perfect: an AP of 1."""
+    """COCO's evaluation would give it an AP of 1."""
     folder, _ = trained
     checkpoint = torch.load(folder / "work/epoch_1.pth", map_location="cpu")
     checkpoint["state_dict"]["head.reg_branches.1.layers.2.bias"][0] = float("nan")
@@ -104,7 +104,7 @@ def test_a_diverged_model_is_refused(trained, people):
 
 
 def test_detected_boxes(trained, people):
-    """As the front door evaluates: boxes of a detector, annotations only for the score."""
+    """Test as the main config does: boxes of a detector, annotations only for the metric."""
     folder, _ = trained
     annotations = json.loads((people / "annotations/person_keypoints_val.json").read_text())["annotations"]
     boxes = [dict(image_id=a["image_id"], category_id=1, bbox=a["bbox"], score=0.9) for a in annotations]
@@ -113,7 +113,7 @@ def test_detected_boxes(trained, people):
     command = [sys.executable, "-m", "tfpose_mm.tools.evaluate", TINY, "work/epoch_1.pth", "--out", "boxes"]
     refused = start(*command, "--cfg-options", *options, cwd=folder, SYNTHETIC_ROOT=people)
     assert refused.returncode == 2
-    assert "no annotation to draw predictions beside: use --pictures 0" in refused.stderr.splitlines()[-1]
+    assert "have no annotations to draw: use --pictures 0" in refused.stderr.splitlines()[-1]
     config = folder / "boxes.py"  # PCK wants annotations with the boxes
     config.write_text(f"_base_ = {str(TINY)!r}\ntest_evaluator = [dict(type='CocoMetric')]\n")
     command[3] = config
@@ -130,8 +130,8 @@ def test_the_inferencer_of_mmpose_runs_it(moved, people):
     assert person["keypoint_scores"] == [1.0] * 17
 
 
-def test_rates_scale_with_the_batch(trained, people):
-    """``--auto-scale-lr`` scales what the trained run began with by 5 images over the recipe's."""
+def test_learning_rates_scale_with_the_batch_size(trained, people):
+    """``--auto-scale-lr`` scales the learning rate by batch size 5 divided by the recipe's batch size."""
     folder, _ = trained
     cfg = Config.fromfile(str(TINY))
     process = mim("train", "--work-dir", "scaled", "--auto-scale-lr", cwd=folder, data=people)
@@ -147,15 +147,42 @@ def test_rates_scale_with_the_batch(trained, people):
     assert len(expected) == 2
 
 
-def test_resume_goes_on(trained, people):
-    folder, _ = trained
-    process = mim(
-        "train", "--work-dir", "work", "--resume", cwd=folder, data=people, options=["train_cfg.max_epochs=2"]
-    )
-    log = process.stdout + process.stderr
-    assert process.returncode == 0, log[-3000:]
-    assert "Epoch(train) [2][2/2]" in log
-    assert "Epoch(train) [1][2/2]" not in log
+def state_of(folder, epoch):
+    """Weights and optimizer state of a checkpoint."""
+    checkpoint = torch.load(folder / f"epoch_{epoch}.pth", map_location="cpu")
+    return checkpoint["state_dict"], checkpoint["optimizer"]
+
+
+def test_resume_equals_a_training_without_interruption(people, tmp_path):
+    """Weights and optimizer state after two epochs. Nothing is random in the second: no shuffling, no augmentation."""
+    fixed = [
+        "randomness.seed=3",
+        "train_dataloader.sampler.shuffle=False",
+        "train_dataloader.dataset.pipeline.2.prob=0.0",
+        "train_dataloader.dataset.pipeline.3.prob=0.0",
+        "train_dataloader.dataset.pipeline.4.scale_prob=0.0",
+        "train_dataloader.dataset.pipeline.4.rotate_prob=0.0",
+        "train_cfg.max_epochs=2",
+        "train_cfg.val_interval=5",
+    ]
+    whole = mim("train", "--work-dir", "whole", cwd=tmp_path, data=people, options=fixed)
+    assert whole.returncode == 0, (whole.stdout + whole.stderr)[-3000:]
+    (tmp_path / "resumed").mkdir()
+    shutil.copy(tmp_path / "whole/epoch_1.pth", tmp_path / "resumed/epoch_1.pth")
+    (tmp_path / "resumed/last_checkpoint").write_text(str(tmp_path / "resumed/epoch_1.pth"))
+    other_seed = ["randomness.seed=4", *fixed[1:]]  # a training from scratch would differ
+    resumed = mim("train", "--work-dir", "resumed", "--resume", cwd=tmp_path, data=people, options=other_seed)
+    assert resumed.returncode == 0, (resumed.stdout + resumed.stderr)[-3000:]
+    (weights, optimizer), (expected, expected_optimizer) = (state_of(tmp_path / run, 2) for run in ("resumed", "whole"))
+    first, _ = state_of(tmp_path / "whole", 1)
+    assert not torch.equal(expected["backbone.conv1.weight"], first["backbone.conv1.weight"])
+    for name, tensor in expected.items():
+        torch.testing.assert_close(weights[name], tensor, atol=0, rtol=0, msg=name)
+    assert len(optimizer["state"]) == len(expected_optimizer["state"]) > 100
+    for key, state in expected_optimizer["state"].items():
+        for name, value in state.items():
+            torch.testing.assert_close(optimizer["state"][key][name], value, atol=0, rtol=0)
+    assert [g["lr"] for g in optimizer["param_groups"]] == [g["lr"] for g in expected_optimizer["param_groups"]]
 
 
 def test_missing_files_are_named(trained, people, tmp_path):

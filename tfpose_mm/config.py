@@ -1,14 +1,14 @@
-"""What a config says in one line about the configs that it inherits.
+"""Change the codec, a pipeline step or the head of the configs that a config inherits.
 
-MMEngine copies a base's values before a child can override them: a crop size overridden in a child reaches neither the
-pipelines nor the head that were built from it. These functions change every copy, in place, as in::
+MMEngine copies a base's values before a child can override them: if a child overrides the input size, the pipelines and
+the head keep the old one. These functions change every copy, in place, as in::
 
     _base_ = "tfpose_r50_coco_256x192.py"
     from tfpose_mm.config import change_codec
 
     change_codec(_base_, input_size=(288, 384), sigma=3)
 
-The import must follow ``_base_``: MMEngine takes a file that imports first for a config of its other style.
+The import must come after ``_base_``: MMEngine reads a file that starts with imports as a pure-Python-style config.
 """
 
 from __future__ import annotations
@@ -19,27 +19,29 @@ from typing import Any, Iterator
 from mmengine.config import Config, ConfigDict
 from mmpose.registry import KEYPOINT_CODECS
 
+from .utils import UserError
+
 
 def change_codec(config: Config | ConfigDict, **changes: Any) -> None:  # noqa: ANN401 - a codec's arguments are of any type
-    """Change the codec, wherever it stands: ``codec``, pipelines, the head's ``decoder``; and every ``input_size``.
+    """Change the codec in ``codec``, the pipelines and the head's ``decoder``, and change every ``input_size``.
 
-    A head's ``in_featuremap_size`` grows with the crop. A codec's sigma stays unless it is given.
+    A head's ``in_featuremap_size`` scales with the input size. The codec's sigma changes only if it is given.
 
-    A copy that differs in something else keeps that difference.
+    Only the given arguments change. If a copy has other values for other arguments, it keeps them.
 
     Args:
         config: A config, or ``_base_`` in a config file; it is changed.
-        **changes: The codec's arguments. A ``heatmap_size`` keeps its proportion to ``input_size`` unless it is given.
+        **changes: The codec's new arguments. If ``heatmap_size`` is not given, it scales with ``input_size``.
 
     Raises:
-        ValueError: If the config has no codec, or the codec no such argument.
+        UserError: If the config has no codec, or if the codec has no such argument.
     """
     if "codec" not in config:
-        raise ValueError(f"change_codec needs a config with a 'codec', but got the keys {sorted(config)}.")
+        raise UserError(f"change_codec needs a config with a 'codec', but got the keys {sorted(config)}.")
     old = dict(config["codec"])
     known = inspect.signature(KEYPOINT_CODECS.get(old["type"])).parameters
     if not set(changes) <= set(known):
-        raise ValueError(f"{old['type']} takes {', '.join(known)}, but got {', '.join(changes)}: check the names.")
+        raise UserError(f"{old['type']} takes {', '.join(known)}, but got {', '.join(changes)}: check the names.")
     changes = dict(changes)
     if "heatmap_size" in old and "input_size" in changes and "heatmap_size" not in changes:
         sides = zip(old["heatmap_size"], old["input_size"], changes["input_size"])
@@ -55,45 +57,45 @@ def change_codec(config: Config | ConfigDict, **changes: Any) -> None:  # noqa: 
 
 
 def change_steps(config: Config | ConfigDict, **changes: dict) -> None:
-    """Change pipeline steps of a type, in every pipeline.
+    """Change the pipeline steps of a type, in every pipeline.
 
     Args:
         config: A config, or ``_base_`` in a config file; it is changed.
-        **changes: For each type of step the arguments to change, as in ``RandomHalfBody=dict(prob=0.0)``.
+        **changes: The arguments to change for each type of step, as in ``RandomHalfBody=dict(prob=0.0)``.
 
     Raises:
-        ValueError: If no pipeline has a step of a type.
+        UserError: If no pipeline has a step of one of the types.
     """
     for kind, arguments in changes.items():
         steps = [node for node in _dicts(config) if node.get("type") == kind]
         if not steps:
-            raise ValueError(f"change_steps found no step of type {kind!r} in any pipeline: check its name.")
+            raise UserError(f"change_steps found no step of type {kind!r} in any pipeline: check its name.")
         for step in steps:
             _assign(step, arguments)
 
 
 def use_peer(config: Config | ConfigDict, keep_neck: bool = False) -> None:
-    """Put the head of ``config.peer`` in TFPose's place; backbone, data, augmentation and schedule stay.
+    """Replace TFPose's neck and head by those of ``config.peer``; backbone, data, augmentation and schedule stay.
 
-    ``peer`` is a dict, as the files ``configs/_base_/peers/*.py`` hold:
+    ``peer`` is a dict, as in the files ``configs/_base_/peers/*.py``:
 
-    - ``codec`` and ``head``: arguments of both. Those that are ``None`` follow from data and backbone: ``input_size``,
-      ``heatmap_size`` and ``sigma`` from TFPose's codec; ``in_channels`` and ``in_featuremap_size`` from the backbone's
-      last map, of stride 32, or TFPose's neck; ``num_joints`` or ``out_channels``, and ``deconv_out_channels``, from
+    - ``codec`` and ``head``: their configs. Arguments that are ``None`` are copied: ``input_size``, ``heatmap_size``
+      and ``sigma`` from TFPose's codec; ``in_channels`` and ``in_featuremap_size`` from the backbone's last map, which
+      has stride 32, or from TFPose's neck; ``num_joints`` or ``out_channels``, and ``deconv_out_channels``, from
       TFPose's head.
-    - ``neck``: a neck, if the head needs one, in place of TFPose's.
-    - ``use_udp``: whether crops are those of UDP, as the codec wants it.
-    - ``test_cfg`` and ``optim_wrapper``: the peer's own.
+    - ``neck``: a neck, if the head needs one. It replaces TFPose's neck, or follows it with ``keep_neck``.
+    - ``use_udp``: whether ``TopdownAffine`` uses UDP, which depends on the codec.
+    - ``test_cfg`` and ``optim_wrapper``: those of the peer.
 
     Args:
         config: A TFPose config with a ``peer``, or ``_base_`` in a config file; it is changed.
-        keep_neck: Whether TFPose's neck stays before the peer's, and with it TFPose's optimiser. Defaults to ``False``.
+        keep_neck: Whether to keep TFPose's neck, before the peer's, and TFPose's optimizer. Defaults to ``False``.
 
     Raises:
-        ValueError: If the config has no ``peer``.
+        UserError: If the config has no ``peer``.
     """
     if "peer" not in config:
-        raise ValueError("use_peer needs a config with a 'peer': inherit one of configs/_base_/peers, too.")
+        raise UserError("use_peer needs a config with a 'peer': also inherit one of configs/_base_/peers.")
     peer, model, old = config.pop("peer"), config["model"], config["codec"]
     necks = ([model["neck"]] if keep_neck else []) + ([peer["neck"]] if "neck" in peer else [])
     follows = dict(
@@ -122,18 +124,18 @@ def use_peer(config: Config | ConfigDict, keep_neck: bool = False) -> None:
 
 
 def _sides(size: Any) -> Any:  # noqa: ANN401 - a config holds anything
-    """A tuple for a list, which ``--cfg-options`` gives."""
+    """Turn a list, as ``--cfg-options`` gives it, into a tuple."""
     return tuple(size) if isinstance(size, list) else size
 
 
 def _assign(node: dict, values: dict) -> None:
-    """Set values; ``ConfigDict.update`` would merge a dict into the one that is there."""
+    """Set values; ``ConfigDict.update`` would merge a dict into the old dict instead."""
     for key, value in values.items():
         node[key] = value
 
 
 def _dicts(node: Any) -> Iterator[dict]:  # noqa: ANN401 - a config holds anything
-    """Every dict in a nested config."""
+    """Yield every dict in a nested config."""
     if isinstance(node, Config):
         node = node._cfg_dict
     if isinstance(node, dict):

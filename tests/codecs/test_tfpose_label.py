@@ -17,7 +17,7 @@ SIZES = [((96, 128), (24, 32)), ((192, 256), (48, 64)), ((60, 44), (15, 11))]
 
 
 def crop(keypoints, input_size, flip, image_size=(311, 207)):
-    """Through MMPose's own pipeline: (label, metainfo, keypoints in the possibly mirrored photograph)."""
+    """Run MMPose's own pipeline; return (label, metainfo, keypoints in the image, which may be flipped)."""
     width, height = image_size
     steps = [dict(type="GetBBoxCenterScale")]
     if flip:
@@ -39,7 +39,7 @@ def crop(keypoints, input_size, flip, image_size=(311, 207)):
 
 
 def restore(codec, labels, results):
-    """Decode as the estimator does, back to pixels of the photograph."""
+    """Decode to pixels of the image, as the estimator does."""
     keypoints, scores = codec.decode(labels)
     sample = PoseDataSample()
     sample.set_metainfo({key: results[key] for key in ("input_size", "input_center", "input_scale")})
@@ -52,7 +52,7 @@ def restore(codec, labels, results):
 
 @pytest.mark.parametrize("flip", [False, True])
 @pytest.mark.parametrize(("input_size", "heatmap_size"), SIZES)
-def test_photograph_to_label_and_back(input_size, heatmap_size, flip):
+def test_image_to_label_and_back(input_size, heatmap_size, flip):
     codec = TFPoseLabel(input_size, heatmap_size)
     keypoints = np.random.default_rng(0).uniform((40, 20), (230, 180), (1, K, 2))
     results = crop(keypoints, input_size, flip)
@@ -60,7 +60,7 @@ def test_photograph_to_label_and_back(input_size, heatmap_size, flip):
     assert encoded["keypoint_weights"].all()
     restored = restore(codec, encoded["keypoint_labels"], results)
     np.testing.assert_allclose(restored, results["keypoints"], atol=1e-3, rtol=0)
-    if flip:  # and the mirrored photograph is the photograph, mirrored
+    if flip:  # keypoints of the flipped image are those of the image, flipped
         mirrored = np.stack([310 - keypoints[..., 0], keypoints[..., 1]], -1)[:, flip_indices(K)]
         np.testing.assert_allclose(restored, mirrored, atol=1e-3, rtol=0)
 

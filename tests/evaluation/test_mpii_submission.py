@@ -18,7 +18,7 @@ def release_file(people, tmp_path):
 def test_the_people_who_stand_apart_in_test_images(release_file):
     path, listed = release_file
     people = single_people(read_release(path))
-    assert len(people) == len(listed) + 1  # the last stands in two images, once in a group
+    assert len(people) == len(listed) + 1  # the last person is in two images, once in a group
     assert [person.image for person in people[:-1]] == [entry["image"] for entry in listed]
     assert people[0].image_index == 2  # after a training image and one without people
     assert (people[-1].image_index, people[-1].rect_index) == (2 + len(listed), 2)
@@ -35,7 +35,7 @@ def test_matlab_finds_each_point_where_it_was_predicted(release_file, tmp_path):
     np.testing.assert_allclose(
         as_matlab_evaluates(tmp_path / "out/pred_keypoints_mpii.mat", release_path), keypoints + 1
     )
-    assert "annopoints" not in release["annolist"]["annorect"][0, 2].dtype.names  # what was read is left as it is
+    assert "annopoints" not in release["annolist"]["annorect"][0, 2].dtype.names  # the release is not changed
 
 
 @pytest.mark.parametrize("keypoints", [np.zeros((2, 17, 2)), np.full((6, 16, 2), np.nan)])
@@ -48,7 +48,7 @@ def test_other_keypoints_are_refused(release_file, tmp_path, keypoints):
 
 
 def test_other_files_are_refused(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"nowhere.mat does not exist: mpii_human_pose_v1_u12_1.mat"):
+    with pytest.raises(ValueError, match=r"nowhere.mat does not exist: mpii_human_pose_v1_u12_1.mat"):
         read_release(tmp_path / "nowhere.mat")
     savemat(tmp_path / "other.mat", {"headboxes_src": np.zeros((2, 2))})
     (tmp_path / "text.mat").write_text("no")

@@ -6,6 +6,7 @@ from mmengine.structures import InstanceData
 from mmpose.registry import DATASETS
 from mmpose.structures import PoseDataSample
 
+from tfpose_mm.utils import UserError
 from tfpose_mm.visualization import draw_contact_sheet
 
 
@@ -41,7 +42,7 @@ def test_sheet_shows_pairs_that_differ_where_the_prediction_does(people):
     first_annotated, first_predicted = (slice(22, 102), slice(0, 60)), (slice(22, 102), slice(60, 120))
     assert np.array_equal(sheet[first_annotated], other[first_annotated])
     assert not np.array_equal(sheet[first_predicted], other[first_predicted])
-    assert (sheet[22 + 2 * 84 :, 128:] == 255).all()  # five people leave the sixth place white
+    assert (sheet[22 + 2 * 84 :, 128:] == 255).all()  # with five instances the sixth cell is white
 
 
 def test_nobody_is_refused(people):
@@ -49,9 +50,9 @@ def test_nobody_is_refused(people):
         draw_contact_sheet([], dataset(people).metainfo)
 
 
-def test_a_missing_photograph_is_named(people):
+def test_a_missing_image_is_named(people):
     data = dataset(people)
     sample = predicted(data.get_data_info(0))
     sample.set_metainfo(dict(img_path="nowhere/000.jpg"))
-    with pytest.raises(FileNotFoundError, match=r"nowhere/000\.jpg is missing"):
+    with pytest.raises(UserError, match=r"nowhere/000\.jpg is missing"):
         draw_contact_sheet([sample], data.metainfo)

@@ -1,4 +1,4 @@
-"""Coordinates and UDP heat maps of one person in one codec."""
+"""A codec for the coordinates and the UDP heat maps of one instance."""
 
 from __future__ import annotations
 
@@ -7,21 +7,23 @@ from mmpose.codecs import UDPHeatmap
 from mmpose.codecs.base import BaseKeypointCodec
 from mmpose.registry import KEYPOINT_CODECS
 
+from ..utils import UserError
+
 
 @KEYPOINT_CODECS.register_module()
 class TFPoseLabel(BaseKeypointCodec):
     """Targets of TFPose: normalised coordinates, and heat maps for the auxiliary loss.
 
-    Coordinates follow Unbiased Data Processing, as ``TopdownAffine(use_udp=True)`` crops: the centres of the crop's
-    first and last pixel are label 0 and 1, so ``label = (x / (w - 1), y / (h - 1))`` and a mirrored label is
-    ``1 - x``. Decoding multiplies by ``(w, h)``, which is what :class:`mmpose.codecs.UDPHeatmap` does and what
-    ``TopdownPoseEstimator.add_pred_to_datasample`` divides by. Dividing by ``w`` instead, as ``RegressionLabel``
-    does, would move the keypoints of a UDP crop, by one crop pixel at its far border.
+    Coordinates follow Unbiased Data Processing (UDP), as does ``TopdownAffine(use_udp=True)``: the centre of the first
+    pixel of the crop has label 0 and that of the last pixel has label 1. So ``label = (x / (w - 1), y / (h - 1))``
+    and a flipped label is ``1 - x``. Decoding multiplies by ``(w, h)``, as :class:`mmpose.codecs.UDPHeatmap` does,
+    because ``TopdownPoseEstimator.add_pred_to_datasample`` divides by ``(w, h)``. ``RegressionLabel`` divides by ``w``
+    instead. With UDP crops this would shift the keypoints, by one pixel at the right and the bottom border of the crop.
 
     Source: TFPose, section 3.4 (targets) and section 4.1 (UDP heat maps).
 
     Note:
-        N is the number of instances (always 1), K of keypoints; input size is (w, h), heat-map size (W, H), in pixels.
+        N is the number of instances (always 1), K of keypoints. Input size (w, h), heat-map size (W, H), in pixels.
 
     Encoded:
         - keypoint_labels (N, K, 2) float32: (x, y) in [0, 1] for keypoints inside the crop.
@@ -29,16 +31,16 @@ class TFPoseLabel(BaseKeypointCodec):
         - heatmaps (K, H, W) float32: Gaussians of height 1 (only with ``heatmap_size``).
 
     Args:
-        input_size: Width and height of the crop, in pixels.
-        heatmap_size: Width and height of the auxiliary heat maps. ``None`` draws no heat maps, for a head without the
+        input_size: Width and height of the input, in pixels.
+        heatmap_size: Width and height of the auxiliary heat maps. ``None`` makes no heat maps, for a head without the
             auxiliary branch. Defaults to ``None``.
         sigma: Standard deviation of the Gaussians, in heat-map pixels. Defaults to 2.0.
 
     Raises:
-        ValueError: If a size is not two integers of at least 2.
+        UserError: If a size is not two integers of at least 2.
     """
 
-    label_mapping_table = dict(keypoint_labels="keypoint_labels", keypoint_weights="keypoint_weights")  # noqa: RUF012 - MMPose's contract: class attributes
+    label_mapping_table = dict(keypoint_labels="keypoint_labels", keypoint_weights="keypoint_weights")  # noqa: RUF012 - MMPose requires class attributes
     field_mapping_table = dict(heatmaps="heatmaps")  # noqa: RUF012 - as above
 
     def __init__(
@@ -58,21 +60,21 @@ class TFPoseLabel(BaseKeypointCodec):
             self.heatmap_codec = UDPHeatmap(input_size=self.input_size, heatmap_size=tuple(heatmap_size), sigma=sigma)
 
     def encode(self, keypoints: np.ndarray, keypoints_visible: np.ndarray | None = None) -> dict:
-        """Turn keypoints of the crop into targets.
+        """Encode keypoints of the crop as targets.
 
         Args:
             keypoints: (1, K, 2), (x, y) in pixels of the crop.
-            keypoints_visible: (1, K), above 0.5 where a keypoint is labelled. ``None`` means all are.
+            keypoints_visible: (1, K), above 0.5 if a keypoint is labelled. ``None`` means that all are labelled.
 
         Returns:
             The items listed under "Encoded".
 
         Raises:
-            ValueError: If more than one instance is given.
+            UserError: If more than one instance is given.
         """
         if keypoints.shape[0] != 1:
-            raise ValueError(
-                f"TFPoseLabel encodes the one person of a top-down crop, but got {keypoints.shape[0]} instances: "
+            raise UserError(
+                f"TFPoseLabel encodes the one instance of a top-down crop, but got {keypoints.shape[0]} instances: "
                 "set the data set's data_mode to 'topdown'."
             )
         if keypoints_visible is None:
@@ -89,14 +91,14 @@ class TFPoseLabel(BaseKeypointCodec):
         return encoded
 
     def decode(self, encoded: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Turn predicted labels into keypoints in MMPose's input space.
+        """Decode predicted labels to keypoints in MMPose's input space.
 
         Args:
             encoded: (N, K, 2), (x, y) in [0, 1].
 
         Returns:
-            Keypoints (N, K, 2), as ``label * (w, h)``, and scores (N, K), all 1: plain TFPose says where a keypoint
-            is, not how sure it is.
+            Keypoints (N, K, 2), as ``label * (w, h)``, and scores (N, K), all 1. The head replaces the
+            scores if ``test_cfg.keypoint_scores`` is set.
         """
         keypoints = encoded * np.array(self.input_size, dtype=encoded.dtype)
         return keypoints, np.ones(encoded.shape[:2], dtype=np.float32)
@@ -104,4 +106,4 @@ class TFPoseLabel(BaseKeypointCodec):
 
 def _check_size(name: str, size: tuple[int, int]) -> None:
     if len(size) != 2 or any(int(side) != side or side < 2 for side in size):
-        raise ValueError(f"TFPoseLabel needs {name}=(width, height) in whole pixels, each at least 2, but got {size}.")
+        raise UserError(f"TFPoseLabel needs {name}=(width, height) in whole pixels, each at least 2, but got {size}.")

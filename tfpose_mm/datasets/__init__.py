@@ -1,4 +1,4 @@
-"""Data that the project brings along, and how batches travel."""
+"""Synthetic data, and a collate function for the fast transfer of batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches that come from a worker process in one piece."""
+"""A collate function that transfers a batch from a worker process as one block of shared memory."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from mmengine.dataset import pseudo_collate
 from mmengine.registry import FUNCTIONS
 from torch import Tensor
 
-ALIGNMENT = 64  # bytes; that of torch's own allocations
+ALIGNMENT = 64  # bytes, as in torch's own allocations
 
 
 class PackedBatch(dict):
-    """A batch whose tensors cross from process to process as one block of shared memory.
+    """A batch whose tensors are sent from process to process as one block of shared memory.
 
-    torch shares every tensor on its own, with a connection to the worker for each; a batch of samples has hundreds. To
-    whoever holds it this is a dict, and a plain one on the other side. There the block lives as long as any of its
-    tensors: clone one that is kept beyond the step.
+    Without it, torch shares each tensor separately and opens a connection to the worker for each; a batch has hundreds
+    of tensors. A ``PackedBatch`` is a dict, and the process that receives it gets a plain dict. There the block stays
+    in memory as long as any of its tensors: clone a tensor that you keep longer than an iteration.
     """
 
 
 def _pack(batch: PackedBatch) -> tuple:
-    """What crosses: everything but the tensors, and the block that holds these."""
+    """Return what is sent: the batch without its tensors, and the block that contains the tensors."""
     stream = io.BytesIO()
     packer = _Packer(stream, protocol=pickle.HIGHEST_PROTOCOL)
     packer.dump(dict(batch))
@@ -35,11 +35,11 @@ def _pack(batch: PackedBatch) -> tuple:
     return _unpack, (stream.getvalue(), block)
 
 
-ForkingPickler.register(PackedBatch, _pack)  # between processes only: a copy or a file has the tensors themselves
+ForkingPickler.register(PackedBatch, _pack)  # only between processes: copy and pickle do not use it
 
 
 class _Packer(pickle.Pickler):
-    """Writes where each tensor lies in the block, in place of the tensor."""
+    """Replaces each tensor by its place in the block."""
 
     def __init__(self, stream: io.BytesIO, protocol: int) -> None:
         super().__init__(stream, protocol)
@@ -47,7 +47,7 @@ class _Packer(pickle.Pickler):
         self.places: dict[int, tuple] = {}
         self.size = 0
 
-    def persistent_id(self, value: Any) -> tuple | None:  # noqa: ANN401 - whatever a sample holds
+    def persistent_id(self, value: Any) -> tuple | None:  # noqa: ANN401 - a sample has values of any type
         plain = type(value) is Tensor and value.device.type == "cpu" and value.layout is torch.strided
         if not plain or value.is_quantized or value.requires_grad:
             return None
@@ -81,12 +81,12 @@ def _unpack(stream: bytes, block: Tensor) -> dict:
 
 @FUNCTIONS.register_module()
 def packed_collate(batch: Sequence[dict]) -> PackedBatch:
-    """MMEngine's ``pseudo_collate``, whose result crosses from worker to trainer several times faster.
+    """Collate as MMEngine's ``pseudo_collate`` does, with a several times faster transfer from worker to trainer.
 
-    Used as ``train_dataloader.collate_fn=dict(type="packed_collate")``.
+    Use it as ``train_dataloader.collate_fn=dict(type="packed_collate")``.
 
     Args:
-        batch: What the data set yields: dicts with ``inputs`` and ``data_samples``.
+        batch: Samples of the data set: dicts with ``inputs`` and ``data_samples``.
 
     Returns:
         A dict with a list for each key.

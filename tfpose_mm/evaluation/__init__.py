@@ -1,4 +1,4 @@
-"""What evaluation servers take."""
+"""Submission files for evaluation servers, and the quality of keypoint scores."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file that COCO's evaluation server takes."""
+"""The submission file for COCO's evaluation server."""
 
 from __future__ import annotations
 
@@ -12,27 +12,30 @@ from mmpose.evaluation.metrics import CocoMetric
 from mmpose.registry import METRICS
 from xtcocotools.coco import COCO
 
+from ..utils import UserError
+
 
 @METRICS.register_module()
 class CocoSubmission(CocoMetric):
-    """Write predictions for COCO's keypoint server, and measure nothing.
+    """Write predictions for COCO's keypoint evaluation server; no metric is computed.
 
-    ``CocoMetric(format_only=True)`` writes another file name than the server wants, and boxes, which make COCO's tools
-    take a person's area from the box. This writes ``person_keypoints_[split]_[algorithm]_results.json``, each person
-    with image_id, category_id, keypoints (17 x (x, y, score), in pixels, rounded to 0.01) and score, and the zip of it
-    that is to be uploaded. Scores and suppression are those of ``CocoMetric``.
+    ``CocoMetric(format_only=True)`` uses another file name than the server needs. It also writes boxes, from which
+    COCO's tools then compute the areas of the instances. This class writes
+    ``person_keypoints_[split]_[algorithm]_results.json`` and a zip file of it for the upload. Each instance has
+    image_id, category_id, keypoints (17 x (x, y, score), in pixels, rounded to 0.01) and score. Scores and NMS are
+    those of ``CocoMetric``.
 
     Source: COCO's pages on the format and the upload of results.
 
     Args:
-        split: The set that was predicted, as COCO names it. Defaults to ``"test-dev2017"``.
+        split: COCO's name of the predicted split. Defaults to ``"test-dev2017"``.
         algorithm: Name of the method: letters, digits, ``-`` and ``_``. Defaults to ``"tfpose"``.
-        folder: Where both files are written; files of an earlier run are replaced. Defaults to
+        folder: Folder for both files; files of an earlier run are replaced. Defaults to
             ``"work_dirs/coco_submission"``.
-        **kwargs: Arguments of ``CocoMetric`` on scores and suppression.
+        **kwargs: Arguments of ``CocoMetric`` for scores and NMS.
 
     Raises:
-        ValueError: If the name of the method cannot be part of the file's name.
+        UserError: If the name of the method has other characters, because it becomes part of the file name.
     """
 
     def __init__(
@@ -43,19 +46,19 @@ class CocoSubmission(CocoMetric):
         **kwargs: str | float,
     ) -> None:
         if not re.fullmatch(r"[\w-]+", algorithm):
-            raise ValueError(
+            raise UserError(
                 f"CocoSubmission needs an algorithm of letters, digits, '-' and '_', but got {algorithm!r}: it becomes "
                 "part of a file name."
             )
         name = f"person_keypoints_{split}_{algorithm}_results"
         super().__init__(format_only=True, outfile_prefix=str(Path(folder) / name), **kwargs)
-        self.coco = COCO()  # without one, CocoMetric would collect annotations, which nobody has
+        self.coco = COCO()  # without it, CocoMetric would collect annotations, which test-dev does not have
 
     def results2json(self, keypoints: dict[int, list[dict]], outfile_prefix: str) -> None:
-        """Write json and zip.
+        """Write the json and the zip file.
 
         Args:
-            keypoints: For each image its people, each with keypoints (17, 3), category_id and score.
+            keypoints: The instances of each image, each with keypoints (17, 3), category_id and score.
             outfile_prefix: Path of both files without their extension.
         """
         people = [
@@ -74,4 +77,4 @@ class CocoSubmission(CocoMetric):
         results.write_text(json.dumps(people), encoding="utf-8")
         with zipfile.ZipFile(prefix.parent / f"{prefix.name}.zip", "w", zipfile.ZIP_DEFLATED) as archive:
             archive.write(results, results.name)
-        print_log(f"{len(people)} people are written to {results}; upload the zip beside it.", "current")
+        print_log(f"Wrote {len(people)} instances to {results}: upload the zip file in the same folder.", "current")

@@ -1,9 +1,9 @@
-"""The file that MPII's evaluation takes, from MPII's own release file.
+"""The submission file for MPII's evaluation, made from MPII's release file.
 
-The release, ``mpii_human_pose_v1_u12_1.mat``, is one MATLAB struct RELEASE. Of it are used: ``annolist``, a struct
-array with an element an image, whose ``annorect`` is a struct array with an element a person (``objpos``, ``scale``);
-``img_train``, 1 or 0 for each image; ``single_person``, for each image the 1-based indices of the people who stand
-apart from others, on whom the single-person benchmark is evaluated.
+The release, ``mpii_human_pose_v1_u12_1.mat``, is one MATLAB struct RELEASE. These fields are used: ``annolist``, a
+struct array with one element per image, whose ``annorect`` is a struct array with one element per person (``objpos``,
+``scale``); ``img_train``, 1 or 0 for each image; ``single_person``, which has for each image the 1-based indices of the
+persons who are separated from others. The single-person benchmark is evaluated on these persons.
 
 Source: the instructions of MPII's evaluation page for single-person pose estimation.
 """
@@ -17,6 +17,8 @@ import numpy as np
 from scipy.io import loadmat, savemat
 from scipy.io.matlab import MatReadError
 
+from ..utils import UserError
+
 NUM_JOINTS = 16
 
 
@@ -27,8 +29,8 @@ class MpiiPerson(NamedTuple):
         image_index: Index of the image in ``annolist``, from 0.
         rect_index: Index of the person in the image's ``annorect``, from 0.
         image: File name of the image.
-        center: (x, y) of ``objpos``, in pixels from 1, as MATLAB counts.
-        scale: Height over 200 pixels.
+        center: (x, y) of ``objpos``, in pixels; the first pixel is 1, as in MATLAB.
+        scale: Height of the person divided by 200 pixels.
     """
 
     image_index: int
@@ -45,35 +47,35 @@ def read_release(path: str | Path) -> np.ndarray:
         path: ``mpii_human_pose_v1_u12_1.mat``.
 
     Returns:
-        The struct RELEASE, a structured array's element.
+        The struct RELEASE, as an element of a structured array.
 
     Raises:
-        FileNotFoundError: If there is no such file.
-        ValueError: If it is not MPII's release file.
+        UserError: If the file does not exist.
+        UserError: If it is not MPII's release file.
     """
     if not Path(path).is_file():
-        raise FileNotFoundError(
+        raise UserError(
             f"The release file {path} does not exist: mpii_human_pose_v1_u12_1.mat is part of MPII's annotations."
         )
     try:
         release = loadmat(str(path))["RELEASE"][0, 0]
         release["annolist"], release["img_train"], release["single_person"]
     except (ValueError, KeyError, NotImplementedError, MatReadError) as error:
-        raise ValueError(
+        raise UserError(
             f"{path} is not MPII's release file: it needs a struct RELEASE with annolist, img_train and single_person; "
-            "take mpii_human_pose_v1_u12_1.mat of MPII's annotations."
+            "use mpii_human_pose_v1_u12_1.mat of MPII's annotations."
         ) from error
     return release
 
 
 def single_people(release: np.ndarray) -> list[MpiiPerson]:
-    """The people on whom the single-person benchmark is evaluated, in the release's order.
+    """List the persons of the single-person benchmark, in the order of the release.
 
     Args:
         release: What :func:`read_release` returns.
 
     Returns:
-        Every person of a test image whom ``single_person`` names and who has a position and a scale.
+        Every person of a test image who is in ``single_person`` and has a position and a scale.
     """
     people = []
     images = zip(release["annolist"][0], release["img_train"].ravel(), release["single_person"].ravel())
@@ -83,7 +85,7 @@ def single_people(release: np.ndarray) -> list[MpiiPerson]:
         for rect_index in (int(index) - 1 for index in np.ravel(singles)):
             rect = image["annorect"][0, rect_index]
             if not {"objpos", "scale"} <= set(rect.dtype.names) or not rect["objpos"].size or not rect["scale"].size:
-                continue  # MPII's own evaluation passes them over, too
+                continue  # MPII's own evaluation skips them, too
             objpos = rect["objpos"][0, 0]
             people.append(
                 MpiiPerson(
@@ -98,20 +100,20 @@ def single_people(release: np.ndarray) -> list[MpiiPerson]:
 
 
 def write_submission(release: np.ndarray, people: Sequence[MpiiPerson], keypoints: np.ndarray, path: Path) -> None:
-    """Write ``pred``: the test images' ``annolist`` with the predicted points of the people filled in.
+    """Write ``pred``: the ``annolist`` of the test images with the predicted keypoints.
 
     Args:
-        release: What :func:`read_release` returns; it is left as it is.
-        people: Who was predicted.
-        keypoints: Their joints in MPII's order, (P, 16, 2), (x, y) in pixels of the image, from 0. They are written
-            from 1, as MATLAB counts.
+        release: What :func:`read_release` returns; it is not changed.
+        people: The predicted persons.
+        keypoints: Their joints in MPII's order, (P, 16, 2), (x, y) in pixels of the image. The first pixel is 0 here
+            and 1 in the file, as in MATLAB.
         path: The file, ``pred_keypoints_mpii.mat`` for the server.
 
     Raises:
-        ValueError: If there is not one set of 16 finite points for each person.
+        UserError: If ``keypoints`` has another shape or has values that are not finite.
     """
     if keypoints.shape != (len(people), NUM_JOINTS, 2) or not np.isfinite(keypoints).all():
-        raise ValueError(
+        raise UserError(
             f"A submission needs finite keypoints of shape {(len(people), NUM_JOINTS, 2)}, one set for each person, "
             f"but got shape {keypoints.shape}: predict with a model of MPII's 16 joints."
         )
@@ -126,7 +128,7 @@ def write_submission(release: np.ndarray, people: Sequence[MpiiPerson], keypoint
 
 
 def _with_points(rects: np.ndarray, predicted: dict[int, np.ndarray]) -> np.ndarray:
-    """An image's struct array of people, with annopoints.point(id, x, y) for those predicted, empty for the others."""
+    """Return an image's struct array of persons; annopoints.point(id, x, y) is empty for those not predicted."""
     names = list(rects.dtype.names)
     if "annopoints" not in names:
         names.append("annopoints")

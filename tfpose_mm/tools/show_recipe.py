@@ -1,7 +1,7 @@
-"""Show what a config trains and with what: parameter groups, schedule, augmentation, targets; and check that it agrees.
+"""Show the recipe of a config (parameter groups, schedule, augmentation, targets) and check that its parts agree.
 
-MMPose accepts silently a learning-rate pattern that matches nothing, or a crop size changed in one place of three. This
-says so and exits with 1.
+MMPose silently accepts a learning-rate pattern that matches no parameter, or an input size that is changed in one of
+three places. This tool reports such problems and exits with 1.
 """
 
 from __future__ import annotations
@@ -9,13 +9,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from mmpose.registry import MODELS
-from mmpose.utils import register_all_modules
+from tfpose_mm.apis import check_recipe, read_config
 
-from tfpose_mm.analysis import describe, find_problems
-
-from .cli import make_parser, run
-from .runs import add_cfg_options, read_config
+from .cli import add_cfg_options, make_parser, run
 
 
 def parse_args() -> argparse.Namespace:
@@ -29,12 +25,9 @@ def parse_args() -> argparse.Namespace:
 def main() -> int:
     """Describe, check, print."""
     args = parse_args()
-    register_all_modules()
-    cfg = read_config(args.config, args.cfg_options)
-    model = MODELS.build(cfg.model)
-    print(f"{Path(args.config).stem}\n{describe(cfg, model)}")
-    problems = find_problems(cfg, model)
-    print("checks\n" + "\n".join(f"    {problem}" for problem in problems or ["everything agrees"]))
+    text, problems = check_recipe(read_config(args.config, args.cfg_options))
+    print(f"{Path(args.config).stem}\n{text}")
+    print("checks\n" + "\n".join(f"    {problem}" for problem in problems or ["no problem found"]))
     return 1 if problems else 0
 
 

@@ -1,20 +1,17 @@
-"""Pictures for people: figures are drawn here, from data that others recorded."""
+"""Plots and pictures of results."""
 
 from __future__ import annotations
 
 from .accuracy_plot import Point, draw_accuracy_plot
 from .contact_sheet import draw_contact_sheet
 from .curves import Curve, draw_curves
-from .growth_plot import Growth, draw_growth
 from .reliability_plot import draw_reliability
 
 __all__ = [
     "Curve",
-    "Growth",
     "Point",
     "draw_accuracy_plot",
     "draw_contact_sheet",
     "draw_curves",
-    "draw_growth",
     "draw_reliability",
 ]

@@ -1,4 +1,4 @@
-"""Accuracy of models against what they cost."""
+"""Plot of accuracy against latency and MACs."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Point(NamedTuple):
 
     Attributes:
         name: Its label.
-        accuracy: As measured.
-        latency: Milliseconds.
-        gflops: Multiply-adds in units of 10^9.
+        accuracy: The measured accuracy.
+        latency: Latency in milliseconds.
+        gflops: MACs in units of 10^9.
     """
 
     name: str
@@ -25,21 +25,21 @@ class Point(NamedTuple):
 
 
 def draw_accuracy_plot(points: Sequence[Point], metric: str, path: Path) -> None:
-    """Draw accuracy against latency and against multiply-adds, side by side.
+    """Draw accuracy against latency and against MACs, side by side.
 
     Args:
         points: The models.
-        metric: Name of the accuracy.
-        path: The picture.
+        metric: Name of the accuracy metric.
+        path: The image file.
     """
     figure = Figure(figsize=(11, 4.5), layout="constrained")
     axes = figure.subplots(1, 2, sharey=True)
-    for axis, field, label in zip(axes, ("latency", "gflops"), ("latency, ms, batch 1", "GFLOPs (multiply-adds)")):
+    for axis, field, label in zip(axes, ("latency", "gflops"), ("latency, ms, batch 1", "GFLOPs (MACs)")):
         for point in points:
             axis.plot(getattr(point, field), point.accuracy, "o", label=point.name)
         axis.set_xlabel(label)
         axis.set_xlim(0, 1.1 * max(getattr(point, field) for point in points))
         axis.grid(alpha=0.3)
     axes[0].set_ylabel(metric)
-    axes[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5))  # beside the plots, where names fit
+    axes[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5))  # beside the plots: long names
     figure.savefig(path, dpi=120)

@@ -1,4 +1,4 @@
-"""Many people on one sheet: what was annotated beside what was predicted."""
+"""One sheet with many instances, each with its annotation beside its prediction."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from mmengine.structures import InstanceData
 from mmpose.structures import PoseDataSample
 from mmpose.visualization import PoseLocalVisualizer
 
-_MARGIN = 1.25  # of the box, around each person
+from ..utils import UserError
+
+_MARGIN = 1.25  # factor that enlarges the box of each instance
 _HEADER = 22  # pixels
 _GAP = 4  # pixels
 _INK, _PAPER = (40, 40, 40), 255
@@ -19,25 +21,25 @@ _INK, _PAPER = (40, 40, 40), 255
 def draw_contact_sheet(
     samples: Sequence[PoseDataSample], metainfo: dict, columns: int = 6, cell: tuple[int, int] = (144, 192)
 ) -> np.ndarray:
-    """Draw each person twice, annotation left and prediction right.
+    """Draw each instance twice: its annotation on the left, its prediction on the right.
 
     Args:
         samples: Predicted samples as a top-down estimator returns them, with ``img_path``, ``gt_instances`` (bboxes
             (1, 4) as xyxy, keypoints (1, K, 2), keypoints_visible (1, K)) and ``pred_instances`` (keypoints
-            (1, K, 2)), all in pixels of the photograph.
-        metainfo: The data set's metainfo: links, colours, names.
-        columns: Pairs in a row.
+            (1, K, 2)), all in pixels of the image.
+        metainfo: The data set's metainfo: skeleton links, colours, names.
+        columns: Number of pairs per row.
         cell: Width and height of one picture, in pixels.
 
     Returns:
         The sheet, (H, W, 3) uint8 BGR.
 
     Raises:
-        ValueError: If there are no samples.
-        FileNotFoundError: If a photograph is missing.
+        UserError: If there are no samples.
+        UserError: If an image is missing.
     """
     if not samples:
-        raise ValueError("A contact sheet needs at least one sample, but got none: is the data set empty?")
+        raise UserError("A contact sheet needs at least one sample, but got none: check the annotation file.")
     visualizer = PoseLocalVisualizer(radius=2, line_width=2)
     visualizer.set_dataset_meta(metainfo)
     pairs = [_draw_pair(visualizer, sample, cell) for sample in samples]
@@ -51,7 +53,7 @@ def _draw_pair(visualizer: PoseLocalVisualizer, sample: PoseDataSample, cell: tu
     path = sample.metainfo["img_path"]
     image = cv2.imread(path)
     if image is None:
-        raise FileNotFoundError(f"The image {path} is missing or cannot be read: check the data set's data_prefix.")
+        raise UserError(f"The image {path} is missing or cannot be read: check the data set's data_prefix.")
     truth, predicted = sample.gt_instances, sample.pred_instances
     matrix = _crop_matrix(np.asarray(truth.bboxes)[0], cell)
     crop = cv2.warpAffine(image, matrix, cell, flags=cv2.INTER_CUBIC, borderValue=(_PAPER,) * 3)
@@ -72,7 +74,7 @@ def _draw_pair(visualizer: PoseLocalVisualizer, sample: PoseDataSample, cell: tu
 
 
 def _crop_matrix(box: np.ndarray, cell: tuple[int, int]) -> np.ndarray:
-    """(2, 3): the widened box, centred, fills the cell."""
+    """Affine matrix (2, 3) that scales the enlarged box to the cell and centres it."""
     size = np.array(cell, dtype=np.float64)
     scale = float((size / np.maximum(_MARGIN * (box[2:] - box[:2]), 1)).min())
     shift = size / 2 - scale * (box[:2] + box[2:]) / 2
@@ -80,7 +82,7 @@ def _crop_matrix(box: np.ndarray, cell: tuple[int, int]) -> np.ndarray:
 
 
 def _header(columns: int, cell: tuple[int, int]) -> np.ndarray:
-    """Titles above each column of pairs."""
+    """Draw the titles above each column of pairs."""
     pair = np.full((_HEADER, 2 * cell[0] + 2 * _GAP, 3), _PAPER, dtype=np.uint8)
     for index, title in enumerate(("annotated", "predicted")):
         cv2.putText(

@@ -1,4 +1,4 @@
-"""Accuracy over epochs, as the paper's Figure 5."""
+"""Plot of accuracy over epochs, as in Figure 5 of the paper."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import NamedTuple, Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-COLOURS = 10  # of matplotlib, after which they repeat
+COLOURS = 10  # matplotlib repeats its colours after these
 LINES = ("-", "--", ":", "-.")
 
 
 class Curve(NamedTuple):
-    """A training.
+    """The results of a training.
 
     Attributes:
-        name: Its label; trainings of the same name differ by their seed.
-        values: For each epoch what was measured.
+        name: Its label; trainings with the same name differ in their seed.
+        values: The measured value for each epoch.
     """
 
     name: str
@@ -25,12 +25,12 @@ class Curve(NamedTuple):
 
 
 def draw_curves(curves: Sequence[Curve], metric: str, path: Path) -> None:
-    """Draw one line for each training, those of the same name alike, every other name in its own colour and style.
+    """Draw one line for each training; each name has its own colour and line style.
 
     Args:
         curves: The trainings.
-        metric: Name of what was measured.
-        path: The picture.
+        metric: Name of the metric.
+        path: The image file.
     """
     figure = Figure(figsize=(9, 5), layout="constrained")
     axis = figure.subplots()
@@ -39,7 +39,7 @@ def draw_curves(curves: Sequence[Curve], metric: str, path: Path) -> None:
         epochs = sorted(curve.values)
         seeds = sum(other.name == curve.name for other in curves)
         label = f"{curve.name} ({seeds} seeds)" if seeds > 1 else curve.name
-        label = None if curve.name in styles else label  # one entry of the legend for all
+        label = None if curve.name in styles else label  # one legend entry for all seeds
         turn, place = divmod(len(styles), COLOURS)
         colour, line = styles.setdefault(curve.name, (f"C{place}", LINES[turn % len(LINES)]))
         values = [curve.values[epoch] for epoch in epochs]
@@ -48,5 +48,5 @@ def draw_curves(curves: Sequence[Curve], metric: str, path: Path) -> None:
     axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set_ylabel(metric)
     axis.grid(alpha=0.3)
-    axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0)  # beside, not over the lines
+    axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0)  # beside the plot
     figure.savefig(path, dpi=120)

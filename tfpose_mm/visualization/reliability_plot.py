@@ -9,11 +9,11 @@ from matplotlib.figure import Figure
 
 
 def draw_reliability(diagrams: Mapping[str, Sequence[tuple[float, float, int]]], path: Path) -> None:
-    """Draw the fraction of right keypoints against their score; a probability would lie on the diagonal.
+    """Draw the fraction of correct keypoints against their score; a calibrated score lies on the diagonal.
 
     Args:
-        diagrams: For each kind of score its bins: mean score, fraction right, number of keypoints.
-        path: The picture.
+        diagrams: The bins of each kind of score: mean score, fraction of correct keypoints, number of keypoints.
+        path: The image file.
     """
     figure = Figure(figsize=(5.5, 5), layout="constrained")
     axis = figure.subplots()

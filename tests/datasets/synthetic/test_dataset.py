@@ -15,6 +15,7 @@ from xtcocotools.cocoeval import COCOeval
 from tfpose_mm.datasets.synthetic import write_dataset
 from tfpose_mm.datasets.synthetic.dataset import SKELETON
 from tfpose_mm.datasets.synthetic.skeleton import COCO_KEYPOINTS
+from tfpose_mm.utils import UserError
 
 
 def digest(folder):
@@ -67,7 +68,7 @@ def test_annotations_are_consistent(tmp_path, level):
         visibilities |= set(keypoints[:, 2])
         assert annotation["num_keypoints"] == (keypoints[:, 2] > 0).sum() >= 6
         assert not keypoints[keypoints[:, 2] == 0].any()
-        seen = keypoints[keypoints[:, 2] == 2]  # what is seen lies on the person, so in its box
+        seen = keypoints[keypoints[:, 2] == 2]  # visible keypoints are on the person, so in its box
         assert (seen[:, 0] >= x - 1).all()
         assert (seen[:, 0] <= x + w).all()
         assert (seen[:, 1] >= y - 1).all()
@@ -104,7 +105,7 @@ def test_mmpose_reads_it_and_the_truth_scores_one(people):
 
 def test_an_existing_folder_is_left_alone(people):
     before = digest(people)
-    with pytest.raises(FileExistsError, match="exists already: delete it or choose another"):
+    with pytest.raises(UserError, match="exists already: delete it or choose another"):
         write_dataset(people, num_train=1, num_val=1)
     assert digest(people) == before
 
@@ -125,8 +126,8 @@ def test_an_interrupted_run_leaves_nothing_behind(tmp_path, monkeypatch):
     ("arguments", "message"),
     [
         (dict(level="medium"), "no level 'medium': choose one of easy, hard"),
-        (dict(num_train=-1), "got -1 to train on"),
-        (dict(num_train=0, num_val=0), "at least one person"),
+        (dict(num_train=-1), "got -1 training instances"),
+        (dict(num_train=0, num_val=0), "at least one instance"),
         (dict(seed=-5), "seed -5"),
     ],
 )
@@ -138,7 +139,7 @@ def test_bad_arguments_are_refused(tmp_path, arguments, message):
 
 @pytest.mark.slow
 def test_drawing_after_opencv_has_started_its_threads(tmp_path):
-    """The processes that draw are forked, and a forked OpenCV waits for ever for threads that were not forked."""
+    """The processes that draw are forked. A forked OpenCV waits forever for threads that were not forked."""
     program = (
         "import cv2, numpy\n"
         "cv2.setNumThreads(4)\n"

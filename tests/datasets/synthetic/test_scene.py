@@ -39,7 +39,7 @@ def test_hull_owns_what_it_covers():
 
 
 def test_subpixel_positions_are_drawn():
-    """A disc's centre of mass follows its centre, below one pixel."""
+    """The centre of mass of a disc follows its centre with subpixel accuracy."""
     for x in (60.0, 60.25, 60.5):
         canvas = Canvas(np.zeros((100, 120, 3), dtype=np.uint8))
         canvas.hull([(x, 50.0)], 12, (200, 200, 200), outline=False)
@@ -98,7 +98,7 @@ def test_scene_has_the_people_asked_for(level, num_people):
 
 
 def test_hard_is_harder():
-    """Hard poses spread wider and hide more than easy ones."""
+    """Hard poses vary more than easy ones and have more hidden keypoints."""
     hidden, tilt = {}, {}
     for level in LEVELS:
         visible, upright = [], []

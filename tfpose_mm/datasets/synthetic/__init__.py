@@ -1,4 +1,4 @@
-"""Synthetic people: drawn from a seed, annotated in COCO's format."""
+"""Synthetic images of people, drawn from a seed and annotated in COCO's format."""
 
 from __future__ import annotations
 

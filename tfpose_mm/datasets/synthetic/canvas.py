@@ -1,4 +1,4 @@
-"""An image on which every pixel knows which part of which person it shows."""
+"""An image with a map of which body part of which person each pixel shows."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ _SHIFT = 4  # OpenCV's fixed-point bits: drawing is exact to 1/16 pixel
 _CIRCLE = np.stack([f(np.linspace(0, 2 * np.pi, 16, endpoint=False)) for f in (np.cos, np.sin)], axis=1)
 
 NOTHING = 0  # owner of background and clutter
-OBJECT = 1  # owner of what stands in front of people
+OBJECT = 1  # owner of objects in front of people
 
 
 class Canvas:
     """A BGR image and its owner map.
 
     Args:
-        image: (H, W, 3) uint8, drawn upon in place.
+        image: (H, W, 3) uint8; it is changed in place.
 
     Attributes:
         image: The image.
-        owner: (H, W) int32, what each pixel shows: :data:`NOTHING`, :data:`OBJECT` or a caller's number.
+        owner: (H, W) int32, what each pixel shows: :data:`NOTHING`, :data:`OBJECT` or another number.
     """
 
     def __init__(self, image: np.ndarray) -> None:
@@ -39,14 +39,14 @@ class Canvas:
         owner: int | None = None,
         outline: bool = True,
     ) -> None:
-        """Fill the convex hull of discs: a disc from one point, a limb from two, a torso from many.
+        """Fill the convex hull of discs: one point gives a disc, two give a limb, more give a torso.
 
         Args:
             points: Centres, (x, y) in pixels.
-            radii: A radius for each, or one for all, in pixels.
-            colour: Fill.
-            owner: What the pixels show from now on; ``None`` leaves them to whom they belong.
-            outline: Whether to draw a darker edge, which tells a limb from a torso of the same colour.
+            radii: A radius for each point, or one for all, in pixels.
+            colour: Fill colour.
+            owner: New owner of the pixels; ``None`` does not change the owner.
+            outline: Whether to draw a darker edge, which separates a limb from a torso of the same colour.
         """
         points = np.asarray(points, dtype=np.float64)[:, :2]
         radii = np.broadcast_to(np.asarray(radii, dtype=np.float64), len(points))
@@ -60,18 +60,18 @@ class Canvas:
             cv2.fillConvexPoly(self.owner, polygon, owner, cv2.LINE_8, _SHIFT)
 
     def line(self, points: Sequence[Sequence[float]], colour: Colour, thickness: float) -> None:
-        """Draw an open line that belongs to whoever owned its pixels.
+        """Draw an open line; the owner of its pixels does not change.
 
         Args:
             points: (x, y) in pixels.
-            colour: Its colour.
-            thickness: In pixels, at least 1.
+            colour: Line colour.
+            thickness: Line thickness in pixels; values below 1 are drawn as 1.
         """
         path = np.round(np.asarray(points, dtype=np.float64)[:, :2] * 2**_SHIFT).astype(np.int32)
         cv2.polylines(self.image, [path], False, colour, max(1, round(thickness)), cv2.LINE_AA, _SHIFT)
 
     def owner_at(self, point: Sequence[float]) -> int | None:
-        """What the pixel at (x, y) shows, or ``None`` outside the image."""
+        """Return the owner of the pixel at (x, y), or ``None`` outside the image."""
         x, y = round(float(point[0])), round(float(point[1]))
         height, width = self.owner.shape
         return int(self.owner[y, x]) if 0 <= x < width and 0 <= y < height else None

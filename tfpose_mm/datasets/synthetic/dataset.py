@@ -1,4 +1,4 @@
-"""Write synthetic people to disk as a COCO keypoint data set."""
+"""Write synthetic images to disk as a COCO keypoint data set."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import cv2
 import numpy as np
 from mmengine.utils import track_progress_rich
 
+from ...utils import UserError
 from .levels import LEVELS
 from .scene import Annotation, draw_scene
 from .skeleton import COCO_KEYPOINTS
 
 JPEG_QUALITY = 92
-# COCO's own links, one-based
+# skeleton links of COCO; the first keypoint has number 1
 SKELETON = [
     [16, 14], [14, 12], [17, 15], [15, 13], [12, 13], [6, 12], [7, 13], [6, 7], [6, 8], [7, 9], [8, 10], [9, 11],
     [2, 3], [1, 2], [1, 3], [2, 4], [3, 5], [4, 6], [5, 7],
@@ -27,36 +28,36 @@ SKELETON = [
 def write_dataset(
     out: str | Path, num_train: int, num_val: int, seed: int = 0, level: str = "easy", workers: int | None = None
 ) -> None:
-    """Draw people and write them as ``CocoDataset`` and ``CocoMetric`` read them.
+    """Draw synthetic images and write them as a data set that ``CocoDataset`` and ``CocoMetric`` can read.
 
-    The same arguments give the same bytes, whatever the number of workers. The folder appears only when it is
-    complete::
+    The same arguments give the same files, for any number of workers. The folder is created only when all its files
+    are complete::
 
         out/annotations/person_keypoints_{train,val}.json
         out/{train,val}/000000000001.jpg ...
 
     Args:
-        out: The folder to make.
-        num_train: People to train on; 0 leaves the split out.
-        num_val: People to evaluate on, drawn from other seeds; 0 leaves the split out.
-        seed: Source of all chance, 0 or more.
-        level: ``"easy"``, one person an image; or ``"hard"``, up to three.
-        workers: Processes that draw. Defaults to the number of processors.
+        out: The folder to create.
+        num_train: Number of training instances; 0 writes no training split.
+        num_val: Number of validation instances, drawn from other seeds; 0 writes no validation split.
+        seed: Random seed, 0 or more.
+        level: ``"easy"``, with one instance per image; or ``"hard"``, with up to three.
+        workers: Number of processes that draw. Defaults to the number of processors.
 
     Raises:
-        FileExistsError: If ``out`` exists.
-        ValueError: If the level is unknown, a number is negative, or there is nobody to draw.
+        UserError: If ``out`` exists.
+        UserError: If the level is unknown, if a number is negative, or if there are no instances to draw.
     """
     out = Path(out)
     if level not in LEVELS:
-        raise ValueError(f"There is no level '{level}': choose one of {', '.join(LEVELS)}.")
+        raise UserError(f"There is no level '{level}': choose one of {', '.join(LEVELS)}.")
     if min(num_train, num_val, seed) < 0 or num_train + num_val == 0:
-        raise ValueError(
-            f"People and seed must be 0 or more, and at least one person drawn, but got {num_train} to train on, "
-            f"{num_val} to evaluate on and seed {seed}."
+        raise UserError(
+            "The numbers of instances and the seed must be 0 or more, with at least one instance in total, but got "
+            f"{num_train} training instances, {num_val} validation instances and seed {seed}."
         )
     if out.exists():
-        raise FileExistsError(f"{out} exists already: delete it or choose another folder; nothing was written.")
+        raise UserError(f"{out} exists already: delete it or choose another folder; nothing was written.")
 
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
@@ -64,7 +65,7 @@ def write_dataset(
         for number, (split, people) in enumerate((("train", num_train), ("val", num_val))):
             if people:
                 _write_split(partial, split, people, [seed, number], level, workers)
-        partial.chmod(0o755)  # a temporary folder is its owner's alone
+        partial.chmod(0o755)  # only its owner can read a temporary folder
         partial.rename(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
@@ -73,7 +74,7 @@ def write_dataset(
 def _write_split(folder: Path, split: str, people: int, seed: list[int], level: str, workers: int | None) -> None:
     images = folder / split
     images.mkdir(parents=True)
-    # How many people an image holds is part of its own chance, so count first, then draw in parallel.
+    # The number of people in an image depends on the seed of the image: count them first, then draw in parallel.
     counts: list[int] = []
     fewest, most = LEVELS[level].people
     left = people
@@ -82,7 +83,7 @@ def _write_split(folder: Path, split: str, people: int, seed: list[int], level: 
         counts.append(min(int(rng.integers(fewest, most + 1)), left))
         left -= counts[-1]
     jobs = [(str(images), [*seed, index], level, count) for index, count in enumerate(counts)]
-    print(f"Drawing {people} {level} people in {len(jobs)} images for {split}", flush=True)
+    print(f"Drawing {len(jobs)} {level} images with {people} instances for {split}", flush=True)
     records = _in_parallel(jobs, workers, split)
 
     annotations = [record for _, records_of_image in records for record in records_of_image]
@@ -104,7 +105,7 @@ def _in_parallel(jobs: list[tuple], workers: int | None, description: str) -> li
     workers = min(workers or multiprocessing.cpu_count(), len(jobs))
     chunk = max(1, min(16, len(jobs) // workers))
     threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # a forked process would wait for ever for OpenCV's threads, which are not forked
+    cv2.setNumThreads(1)  # a forked process has none of OpenCV's threads and would wait for them forever
     try:
         return track_progress_rich(_draw_image, jobs, nproc=workers, chunksize=chunk, description=description)
     finally:
@@ -112,7 +113,7 @@ def _in_parallel(jobs: list[tuple], workers: int | None, description: str) -> li
 
 
 def _draw_image(folder: str, seed: list[int], level: str, count: int) -> tuple[dict, list[dict]]:
-    """Draw and save one image; its record and those of its people."""
+    """Draw and save one image; return its record and the records of its people."""
     image, people = draw_scene(np.random.default_rng([*seed, count]), LEVELS[level], count)
     image_id = seed[-1] + 1
     name = f"{image_id:012d}.jpg"

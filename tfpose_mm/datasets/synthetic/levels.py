@@ -1,4 +1,4 @@
-"""How difficult the synthetic people are: one record of ranges for each level."""
+"""Difficulty levels of the synthetic images: one record of ranges for each level."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ Range = Tuple[float, float]
 
 @dataclass(frozen=True)
 class Level:
-    """Ranges that a scene is drawn from; angles in degrees, lengths in parts of the body height.
+    """Ranges from which a scene is sampled; angles in degrees, lengths as fractions of the body height.
 
     Args:
-        people: Fewest and most people in an image.
-        image_height: Height of the image, in pixels.
-        body_size: Body height in parts of the image height.
-        facing: Largest turn away from straight front or back view.
+        people: Smallest and largest number of people in an image.
+        image_height: Range of the image height, in pixels.
+        body_size: Range of the body height, as a fraction of the image height.
+        facing: Largest rotation away from the front view or the back view.
         tilt: Largest rotation of the whole body in the image plane.
-        head_turn: Largest turn of head against torso and of torso against pelvis; the head nods by half of it.
+        head_turn: Largest rotation of the head against the torso, and of the torso against the pelvis; the head nods by
+            up to half of it.
         lean: Range of leaning forward.
         arm_swing: Range of swinging an arm forward.
         arm_abduction: Range of lifting an arm sideways.
@@ -26,14 +27,14 @@ class Level:
         leg_swing: Range of swinging a leg forward.
         leg_abduction: Range of spreading a leg.
         knee: Range of bending a knee.
-        clutter: Fewest and most shapes behind the people.
-        occluders: Fewest and most objects in front of a person.
-        truncation: Chance that the image border cuts a person.
-        camouflage: Chance that clothes take a colour of the background.
-        pattern: Chance of striped clothes or a backpack.
+        clutter: Smallest and largest number of shapes behind the people.
+        occluders: Smallest and largest number of objects in front of the people.
+        truncation: Probability that a person is shifted, possibly across the image border.
+        camouflage: Probability that clothes have a colour of the background.
+        pattern: Probability of striped clothes; that of a backpack is half of it.
         noise: Standard deviation of the sensor noise, in grey levels.
         blur: Largest standard deviation of the blur, in pixels.
-        gamma: Range of the exposure's exponent.
+        gamma: Range of the gamma exponent that changes the exposure.
     """
 
     people: tuple[int, int]

@@ -15,7 +15,7 @@ from .skeleton import COCO_KEYPOINTS, Joints
 
 
 class Tip(NamedTuple):
-    """What ends a limb: a hand or a foot."""
+    """The end of a limb: a hand or a foot."""
 
     joint: str
     radii: tuple[float, float]  # in body heights, at the bone's end and at the joint
@@ -31,12 +31,12 @@ class Bone(NamedTuple):
     cloth: str  # of the outfit
     covered: str  # of the outfit: how many of the limb's two bones the cloth covers
     order: int  # 0 or 1: which of the limb's two bones it is
-    farthest: str  # joint that decides the depth, with the start
-    nearer: float = 0.0  # drawn as if by so much nearer
+    farthest: str  # joint whose depth is averaged with that of the start
+    nearer: float = 0.0  # added to the depth: a higher value is drawn later
     tip: Tip | None = None
 
 
-# in the order in which they are drawn at equal depth
+# at equal depth the bones are drawn in this order
 _BONES = {
     "thigh": Bone("hip", "knee", (0.06, 0.044), "trousers", "trouser_leg", 0, "knee"),
     "shin": Bone(
@@ -51,7 +51,7 @@ PARTS = ("torso", "pelvis", "head", "pack", *(f"{side}_{part}" for side in ("lef
 _SKIN = ((130, 165, 225), (105, 140, 200), (75, 110, 170), (50, 80, 130), (35, 55, 90))
 _HAIR = ((25, 25, 30), (30, 50, 80), (50, 95, 130), (90, 170, 210), (150, 150, 150))
 
-# the parts on which a keypoint is seen; on any other it is hidden
+# a keypoint is visible if its pixel shows one of these parts, otherwise it is hidden
 _SEEN_ON = {
     "shoulder": ("torso", "upper_arm", "pack"),
     "elbow": ("upper_arm", "forearm"),
@@ -60,13 +60,13 @@ _SEEN_ON = {
     "knee": ("thigh", "shin"),
     "ankle": ("shin",),
 }
-# how far towards the camera, from the head's centre and in body heights, a feature of the head must lie to be seen
+# a feature of the head is seen if it is nearer to the camera than the head's centre by more than this, in body heights
 _SEEN_FROM = {"nose": 0.01, "eye": 0.012, "ear": -0.02}
 
 
 @dataclass(frozen=True)
 class Outfit:
-    """Colours and cuts of one person's clothes."""
+    """Colours and lengths of one person's clothes."""
 
     skin: Colour
     hair: Colour
@@ -74,19 +74,19 @@ class Outfit:
     trousers: Colour
     shoes: Colour
     trim: Colour
-    sleeve: float  # part of the arm's two bones that is covered, 0..2
-    trouser_leg: float  # part of the leg's two bones that is covered, 0..2
+    sleeve: float  # how many of the arm's two bones are covered, 0..2
+    trouser_leg: float  # how many of the leg's two bones are covered, 0..2
     long_hair: bool
     striped: bool
     backpack: bool
 
 
 def sample_outfit(rng: np.random.Generator, level: Level, background: Colour) -> Outfit:
-    """Dress a person.
+    """Sample the clothes of a person.
 
     Args:
-        rng: Source of chance.
-        level: Chances of camouflage and patterns.
+        rng: Random number generator.
+        level: Probabilities of camouflage and patterns.
         background: A colour of the scene, for camouflage.
 
     Returns:
@@ -114,14 +114,14 @@ def sample_outfit(rng: np.random.Generator, level: Level, background: Colour) ->
 
 
 class Person:
-    """A posed and dressed person at a place in the image.
+    """A person with a pose, clothes and a position in the image.
 
     Args:
         joints: The skeleton, in body heights.
         outfit: The clothes.
         height: Body height, in pixels.
         pelvis: (x, y) of the pelvis, in pixels.
-        index: 1, 2, ..: which person of the image this is.
+        index: Number of the person in the image, from 1.
     """
 
     def __init__(self, joints: Joints, outfit: Outfit, height: float, pelvis: tuple[float, float], index: int) -> None:
@@ -143,14 +143,14 @@ class Person:
         return (canvas.owner >= self.owners[PARTS[0]]) & (canvas.owner <= self.owners[PARTS[-1]])
 
     def visibility(self, canvas: Canvas) -> np.ndarray:
-        """How each keypoint is seen, by COCO's numbers.
+        """Visibility of each keypoint, as in COCO.
 
         Args:
             canvas: The finished scene.
 
         Returns:
-            (17,) int: 2 visible; 1 hidden by a limb, another person or an object, but labelled; 0 not labelled, for
-            outside the image and, as annotators do, for a face that is turned away.
+            (17,) int. 2: visible. 1: labelled, but hidden by a limb, another person or an object. 0: not labelled,
+            because it is outside the image, or on a face that is turned away: annotators do not label these either.
         """
         return np.array([self._see(name, canvas) for name in COCO_KEYPOINTS])
 
@@ -170,7 +170,7 @@ class Person:
         """Draw all parts, the farthest first.
 
         Args:
-            canvas: The scene so far.
+            canvas: The scene; it is changed in place.
         """
         jobs: list[tuple[float, Callable[[Canvas], None]]] = []
         for side, (part, bone) in itertools.product(("left", "right"), _BONES.items()):
@@ -190,12 +190,12 @@ class Person:
         return length * self.height
 
     def _lit(self, colour: Colour, *names: str) -> Colour:
-        """The colour by depth: near parts are brighter."""
+        """Change a colour by depth: near parts are brighter."""
         light = float(np.clip(1 + 1.2 * self._middle(*names), 0.65, 1.25))
         return tuple(min(255.0, light * channel) for channel in colour)
 
     def _draw_bone(self, canvas: Canvas, side: str, part: str) -> None:
-        """A bone of bare skin, of which a part from its first end is covered by cloth, and its hand or foot."""
+        """Draw a bone: skin, cloth on the part next to its start, and its hand or foot."""
         bone, owner, o = _BONES[part], self.owners[f"{side}_{part}"], self.outfit
         ends = (f"{side}_{bone.start}", f"{side}_{bone.end}")
         start, end = (self.joints[name] for name in ends)
@@ -212,7 +212,7 @@ class Person:
             canvas.hull([end, self.joints[tip]], [self._px(radius) for radius in bone.tip.radii], colour, owner)
 
     def _turned_here(self, feature: str) -> bool:
-        """Whether a feature of the head lies on the side that the camera sees."""
+        """Whether a feature of the head is on the side that the camera sees."""
         kind = feature.rpartition("_")[2]
         return self.depth[feature] - self.depth["head"] > _SEEN_FROM[kind]
 
@@ -225,13 +225,13 @@ class Person:
             j[n] for n in (*names, "left_hip", "right_hip", "chest_front", "chest_back", "belly_front", "belly_back")
         ]
         radii = [self._px(r) for r in (0.04, 0.04, 0.055, 0.055, 0.035, 0.035, 0.04, 0.04)]
-        outline[2], outline[3] = (0.8 * outline[k] + 0.2 * outline[k - 2] for k in (2, 3))  # the shirt ends above
+        outline[2], outline[3] = (0.8 * outline[k] + 0.2 * outline[k - 2] for k in (2, 3))  # shirt ends above hip
         canvas.hull(outline, radii, shirt, self.owners["torso"])
         if o.striped:
             for t in (0.25, 0.5, 0.75):
                 ends = [(1 - t) * j[f"{s}_shoulder"] + t * j[f"{s}_hip"] for s in ("left", "right")]
                 canvas.line(ends, o.trim, self._px(0.025))
-        if self.facing[2] > 0.15:  # a placket tells front from back
+        if self.facing[2] > 0.15:  # a line on the shirt marks the front
             canvas.line([0.7 * j["neck"] + 0.3 * j["chest_front"], j["belly_front"]], o.trim, self._px(0.012))
 
     def _draw_backpack(self, canvas: Canvas) -> None:

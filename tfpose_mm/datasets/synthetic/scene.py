@@ -1,4 +1,4 @@
-"""A whole image: background, people, things in front of them, and the camera's flaws."""
+"""A whole image: background, people, objects in front of them, blur, exposure and noise."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from .levels import Level
 from .person import Person, sample_outfit
 from .skeleton import sample_joints
 
-_MIN_VISIBLE = 0.45  # part of a person that must be seen for the person to be kept
-_MIN_LABELLED = 6  # keypoints
+_MIN_VISIBLE = 0.45  # visible fraction that each person must have, or the scene is drawn again
+_MIN_LABELLED = 6  # keypoints that each person must have
 _ATTEMPTS = 100
 
 
 class Annotation(NamedTuple):
-    """One person of an image, in COCO's terms.
+    """Annotation of one person, as in COCO.
 
     Args:
-        keypoints: (17, 3), (x, y) in pixels and visibility 0, 1 or 2; (0, 0, 0) where not labelled.
-        mask: (H, W) bool, where the person is seen.
+        keypoints: (17, 3), (x, y) in pixels and visibility 0, 1 or 2; (0, 0, 0) if not labelled.
+        mask: (H, W) bool, the pixels that show the person.
     """
 
     keypoints: np.ndarray
@@ -33,15 +33,15 @@ def draw_scene(rng: np.random.Generator, level: Level, num_people: int = 1) -> t
     """Draw an image of people.
 
     Args:
-        rng: Source of chance; the same state gives the same bytes.
+        rng: Random number generator; the same state gives the same image.
         level: Difficulty.
-        num_people: How many people to draw, 1 or more.
+        num_people: Number of people to draw, 1 or more.
 
     Returns:
         The image (H, W, 3) uint8 BGR, and an annotation for each person.
 
     Raises:
-        RuntimeError: If nobody stayed visible in many attempts, which the shipped levels do not let happen.
+        RuntimeError: If a person is hidden in all attempts; this does not happen with the levels in ``LEVELS``.
     """
     for _ in range(_ATTEMPTS):
         canvas = Canvas(_background(rng, level))
@@ -57,9 +57,10 @@ def draw_scene(rng: np.random.Generator, level: Level, num_people: int = 1) -> t
             a.mask.sum() >= _MIN_VISIBLE * size and (a.keypoints[:, 2] > 0).sum() >= _MIN_LABELLED
             for a, size in zip(annotations, whole)
         ):
-            return _photograph(rng, level, canvas.image), annotations
+            return _add_camera_effects(rng, level, canvas.image), annotations
     raise RuntimeError(
-        f"Nobody stayed visible in {_ATTEMPTS} attempts to draw {num_people} people: {level} hides too much."
+        f"In each of {_ATTEMPTS} attempts to draw {num_people} people, too little of a person was visible: reduce "
+        f"people, occluders or truncation of {level}."
     )
 
 
@@ -83,14 +84,14 @@ def _background(rng: np.random.Generator, level: Level) -> np.ndarray:
 
 
 def _place_people(rng: np.random.Generator, level: Level, canvas: Canvas, count: int) -> list[Person]:
-    """People from far to near; each is inside the image unless the border is to cut it."""
+    """Place people from far to near; each is inside the image unless it is truncated."""
     height, width = canvas.owner.shape
     people = []
     for index in range(1, count + 1):
         joints = sample_joints(rng, level)
         points = np.stack([point[:2] for name, point in joints.items() if name not in ("facing", "gaze")])
         low, high = points.min(0) - 0.07, points.max(0) + 0.07
-        room = np.array([width, height]) / (high - low)  # body heights at which the person fills the image
+        room = np.array([width, height]) / (high - low)  # body heights in pixels at which the person fills the image
         body = min(height * rng.uniform(*level.body_size), room.min())
         slack = np.array([width, height]) - body * (high - low)
         corner = rng.uniform(0, 1, 2) * slack
@@ -103,7 +104,7 @@ def _place_people(rng: np.random.Generator, level: Level, canvas: Canvas, count:
 
 
 def _draw_occluder(rng: np.random.Generator, canvas: Canvas, person: Person) -> None:
-    """A box, ball or pole before some keypoint of the person."""
+    """Draw a shape in front of a random keypoint of the person."""
     target = person.keypoints[rng.integers(len(person.keypoints))] + rng.normal(0, 0.03, 2) * person.height
     size = person.height * rng.uniform(0.03, 0.09)
     colour = tuple(rng.uniform(0, 255, 3).tolist())
@@ -118,8 +119,8 @@ def _annotate(person: Person, canvas: Canvas) -> Annotation:
     return Annotation(keypoints, person.mask(canvas))
 
 
-def _photograph(rng: np.random.Generator, level: Level, image: np.ndarray) -> np.ndarray:
-    """Blur, exposure and noise."""
+def _add_camera_effects(rng: np.random.Generator, level: Level, image: np.ndarray) -> np.ndarray:
+    """Add blur, exposure and noise."""
     sigma = rng.uniform(0, level.blur)
     if sigma > 0.2:
         image = cv2.GaussianBlur(image, (0, 0), sigma)

@@ -1,6 +1,7 @@
-"""An articulated body in three dimensions, posed at random.
+"""A 3D skeleton of a body in a random pose.
 
-Axes: x to the image's right, y down, z towards the camera; lengths in parts of the body height, origin at the pelvis.
+Axes: x to the right of the image, y down, z towards the camera. Lengths are fractions of the body height. The origin is
+the pelvis.
 A body that faces the camera has its left side at positive x.
 """
 
@@ -36,7 +37,7 @@ COCO_KEYPOINTS = (
 
 _DOWN = np.array([0.0, 1.0, 0.0])
 _FORWARD = np.array([0.0, 0.0, 1.0])
-# in the frame of the torso or of the head
+# positions in the frame of the torso, or of the head
 _TORSO = {
     "neck": (0, -0.30, 0),
     "chest_front": (0, -0.20, 0.05),
@@ -64,15 +65,15 @@ _HIP, _THIGH, _SHIN, _FOOT = 0.055, 0.235, 0.235, 0.08
 
 
 def sample_joints(rng: np.random.Generator, level: Level) -> Joints:
-    """Pose a body.
+    """Sample a pose.
 
     Args:
-        rng: Source of chance.
+        rng: Random number generator.
         level: Ranges of the angles.
 
     Returns:
-        The 17 COCO keypoints and the points that clothes and face hang on, each (3,), see the module's axes. The
-        vectors ``facing`` (of the torso) and ``gaze`` (of the head) have length 1.
+        The 17 COCO keypoints and the points to which clothes and face are attached, each (3,), in the axes of this
+        module. The vectors ``facing`` (of the torso) and ``gaze`` (of the head) have length 1.
     """
 
     def angle(low: float, high: float) -> float:
@@ -104,15 +105,15 @@ def sample_joints(rng: np.random.Generator, level: Level) -> Joints:
 
 
 def _rot_x(a: float) -> np.ndarray:
-    """Swing what points down forward."""
+    """Rotate about x: a vector that points down moves forward."""
     return np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
 
 
 def _rot_y(a: float) -> np.ndarray:
-    """Turn what points forward to positive x."""
+    """Rotate about y: a vector that points forward moves to positive x."""
     return np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
 
 
 def _rot_z(a: float) -> np.ndarray:
-    """Turn clockwise in the image."""
+    """Rotate about z, clockwise in the image."""
     return np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])

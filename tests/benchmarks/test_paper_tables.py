@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from benchmarks import paper_tables
+from benchmarks.paper import TABLES
+from tests.helpers.paths import ROOT
+from tfpose_mm.utils import UserError
+
+# Transcribed from the paper's tables: (GFLOPs, AP) of each row.
+PRINTED = {
+    1: "3.51 63.2, 3.61 64.5",
+    2: "2.28 63.2, 3.61 64.5",
+    3: "6.32 65.7, 6.41 66.9, 6.50 67.1, 6.59 67.2, 6.68 67.2, 6.77 67.2",
+    4: "6.76 67.2, 6.76 69.5",
+    5: "7.6 56.0, 11.3 58.3, 19.5 66.9, 25.9 67.1, 6.2 68.6 (69.4), 13.9 70.6 (71.6), 8.9 70.4, 20.0 72.2, 7.7 70.5, "
+    "9.2 71.0, 20.4 72.4",
+    6: "- 56.6, - 62.7, - 64.2, - 64.9, - 70.5, 29.2 72.1, 8.9 70.0, 35.6 73.7, 16.0 74.9, 7.69 57.4, 11.34 59.3, "
+    "- 62.2, - 63.3, - 66.9, 11.0 67.8, 7.7 70.5, 9.2 70.9, 20.4 72.2",
+}
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    return paper_tables.make_page(tmp_path_factory.mktemp("no results"))
+
+
+def test_the_committed_page_is_fresh():
+    committed = (ROOT / "docs/paper_tables.md").read_text(encoding="utf-8")
+    fresh = paper_tables.make_page(paper_tables.RESULTS)
+    assert fresh == committed, "run python -m benchmarks.paper_tables --markdown"
+
+
+def rows(page, number):
+    section = page.partition(f"## Table {number}:")[2].partition("##")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    header, _, *cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+    return [dict(zip(header, row)) for row in cells]
+
+
+@pytest.mark.parametrize("number", PRINTED)
+def test_the_paper_s_figures_are_the_paper_s(page, number):
+    printed = rows(page, number)
+    assert ", ".join(f"{row['GFLOPs, paper']} {row['AP, paper']}" for row in printed) == PRINTED[number]
+
+
+def test_nothing_is_claimed_that_was_not_measured(page):
+    assert {row["AP here"] for number in PRINTED for row in rows(page, number)} == {""}
+    assert "**Nothing has been trained on COCO" in page
+
+
+def test_ratios_are_of_the_figures_beside_them(page):
+    for table in TABLES:
+        for row in rows(page, table.number):
+            if row["ratio"] != "-":
+                ratio = float(row["here"]) / float(row["GFLOPs, paper"])
+                assert float(row["ratio"]) == pytest.approx(ratio, abs=0.003)
+
+
+def test_a_figure_counted_as_hrnet_does_is_explained(page):
+    """SimpleBaseline has 5.45 GMACs, not 8.9; counted as in HRNet's code they are near the paper's figure."""
+    (row, _) = (row for row in rows(page, 5) if row["method"] == "SimpleBaseline")
+    assert (row["GFLOPs, paper"], row["here"], row["ratio"]) == ("8.9", "5.45", "0.612")
+    assert f"{row['note']}. 9.01 counted as HRNet's code does" in page
+
+
+def measure(results, folder, ap, annotations="data/coco/annotations/person_keypoints_val2017.json", **wrong):
+    (results / folder).mkdir()
+    content = {"config": folder, "annotations": annotations, "coco/AP": ap, **wrong}
+    (results / folder / "metrics.json").write_text(json.dumps(content))
+
+
+def test_a_measured_result_fills_its_row_alone(tmp_path, monkeypatch):
+    measure(tmp_path, "tfpose_r18_coco_256x192", 0.12345)
+    monkeypatch.setattr(paper_tables, "TABLES", TABLES[3:4])
+    page = paper_tables.make_page(tmp_path)
+    assert [row["AP here"] for row in rows(page, 4)] == ["", "12.3"]
+    assert "Nothing has been trained on COCO" not in page
+
+
+def test_a_result_on_other_data_does_not_count(tmp_path):
+    measure(tmp_path, "tfpose_r18_coco_256x192", 0.9, "data/synthetic/annotations/person_keypoints_val.json")
+    measure(tmp_path, "td-hm_res50_8xb64-210e_coco-256x192", 0.704)
+    measure(tmp_path, "tfpose_r50_coco_256x192_testdev", 0.6, annotations="test-dev2017")
+    for number, aps in ((4, ["", ""]), (5, ["70.4"]), (6, ["60.0"])):
+        table = rows(paper_tables.format_table(TABLES[number - 1], tmp_path), number)
+        assert [row["AP here"] for row in table if row["AP here"] or number == 4] == aps
+
+
+def test_a_result_of_another_config_is_refused(tmp_path):
+    measure(tmp_path, "tfpose_r18_coco_256x192", 0.9, config="tfpose_tiny_synthetic_128x96")
+    with pytest.raises(
+        ValueError, match="is from the config tfpose_tiny_synthetic_128x96, but its folder is tfpose_r18"
+    ):
+        paper_tables.format_table(TABLES[3], tmp_path)
+
+
+def test_every_config_is_linked(page):
+    links = set(re.findall(r"\(\.\./(configs/[^)]+)\)", page))
+    tabled = {path for path in links if (ROOT / path).is_file()}
+    assert tabled == links
+    every = {
+        str(path.relative_to(ROOT))
+        for path in (ROOT / "configs").rglob("tfpose_*_coco_*.py")
+        if not {"_base_", "swaps"} & set(path.parts)
+    }
+    assert tabled == every
+
+
+def test_the_page_is_written_or_printed(monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(paper_tables, "TABLES", TABLES[:1])
+    monkeypatch.setattr(paper_tables, "PAGE", tmp_path / "docs/paper_tables.md")
+    monkeypatch.setattr("sys.argv", ["paper_tables"])
+    paper_tables.main()
+    printed = capsys.readouterr().out
+    assert "## Table 1: query-to-query attention" in printed
+    monkeypatch.setattr("sys.argv", ["paper_tables", "--markdown"])
+    with pytest.raises(UserError, match="--markdown is for a clone"):
+        paper_tables.main()
+    (tmp_path / "docs").mkdir()
+    paper_tables.main()
+    assert (tmp_path / "docs/paper_tables.md").read_text() == printed[:-1]
+    monkeypatch.setattr("sys.argv", ["paper_tables", "--results", "nowhere"])
+    with pytest.raises(UserError, match="folder of results nowhere does not exist"):
+        paper_tables.main()

@@ -1,0 +1,51 @@
+"""Python functions that the command-line tools call, and that users can call."""
+
+from __future__ import annotations
+
+from ..datasets.synthetic import LEVELS, write_dataset
+from .comparison import compare_models, format_rows
+from .complexity import Complexity, count_complexity
+from .config_checks import find_problems
+from .evaluation import evaluate, format_table
+from .keypoint_scores import compare_scores, format_scores
+from .latency import Timing, describe_device, matmul_rate, summarise, time_functions, time_parts, time_training
+from .memory import Memory, labelled_batch, measure_memory
+from .mpii_submission import submit_mpii
+from .recipe import ParameterGroup, build_optimizer, check_recipe, describe, parameter_groups
+from .testing import CONFIGS, KeepSamples, need_checkpoint, need_file, read_config, run_test
+
+__all__ = [
+    "CONFIGS",
+    "LEVELS",
+    "Complexity",
+    "KeepSamples",
+    "Memory",
+    "ParameterGroup",
+    "Timing",
+    "build_optimizer",
+    "check_recipe",
+    "compare_models",
+    "compare_scores",
+    "count_complexity",
+    "describe",
+    "describe_device",
+    "evaluate",
+    "find_problems",
+    "format_rows",
+    "format_scores",
+    "format_table",
+    "labelled_batch",
+    "matmul_rate",
+    "measure_memory",
+    "need_checkpoint",
+    "need_file",
+    "parameter_groups",
+    "read_config",
+    "run_test",
+    "submit_mpii",
+    "summarise",
+    "time_functions",
+    "time_parts",
+    "time_training",
+    "write_dataset",
+]

@@ -1,0 +1,170 @@
+"""The recipe of a config: parameter groups, optimizer, schedule, augmentation, targets, losses."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Sequence
+
+from mmengine.config import Config
+from mmengine.logging import MMLogger
+from mmengine.model import BaseModel
+from mmengine.optim import OptimWrapper, build_optim_wrapper
+from mmpose.registry import MODELS
+from mmpose.utils import register_all_modules
+
+from .config_checks import find_problems
+
+
+class ParameterGroup(NamedTuple):
+    """Parameters with the same learning rate and weight decay.
+
+    Attributes:
+        lr: Learning rate before the schedule.
+        weight_decay: Weight decay.
+        tensors: Number of tensors.
+        parameters: Number of parameters.
+        modules: The largest modules whose parameters are all in this group.
+    """
+
+    lr: float
+    weight_decay: float
+    tensors: int
+    parameters: int
+    modules: tuple[str, ...]
+
+
+def parameter_groups(cfg: Config, model: BaseModel) -> list[ParameterGroup]:
+    """The optimizer's groups as MMEngine builds them, merged where learning rate and weight decay are equal.
+
+    Args:
+        cfg: A config.
+        model: The model that it builds.
+
+    Returns:
+        The groups, the highest learning rate first.
+    """
+    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
+    return [
+        ParameterGroup(
+            *key, len(members), sum(sizes[name] for name in members), shortest_prefixes(members, list(sizes))
+        )
+        for key, members in sorted(names_by_learning_rate(cfg, model).items(), reverse=True)
+    ]
+
+
+def names_by_learning_rate(cfg: Config, model: BaseModel) -> dict[tuple[float, float], list[str]]:
+    """Names of the parameters with the same learning rate and weight decay.
+
+    Args:
+        cfg: A config.
+        model: The model that it builds.
+
+    Returns:
+        For each pair of learning rate and weight decay the names.
+    """
+    names = {parameter: name for name, parameter in model.named_parameters()}
+    alike: dict[tuple[float, float], list[str]] = {}
+    for group in build_optimizer(cfg, model).optimizer.param_groups:
+        key = (group["lr"], group.get("weight_decay", 0.0))
+        alike.setdefault(key, []).extend(names[parameter] for parameter in group["params"])
+    return alike
+
+
+def build_optimizer(cfg: Config, model: BaseModel) -> OptimWrapper:
+    """The optimizer of a config, without MMEngine's log of every parameter.
+
+    Args:
+        cfg: A config.
+        model: The model that it builds.
+
+    Returns:
+        The optimizer.
+    """
+    logger = MMLogger.get_current_instance()
+    level = logger.level
+    logger.setLevel("WARNING")
+    try:
+        return build_optim_wrapper(model, cfg.optim_wrapper)
+    finally:
+        logger.setLevel(level)
+
+
+def shortest_prefixes(members: list[str], everything: list[str]) -> tuple[str, ...]:
+    """Find the shortest prefixes that match these names and no others.
+
+    Args:
+        members: Names of some parameters.
+        everything: Names of all parameters.
+
+    Returns:
+        The prefixes, each once.
+    """
+    others = set(everything) - set(members)
+    modules = {}
+    for name in members:
+        parts = name.split(".")
+        prefixes = (".".join(parts[:length]) for length in range(1, len(parts) + 1))
+        modules[next(p for p in prefixes if not any(f"{other}.".startswith(f"{p}.") for other in others))] = None
+    return tuple(modules)
+
+
+def describe(cfg: Config, model: BaseModel) -> str:
+    """The recipe as text: parameter groups, optimizer, schedule, augmentation, targets, losses.
+
+    Args:
+        cfg: A config.
+        model: The model that it builds.
+
+    Returns:
+        Lines of text, grouped by topic.
+    """
+    parts = [part for part in ("backbone", "neck", "head") if cfg.model.get(part)]
+    data = cfg.train_dataloader.dataset
+    total = sum(parameter.numel() for parameter in model.parameters())
+    named = ", ".join(f"{part} {cfg.model[part].type}" for part in parts)
+    topics = {
+        "model": [f"{named}; {total / 1e6:.1f} M trained parameters"],
+        "parameter groups": [
+            f"lr {group.lr:g}, weight decay {group.weight_decay:g}: {group.tensors} tensors, "
+            f"{group.parameters / 1e6:.2f} M parameters: {_shorten(group.modules)}"
+            for group in parameter_groups(cfg, model)
+        ],
+        "optimizer": [_call(cfg.optim_wrapper.optimizer)],
+        "schedule": [
+            f"{cfg.train_cfg.max_epochs} epochs, batch size {cfg.train_dataloader.batch_size} per process; "
+            f"the learning rates are for batch size {(cfg.get('auto_scale_lr') or {}).get('base_batch_size', '?')}",
+            *map(_call, cfg.param_scheduler),
+        ],
+        "training data": [f"{data.type}, {data.ann_file}" if "ann_file" in data else data.type],
+        "augmentation": [_call(step) for step in data.get("pipeline", ()) if step.type != "GenerateTarget"],
+        "targets": [_call(cfg.get("codec"))],
+        "loss": [_call(cfg.model.head.loss)] if cfg.model.head.get("loss") else ["the head's default"],
+        "test": [_call(dict(type="test_cfg", **cfg.model.get("test_cfg", {})))],
+    }
+    return "\n".join(f"{topic}\n" + "\n".join(f"    {line}" for line in lines) for topic, lines in topics.items())
+
+
+def check_recipe(cfg: Config) -> tuple[str, list[str]]:
+    """Describe the recipe of a config and check that its parts agree.
+
+    Args:
+        cfg: A config of a top-down estimator.
+
+    Returns:
+        The text of :func:`describe`, and the problems of :func:`find_problems`.
+    """
+    register_all_modules()
+    model = MODELS.build(cfg.model)
+    return describe(cfg, model), find_problems(cfg, model)
+
+
+def _shorten(names: Sequence[str], most: int = 8) -> str:
+    """List the first names and the number of the others."""
+    more = [f"and {len(names) - most} more"] if len(names) > most else []
+    return ", ".join([*names[:most], *more])
+
+
+def _call(cfg: dict | list | None) -> str:
+    """Format a config dict as a call, and anything else with ``repr``."""
+    if not isinstance(cfg, dict):
+        return repr(cfg)
+    return f"{cfg['type']}({', '.join(f'{key}={value!r}' for key, value in cfg.items() if key != 'type')})"

@@ -1,0 +1,168 @@
+"""Read a config and test a checkpoint with it."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Sequence
+
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.hub import get_config
+from mmengine.logging import MMLogger
+from mmengine.runner import CheckpointLoader, Runner
+from mmpose.structures import PoseDataSample
+from torch import nn
+
+from ..engine import CheckFiniteHook
+from ..utils import UserError
+
+PACKAGE = Path(__file__).parents[1]
+# In a clone the configs are beside the package; in an installed package they are where mim looks for them.
+CONFIGS = next(
+    (folder for folder in (PACKAGE.parent / "configs", PACKAGE / ".mim/configs") if (folder / "_base_").is_dir()),
+    PACKAGE.parent / "configs",
+)
+
+
+class KeepSamples(Hook):
+    """Keep the first predicted samples of a test.
+
+    Args:
+        number: How many; ``None`` keeps all.
+    """
+
+    def __init__(self, number: int | None = None) -> None:
+        self.number = number
+        self.samples: list[PoseDataSample] = []
+
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: Sequence[PoseDataSample] | None = None,
+    ) -> None:
+        """Keep samples of a batch until the number is reached."""
+        wanted = None if self.number is None else self.number - len(self.samples)
+        self.samples += list(outputs or ())[:wanted]
+
+
+def need_file(what: str, path: str | Path, fix: str) -> None:
+    """Raise a UserError if a file does not exist.
+
+    Args:
+        what: What the file is, for the message.
+        path: The file.
+        fix: How the user can fix it.
+
+    Raises:
+        UserError: If the file does not exist.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"The {what} {path} does not exist: {fix}.")
+
+
+def need_checkpoint(path: str | Path) -> None:
+    """Raise a UserError if a checkpoint does not exist.
+
+    Args:
+        path: The checkpoint.
+
+    Raises:
+        UserError: If the file does not exist.
+    """
+    need_file("checkpoint", path, "train one first, as the README shows")
+
+
+def read_config(path: str | Path, options: dict | None = None) -> Config:
+    """Read a config of a top-down estimator and change it as ``--cfg-options`` does.
+
+    Args:
+        path: The config; for a config of MMPose, ``mmpose::path``.
+        options: Values by their dotted keys.
+
+    Returns:
+        The config.
+
+    Raises:
+        UserError: If there is no such file, or it is not a config of a top-down estimator.
+    """
+    cfg = _read_package_config(str(path)) if "::" in str(path) else _read_file(path)
+    cfg.merge_from_dict(options or {})
+    kind = (cfg.get("model") or {}).get("type")
+    if kind != "TopdownPoseEstimator":
+        raise UserError(
+            f"{path} builds {'no model' if kind is None else 'a ' + kind}, but this tool needs a config whose model is "
+            "a TopdownPoseEstimator: choose one of configs/, not of configs/_base_."
+        )
+    return cfg
+
+
+def _read_package_config(path: str) -> Config:
+    try:
+        return get_config(path)
+    except (ValueError, FileNotFoundError, ImportError) as error:
+        raise UserError(f"{path} is not a config of an installed package ({error}): check its name.") from error
+
+
+def _read_file(path: str | Path) -> Config:
+    need_file("config", path, "give a path relative to the current folder")
+    if Path(path).suffix not in (".py", ".json", ".yml", ".yaml"):
+        raise UserError(f"{path} is not a config: MMEngine reads .py, .json and .yaml files.")
+    return Config.fromfile(str(path))
+
+
+class _QuietRunner(Runner):
+    """MMEngine's runner whose console shows only progress and warnings; the log file has everything."""
+
+    def build_logger(self, *args: str, **kwargs: str) -> MMLogger:
+        logger = super().build_logger(*args, **kwargs)
+        for handler in logger.handlers:
+            if not isinstance(handler, logging.FileHandler):
+                handler.addFilter(lambda record: record.levelno > logging.INFO or "Epoch(test)" in record.getMessage())
+        return logger
+
+
+def run_test(cfg: Config, checkpoint: str, work_dir: Path, keep: Hook) -> tuple[Runner, dict[str, float]]:
+    """Check that a checkpoint fits the model of a config, then test it as ``mim test`` does.
+
+    Args:
+        cfg: The config; it is changed.
+        checkpoint: The weights.
+        work_dir: Folder for MMEngine's log.
+        keep: Hook that keeps the predicted samples.
+
+    Returns:
+        The runner, and the metrics by MMPose's names.
+
+    Raises:
+        UserError: If there is no such checkpoint, if it lacks a parameter of the model, or if a predicted coordinate is
+            NaN or infinite.
+    """
+    need_checkpoint(checkpoint)
+    cfg.load_from = str(checkpoint)
+    cfg.work_dir = str(work_dir)
+    runner = _QuietRunner.from_cfg(cfg)
+    _check_fit(runner.model, checkpoint)
+    if not any(isinstance(hook, CheckFiniteHook) for hook in runner.hooks):
+        runner.register_hook(CheckFiniteHook())
+    runner.register_hook(keep)
+    return runner, {name: float(value) for name, value in runner.test().items()}
+
+
+def _check_fit(model: nn.Module, checkpoint: str) -> None:
+    """Check all parameters: MMEngine only warns if a checkpoint lacks some, and keeps their random values."""
+    try:
+        content = CheckpointLoader.load_checkpoint(str(checkpoint), map_location="cpu")
+    except (UnpicklingError, EOFError, RuntimeError) as error:
+        raise UserError(f"{checkpoint} is not a complete checkpoint ({error}): use another file.") from error
+    saved = {name: tuple(tensor.shape) for name, tensor in content.get("state_dict", content).items()}
+    for name, parameter in model.named_parameters():
+        shape = tuple(parameter.shape)
+        if saved.get(name) != shape:
+            raise UserError(
+                f"The checkpoint {checkpoint} does not fit the config's model: {name} needs shape {shape}, but the "
+                f"checkpoint has {saved.get(name, 'none')}: use the config that it was trained with."
+            )

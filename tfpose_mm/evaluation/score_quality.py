@@ -1,0 +1,94 @@
+"""Score quality: how well keypoint scores rank and estimate whether keypoints are right (AUROC, ECE)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Sequence
+
+import numpy as np
+from mmpose.structures import PoseDataSample
+from scipy.stats import rankdata
+
+
+class Bin(NamedTuple):
+    """Keypoints of similar score.
+
+    Attributes:
+        score: Mean score.
+        correct: Fraction of correct keypoints.
+        number: Number of keypoints.
+    """
+
+    score: float
+    correct: float
+    number: int
+
+
+def judge(samples: Sequence[PoseDataSample], threshold: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
+    """Return the scores of all labelled keypoints, and whether each keypoint is correct.
+
+    Args:
+        samples: Predicted samples with annotations and boxes.
+        threshold: Largest error of a correct keypoint, as a fraction of the box's longer side, as in PCK.
+
+    Returns:
+        Scores (M,) and whether each keypoint is correct (M,), for the M labelled keypoints of all samples.
+    """
+    scores, correct = [], []
+    for sample in samples:
+        predicted, annotated = sample.pred_instances, sample.gt_instances
+        x1, y1, x2, y2 = np.asarray(annotated.bboxes)[0]
+        distance = np.linalg.norm(predicted.keypoints[0] - annotated.keypoints[0], axis=-1) / max(x2 - x1, y2 - y1)
+        labelled = np.asarray(annotated.keypoints_visible)[0].reshape(len(distance), -1)[:, 0] > 0
+        scores.append(np.asarray(predicted.keypoint_scores)[0][labelled])
+        correct.append((distance <= threshold)[labelled])
+    return np.concatenate(scores), np.concatenate(correct)
+
+
+def auroc(scores: np.ndarray, correct: np.ndarray) -> float:
+    """Probability that a correct keypoint has a higher score than a wrong one; a tie counts half.
+
+    Args:
+        scores: (M,).
+        correct: (M,) bool.
+
+    Returns:
+        The area under the ROC curve, 0.5 for random scores; NaN if all keypoints are correct, or all are wrong.
+    """
+    right = int(correct.sum())
+    wrong = len(correct) - right
+    if not right or not wrong:
+        return float("nan")
+    return float((rankdata(scores)[correct].sum() - right * (right + 1) / 2) / (right * wrong))
+
+
+def reliability(scores: np.ndarray, correct: np.ndarray, number: int = 10) -> list[Bin]:
+    """Group keypoints by score in bins of equal width over [0, 1]; bins without keypoints are left out.
+
+    Args:
+        scores: (M,), in [0, 1].
+        correct: (M,) bool.
+        number: Number of bins.
+
+    Returns:
+        The bins, in the order of their scores.
+    """
+    index = np.minimum((np.asarray(scores) * number).astype(int), number - 1)
+    members = [index == value for value in range(number)]
+    return [
+        Bin(float(scores[inside].mean()), float(correct[inside].mean()), int(inside.sum()))
+        for inside in members
+        if inside.any()
+    ]
+
+
+def calibration_error(bins: Sequence[Bin]) -> float:
+    """Expected calibration error (ECE): the mean difference between score and fraction of correct keypoints.
+
+    Args:
+        bins: What :func:`reliability` returns.
+
+    Returns:
+        0 if a score is the probability that the keypoint is correct; at most 1.
+    """
+    total = sum(bin_.number for bin_ in bins)
+    return sum(bin_.number * abs(bin_.score - bin_.correct) for bin_ in bins) / total
