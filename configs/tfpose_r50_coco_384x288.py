@@ -1,4 +1,4 @@
-# TFPose, ResNet-50, N_E 6, 384x288 (Tables 5, 6). Not trained on COCO yet; the paper reports 72.4 AP on val2017.
+# The main config at 384x288 (Tables 5 and 6).
 _base_ = [
     "_base_/coco_384x288.py",
     "_base_/tfpose_r50.py",

@@ -1,5 +1,5 @@
-# The demo (make demo): easy synthetic people, who stand upright and are seen whole, hence augmentation milder than the
-# paper's.
+# A small TFPose on easy synthetic people: the demo (make demo).
+# These people stand upright and are fully visible, so the augmentation is milder than the paper's.
 _base_ = [
     "_base_/synthetic_128x96.py",
     "_base_/tfpose_tiny.py",

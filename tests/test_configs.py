@@ -1,22 +1,28 @@
 from __future__ import annotations
 
-import ast
+import copy
 import re
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
 
+import mmengine
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hub import get_config
 from mmpose.registry import MODELS
+from torch import nn
 
 from tests.helpers.models import labelled, randomise, samples
 from tests.helpers.paths import MAIN, ROOT
-from tfpose_mm.analysis import find_problems, parameter_groups
+from tfpose_mm.apis import find_problems, parameter_groups
 
 CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.py") if "_base_" not in path.parts)
 TFPOSE = [path for path in CONFIGS if path.stem.startswith("tfpose_")]
 TRAINED = [path for path in TFPOSE if "_testdev" not in path.stem]
 SWAPPED_NECKS = [path for path in CONFIGS if path.stem.startswith("deformable-neck_")]
+PLANS, RESULTS = ROOT / "benchmarks/plans", ROOT / "benchmarks/results"
 PEERS = [path for path in CONFIGS if path not in (*TFPOSE, *SWAPPED_NECKS)]
 
 
@@ -24,45 +30,40 @@ def each(paths):
     return pytest.mark.parametrize("path", paths, ids=lambda path: path.stem)
 
 
-def load(path):
+@lru_cache(maxsize=None)
+def read(path):
     if "vit" in path.stem:
         pytest.importorskip("mmpretrain.models", reason="MMPose takes ViT from mmpretrain, which is not installed")
-    cfg = Config.fromfile(str(path))
+    return Config.fromfile(str(path))
+
+
+def load(path):
+    cfg = copy.deepcopy(read(path))
     cfg.model.backbone.init_cfg = None  # no download
     return cfg
 
 
-def values(path):
-    """Lines of a config that say a value: without its bases, imports, comments, and what only joins its bases."""
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    taken = set()
-    for node in tree.body:
-        names = [target.id for target in getattr(node, "targets", []) if isinstance(target, ast.Name)]
-        if isinstance(node, ast.ImportFrom) or "_base_" in names:
-            taken |= set(range(node.lineno, node.end_lineno + 1))
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        code = line.partition("#")[0].strip()
-        if number not in taken and code:
-            yield code
+class Built(NamedTuple):
+    """A config and its model. The tests of a config share them and must not change them."""
+
+    path: Path
+    cfg: Config
+    model: nn.Module
 
 
-@each(CONFIGS)
-def test_the_difference_from_the_bases_is_short(path):
-    assert len(list(values(path))) <= 8
+def built(paths):
+    """A fixture for each config: pytest runs all tests of a config before it builds the next."""
+
+    @pytest.fixture(scope="module", params=paths, ids=lambda path: path.stem)
+    def fixture(request):
+        cfg = load(request.param)
+        return Built(request.param, cfg, MODELS.build(cfg.model))
+
+    return fixture
 
 
-def test_no_value_stands_in_two_files():
-    """A peer's file is its own recipe as MMPose has it, which may agree with another peer's; so may two data sets'
-    folders, and the crop size that a file's name says.
-    """
-    seen = {}
-    for path in (path for path in (ROOT / "configs").rglob("*.py") if path.parts[-3:-1] != ("_base_", "peers")):
-        for line in set(values(path)):
-            joins_or_names = "_base_." in line or line.startswith(("data_prefix=", "change_codec(_base_, input_size"))
-            if re.search(r"[\d\"]", line) and not joins_or_names:
-                seen.setdefault(line, []).append(path.name)
-    assert len(seen) > 100
-    assert not {line: names for line, names in seen.items() if len(names) > 1}
+tfpose = built(TRAINED)
+peer = built(PEERS)
 
 
 @each(TFPOSE)
@@ -82,18 +83,18 @@ def test_what_mmpose_tools_read_is_there_and_agrees(path):
     assert cfg.model.test_cfg.shift_coords is False
 
 
-@each(TFPOSE)
-def test_recipe(path):
-    """Codec, pipelines, head and data agree; the transformer learns at a tenth of the rate."""
-    cfg = load(path)
-    model = MODELS.build(cfg.model)
-    assert not find_problems(cfg, model)
+def test_recipe(tfpose):
+    """Codec, pipelines, head and data agree; the transformer has a tenth of the learning rate, or the same."""
+    cfg, model = tfpose.cfg, tfpose.model
+    small_scale = tfpose.path.parent.name == "benchmark"
+    assert find_problems(cfg, model) == []
     groups = parameter_groups(cfg, model)
-    assert [group.lr for group in groups] == pytest.approx([4e-3, 4e-4])
-    assert [group.weight_decay for group in groups] == [1e-4, 1e-4]
+    assert [group.lr for group in groups] == pytest.approx([4e-3] if small_scale else [4e-3, 4e-4])
+    assert {group.weight_decay for group in groups} == {1e-4}
     transformer = ("neck.transformer_encoder", "head.transformer_decoder")
-    has_encoder = cfg.model.get("neck", {}).get("num_layers")
-    assert set(groups[1].modules) == set(transformer if has_encoder else transformer[1:])
+    if not small_scale:
+        has_encoder = cfg.model.get("neck", {}).get("num_layers")
+        assert set(groups[1].modules) == set(transformer if has_encoder else transformer[1:])
     offsets = [name for name, _ in model.named_parameters() if "sampling_offsets" in name]
     assert offsets
     assert all(name.startswith(transformer) for name in offsets)
@@ -101,17 +102,19 @@ def test_recipe(path):
     assert cfg.optim_wrapper.optimizer.type == "AdamW"
 
 
-@each(TRAINED)
-def test_one_step_gives_every_parameter_a_gradient(path):
-    cfg = load(path)
-    model = randomise(MODELS.build(cfg.model))  # what starts at zero would hide what lies before it
-    width, height = cfg.codec.input_size
-    batch = samples(2, cfg.model.head.num_joints, heatmap_size=cfg.codec.heatmap_size)
+def test_one_step_gives_every_parameter_a_gradient(tfpose):
+    """Use 96x64 images, which are not square: the model accepts any size."""
+    if "swin" in tfpose.path.stem:
+        height, width = tfpose.cfg.codec.input_size[::-1]  # with 96x64 the maps are smaller than the windows
+    else:
+        height, width = 96, 64
+    model = randomise(copy.deepcopy(tfpose.model))  # a layer that is zero would hide the layers before it
+    batch = samples(2, tfpose.cfg.model.head.num_joints, heatmap_size=(width // 4, height // 4))
     sum(model.loss(torch.randn(2, 3, height, width), batch).values()).backward()
     assert not [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
 
 
-def test_front_door_is_the_paper_s():
+def test_the_main_config_is_the_paper_s():
     cfg = load(MAIN)
     model = cfg.model
     assert (model.backbone.depth, model.backbone.out_indices) == (50, (1, 2, 3))
@@ -143,7 +146,7 @@ def test_front_door_is_the_paper_s():
 )
 def test_one_variable_moves_the_data(monkeypatch, name, variable):
     monkeypatch.setenv(variable, "/elsewhere/")
-    cfg = load(ROOT / f"configs/{name}.py")
+    cfg = Config.fromfile(str(ROOT / f"configs/{name}.py"))
     assert cfg.data_root == "/elsewhere/"
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         assert loader.dataset.data_root == "/elsewhere/"
@@ -175,7 +178,7 @@ def test_mpii_is_evaluated_as_in_table_7():
 
 
 def without_what_a_head_needs(cfg):
-    """A config as plain dict without head, codec and the peer's own optimiser."""
+    """A config as a plain dict without the head, the codec and the optimizer of the peer."""
     content = cfg.to_dict()
     for key in ("codec", "optim_wrapper"):
         content.pop(key)
@@ -195,39 +198,66 @@ def test_there_are_peers_on_both_scales():
         assert {path.stem.split("_")[0] for path in PEERS if path.parent.name == folder} == names
 
 
-@each(PEERS)
-def test_a_peer_differs_from_tfpose_in_its_head_alone(path):
-    cfg = load(path)
-    (tfpose,) = (other for other in TFPOSE if other.stem.partition("_")[2] == path.stem.partition("_")[2])
-    assert without_what_a_head_needs(cfg) == without_what_a_head_needs(load(tfpose))
+def test_a_peer_differs_from_tfpose_in_its_head_alone(peer):
+    path, cfg = peer.path, peer.cfg
+    (same_data,) = (other for other in TFPOSE if other.stem.partition("_")[2] == path.stem.partition("_")[2])
+    assert without_what_a_head_needs(cfg) == without_what_a_head_needs(load(same_data))
     assert "peer" not in cfg
-    model = MODELS.build(cfg.model)
-    assert not find_problems(cfg, model)
+    assert not find_problems(cfg, peer.model)
     udp = {step.use_udp for step in (*cfg.train_pipeline, *cfg.val_pipeline) if step.type == "TopdownAffine"}
-    assert udp == {cfg.codec.type == "UDPHeatmap"}  # the crops that the peer's codec is exact on
+    assert udp == {cfg.codec.type == "UDPHeatmap"}  # the affine transform on which the peer's codec is exact
+    mmpose = load_mmpose(cfg.model.head.type)
+    optimizer = dict(mmpose.optim_wrapper.optimizer)
     if path.parent.name == "peers":
-        head = load_mmpose_head(cfg.model.head.type)
+        head = mmpose.model.head
         assert {key: cfg.model.head[key] for key in head if key != "decoder"} == {
             key: value for key, value in head.items() if key != "decoder"
         }
+    else:
+        optimizer.update(lr=4e-3)
+    assert cfg.optim_wrapper.optimizer == optimizer
+    assert cfg.optim_wrapper.get("paramwise_cfg") == mmpose.optim_wrapper.get("paramwise_cfg")
 
 
 @each(SWAPPED_NECKS)
 def test_a_swapped_neck_keeps_tfpose_s_recipe(path):
-    cfg, tfpose = load(path), load(MAIN)
+    cfg, main = load(path), load(MAIN)
+    neck = cfg.model.neck.necks[0] if cfg.model.neck.type == "SequentialNeck" else cfg.model.neck
+    assert neck == main.model.neck
+    assert cfg.optim_wrapper == main.optim_wrapper
+    assert without_what_a_head_needs(cfg) == without_what_a_head_needs(main)
+    neck.num_layers = 1  # the other layers are equal
     model = MODELS.build(cfg.model)
     assert not find_problems(cfg, model)
-    neck = cfg.model.neck.necks[0] if cfg.model.neck.type == "SequentialNeck" else cfg.model.neck
-    assert neck == tfpose.model.neck
-    assert cfg.optim_wrapper == tfpose.optim_wrapper
     (tenth,) = (group.modules for group in parameter_groups(cfg, model) if group.lr == pytest.approx(4e-4))
     assert len(tenth) == 1
     assert tenth[0].endswith("transformer_encoder")
-    assert without_what_a_head_needs(cfg) == without_what_a_head_needs(tfpose)
+    check_step_and_prediction(cfg, model)
 
 
-def load_mmpose_head(kind):
-    """The head of MMPose's own ResNet-50 config on COCO; RTMPose's is of its own backbone, but for its width."""
+def test_a_peer_takes_one_step_and_predicts(peer):
+    check_step_and_prediction(peer.cfg, copy.deepcopy(peer.model))
+
+
+def check_step_and_prediction(cfg, model):
+    width, height = cfg.codec.input_size
+    batch = labelled(cfg.codec, cfg.model.head, batch=2)
+    batch[0].gt_instance_labels.keypoint_weights[:, 2] = 0  # a keypoint without labels
+    images = torch.randn(2, 3, height, width)
+    losses = [value for key, value in model.loss(images, batch).items() if "loss" in key]
+    sum(losses).backward()
+    trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    assert [name for name, parameter in trained if parameter.grad is None] == []
+    assert [name for name, parameter in trained if not parameter.grad.isfinite().all()] == []
+    with torch.no_grad():
+        (predicted,) = model.eval().predict(images[:1], batch[:1])
+    num_joints = cfg.model.head.get("num_joints") or cfg.model.head.out_channels
+    assert predicted.pred_instances.keypoints.shape == (1, num_joints, 2)
+
+
+@lru_cache(maxsize=None)
+def load_mmpose(kind):
+    """MMPose's own ResNet-50 config on COCO; RTMPose has another backbone, so its head's in_channels are set."""
     name = {
         "RegressionHead": "topdown_regression/coco/td-reg_res50_8xb64-210e_coco-256x192",
         "RLEHead": "topdown_regression/coco/td-reg_res50_rle-8xb64-210e_coco-256x192",
@@ -236,27 +266,46 @@ def load_mmpose_head(kind):
         "HeatmapHead": "topdown_heatmap/coco/td-hm_res50_8xb64-210e_coco-256x192",
         "RTMCCHead": "rtmpose/coco/rtmpose-m_8xb256-420e_coco-256x192",
     }[kind]
-    head = get_config(f"mmpose::body_2d_keypoint/{name}.py").model.head
+    cfg = get_config(f"mmpose::body_2d_keypoint/{name}.py")
     if kind == "DSNTHead":  # MMPose ships it at 256x256 only
-        head.in_featuremap_size = (6, 8)
+        cfg.model.head.in_featuremap_size = (6, 8)
     if kind == "RTMCCHead":
-        head.in_channels = 2048
-    return head
+        cfg.model.head.in_channels = 2048
+    return cfg
 
 
-@each([*PEERS, *SWAPPED_NECKS])
-def test_a_peer_takes_one_step_and_predicts(path):
-    cfg = load(path)
-    model = MODELS.build(cfg.model)
-    width, height = cfg.codec.input_size
-    batch = labelled(cfg.codec, cfg.model.head)
-    batch[0].gt_instance_labels.keypoint_weights[:, 2] = 0  # a keypoint that nobody labelled
-    images = torch.randn(3, 3, height, width)
-    losses = [value for key, value in model.loss(images, batch).items() if "loss" in key]
-    sum(losses).backward()
-    trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
-    assert [name for name, parameter in trained if parameter.grad is None] == []
-    assert [name for name, parameter in trained if not parameter.grad.isfinite().all()] == []
-    with torch.no_grad():
-        predicted = model.eval().predict(images, batch)
-    assert predicted[2].pred_instances.keypoints.shape == (1, 14 if "lspet" in path.stem else 17, 2)
+@pytest.mark.parametrize(("plan", "epochs"), [("lspet", 20), ("synthetic", 10)])
+def test_the_configs_as_they_stand_are_what_was_measured(plan, epochs):
+    """The plan has no options, and what the measured runs had as options now stands in their configs."""
+    content = mmengine.load(str(PLANS / f"{plan}.yaml"))
+    assert set(content) == {"metric", "runs"}
+    assert {key for run in content["runs"] for key in run} == {"name", "config", "seeds"}
+    results = mmengine.load(str(RESULTS / f"{plan}.json"))
+    runs = [(run["name"], run["config"], seed) for run in content["runs"] for seed in run["seeds"]]
+    assert [(result["name"], result["config"], result["seed"]) for result in results] == runs
+    for result in results:
+        cfg = load(ROOT / result["config"])
+        for key, value in result["options"].items():
+            node = cfg
+            for part in key.split("."):
+                node = node[part]
+            assert node == value, key
+        assert max(map(int, result["results"][content["metric"]])) == epochs
+        assert cfg.train_cfg.max_epochs == epochs
+        assert cfg.optim_wrapper.optimizer.lr == 4e-3
+
+
+@pytest.mark.parametrize("plan", ["learning_rates", "ablations"])
+def test_a_sweep_changes_what_it_says(plan):
+    """The configs have one learning rate; a tenth of it for the transformer is an option of the plan."""
+    content = mmengine.load(str(PLANS / f"{plan}.yaml"))
+    tenths = []
+    for run in content["runs"]:
+        cfg = load(ROOT / run["config"])
+        cfg.merge_from_dict({**content["options"], **run.get("options", {})})
+        assert cfg.train_cfg.max_epochs == 6
+        if run["config"].endswith("tfpose_small_lspet_128x96.py") and cfg.optim_wrapper.paramwise_cfg is not None:
+            assert cfg.optim_wrapper.paramwise_cfg == load(MAIN).optim_wrapper.paramwise_cfg
+            tenths.append(run["name"])
+    assert len(tenths) == (3 if plan == "learning_rates" else 1)
+    assert all("tenth" in name for name in tenths)

@@ -1,11 +1,11 @@
-# COCO keypoints at 256x192: codec, pipelines, loaders, evaluators.
+# COCO keypoints at 256x192: codec, pipelines, dataloaders, evaluators.
 dataset_type = "CocoDataset"
 data_mode = "topdown"
-data_root = "{{$COCO_ROOT:data/coco}}"  # the environment variable COCO_ROOT moves it
+data_root = "{{$COCO_ROOT:data/coco}}"  # the environment variable COCO_ROOT overrides it
 
 codec = dict(type="TFPoseLabel", input_size=(192, 256), heatmap_size=(48, 64), sigma=2)
 
-# TFPose, section 4.1: rotation +-40 degrees, scale 0.5..1.5, flip, half body; UDP crops.
+# Augmentation of section 4.1: rotation +-40 degrees, scale 0.5 to 1.5, flip, half body. Affine transforms as in UDP.
 train_pipeline = [
     dict(type="LoadImage"),
     dict(type="GetBBoxCenterScale"),
@@ -27,7 +27,7 @@ train_dataloader = dict(
     batch_size=64,
     num_workers=4,
     persistent_workers=True,
-    collate_fn=dict(type="packed_collate"),  # one block of shared memory a batch, not one for each tensor
+    collate_fn=dict(type="packed_collate"),  # one block of shared memory per batch instead of one per tensor
     sampler=dict(type="DefaultSampler", shuffle=True),
     dataset=dict(
         type=dataset_type,
@@ -57,5 +57,5 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
-val_evaluator = dict(type="CocoMetric")  # reads the annotation file of the loader's data set
+val_evaluator = dict(type="CocoMetric")  # reads the annotation file of the dataloader's dataset
 test_evaluator = val_evaluator

@@ -1,4 +1,4 @@
-# COCO keypoints at 384x288, with the sigma that MMPose's UDP configs have there.
+# COCO keypoints at 384x288, with the sigma of MMPose's UDP configs at this size.
 _base_ = "coco_256x192.py"
 from tfpose_mm.config import change_codec
 

@@ -1,4 +1,5 @@
-# COCO test-dev2017: no annotations, so that testing writes what the evaluation server takes. The leaf joins it.
+# COCO test-dev2017, which has no public annotations: testing writes what the evaluation server accepts.
+# The *_testdev.py configs use these values in their test dataloader and evaluator.
 testdev = dict(
     dataset=dict(
         ann_file="annotations/image_info_test-dev2017.json",

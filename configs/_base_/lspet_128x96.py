@@ -1,4 +1,4 @@
-# The same at 128x96.
+# Leeds Sports Pose Extended at 128x96.
 _base_ = "lspet_256x192.py"
 from tfpose_mm.config import change_codec
 

@@ -1,7 +1,7 @@
-# Leeds Sports Pose Extended as COCO json with 14 joints, at 256x192: COCO's pipelines, PCK@0.2 of the box and AP.
+# Leeds Sports Pose Extended, 14 joints in COCO's json format, at 256x192: COCO's pipelines, PCK@0.2 of the box, AP.
 _base_ = ["coco_256x192.py", "lspet_keypoints.py"]
 
-data_root = "{{$LSPET_ROOT:data/lspet}}"  # the environment variable LSPET_ROOT moves it
+data_root = "{{$LSPET_ROOT:data/lspet}}"  # the environment variable LSPET_ROOT overrides it
 train_dataloader = dict(
     dataset=dict(
         data_root=data_root,

@@ -1,4 +1,4 @@
-# The 14 joints of Leeds Sports Pose: names, sides, limbs, OKS sigmas. A data set of your own needs such a file.
+# The 14 joints of Leeds Sports Pose: names, flip pairs, limbs, OKS sigmas. Your own data needs such a file.
 metainfo = dict(
     dataset_name="lspet",
     paper_info=dict(
@@ -41,6 +41,6 @@ metainfo = dict(
         13: dict(link=("neck", "head_top"), id=13, color=[51, 153, 255]),
     },
     joint_weights=[1.0] * 14,
-    # of COCO's joints, 0.079 (the shoulder's) for neck and head top
+    # those of COCO's joints; neck and head top have the shoulder's 0.079
     sigmas=[0.089, 0.087, 0.107, 0.107, 0.087, 0.089, 0.062, 0.072, 0.079, 0.079, 0.072, 0.062, 0.079, 0.079],
 )

@@ -1,12 +1,13 @@
-# Optimiser and schedule of TFPose, section 4.1. The paper gives neither batch size nor epochs nor warm-up: these are
-# those of MMPose's regression configs on COCO (8 GPUs x 64, 210 epochs, 500 iterations).
+# Optimizer and schedule of TFPose (section 4.1).
+# The paper does not give batch size, epochs and warm-up: these are the values of MMPose's regression configs on COCO (8
+# GPUs x 64 images, 210 epochs, 500 iterations).
 _base_ = "mmpose::_base_/default_runtime.py"
 
 custom_imports = dict(imports=["tfpose_mm"], allow_failed_imports=False)
 
 train_cfg = dict(by_epoch=True, max_epochs=210, val_interval=10)
 
-# The transformer (and with it the projections that predict sampling offsets) learns at a tenth of the rate: encoder,
+# The transformer, with the linear layers that predict sampling offsets, has a tenth of the learning rate: encoder,
 # decoder, queries, y_0 and level embedding are in neck.transformer_encoder and head.transformer_decoder.
 optim_wrapper = dict(
     optimizer=dict(type="AdamW", lr=4e-3, betas=(0.9, 0.999), weight_decay=1e-4),
@@ -18,7 +19,8 @@ param_scheduler = [
 ]
 auto_scale_lr = dict(base_batch_size=512)
 
-# A diverged model would be kept as the best: COCO's evaluation gives predictions that are not numbers an AP of 1.
-custom_hooks = [*_base_.custom_hooks, dict(type="mmdet.CheckInvalidLossHook")]
+# COCO gives NaN predictions an AP of 1, so a diverged model would be saved as the best. mmdet's hook checks the loss
+# every 50 iterations; CheckFiniteHook checks all that is validated or saved.
+custom_hooks = [*_base_.custom_hooks, dict(type="mmdet.CheckInvalidLossHook"), dict(type="CheckFiniteHook")]
 
 default_hooks = dict(checkpoint=dict(save_best="auto", rule="greater", max_keep_ckpts=3))

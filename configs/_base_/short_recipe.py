@@ -1,4 +1,4 @@
-# The recipe for minutes: 16 epochs of steps of 16 images, warm-up in proportion.
+# The recipe for a training of minutes: 16 epochs, batch size 16, shorter warm-up.
 _base_ = "recipe.py"
 
 train_cfg = dict(max_epochs=16, val_interval=4)

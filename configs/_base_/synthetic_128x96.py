@@ -1,10 +1,10 @@
-# Synthetic people at 128x96: COCO's keypoints and pipelines at another size and place.
+# Synthetic people at 128x96: COCO's keypoints and pipelines.
 _base_ = "coco_256x192.py"
 from tfpose_mm.config import change_codec
 
 change_codec(_base_, input_size=(96, 128))
 
-data_root = "{{$SYNTHETIC_ROOT:data/synthetic}}"
+data_root = "{{$SYNTHETIC_ROOT:data/synthetic}}"  # the environment variable SYNTHETIC_ROOT overrides it
 train_dataloader = dict(
     num_workers=2,
     dataset=dict(

@@ -1,4 +1,4 @@
-# TFPose with ResNet-18, C3..C5, N_E 6, N_D 6.
+# TFPose with ResNet-18, C3 to C5, 6 encoder and 6 decoder layers.
 _base_ = "tfpose_r50.py"
 
 model = dict(

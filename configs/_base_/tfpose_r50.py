@@ -1,4 +1,5 @@
-# TFPose with ResNet-50, C3..C5, N_E 6, N_D 6. The leaf sets head.decoder to its data set's codec.
+# TFPose with ResNet-50, C3 to C5, 6 encoder and 6 decoder layers.
+# The config that inherits it sets head.decoder to the codec of its data.
 model = dict(
     type="TopdownPoseEstimator",
     data_preprocessor=dict(
@@ -36,5 +37,5 @@ model = dict(
         aux_branch=True,
         loss=dict(type="TFPoseLoss", aux_weight=50.0),
     ),
-    test_cfg=dict(flip_test=True, shift_coords=False),  # a mirrored label of the UDP codec is 1 - x
+    test_cfg=dict(flip_test=True, shift_coords=False),  # a flipped label of TFPoseLabel is 1 - x
 )

@@ -1,4 +1,4 @@
-# A little wider than the tiny one, for comparisons that two processor cores can train.
+# TFPose of the small-scale comparison: the tiny one with a wider backbone.
 _base_ = "tfpose_tiny.py"
 
 model = dict(

@@ -1,4 +1,4 @@
-# A TFPose that two processor cores train in minutes: a narrow ResNet-18, N_E 1, N_D 2, C 64.
+# TFPose that trains in minutes on two CPU cores: a narrow ResNet-18, 1 encoder and 2 decoder layers, 64 channels.
 _base_ = "tfpose_r50.py"
 
 model = dict(

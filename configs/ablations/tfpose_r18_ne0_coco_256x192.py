@@ -1,4 +1,4 @@
-# No encoder, C2..C5 (Table 1, row 2; Table 2, row 2). The paper reports 64.5 AP on val2017.
+# Table 1, row 2 and Table 2, row 2: ResNet-18, no encoder, C2 to C5, no auxiliary heat maps.
 _base_ = "tfpose_r18_noaux_coco_256x192.py"
 
 model = dict(

@@ -1,4 +1,4 @@
-# The deformable transformer between ResNet-50 and the head of SimpleBaseline.
+# TFPose's deformable neck with the heat-map head of SimpleBaseline (ResNet-50).
 _base_ = ["../tfpose_r50_coco_256x192.py", "../_base_/peers/simplebaseline.py"]
 from tfpose_mm.config import use_peer
 

@@ -1,4 +1,5 @@
-# TFPose on HRNet-W32's finest map alone, which the head projects itself; its heat maps need no deconvolution.
+# TFPose with HRNet-W32: its finest map only, no neck.
+# The head projects the map itself. The map has stride 4, so the auxiliary branch needs no deconvolution.
 _base_ = "tfpose_hrnet-w32_coco_256x192.py"
 
 _base_.model.backbone.extra.stage4.multiscale_output = False

@@ -1,4 +1,5 @@
-# TFPose on HRNet-W32's four maps, strides 4 to 32, with the backbone of MMPose's own config; N_E 0, as on C2..C5.
+# TFPose with HRNet-W32: its four maps, strides 4 to 32, no encoder.
+# The backbone is that of MMPose's own config. The ablations on C2 to C5 have no encoder either.
 _base_ = "../tfpose_r50_coco_256x192.py"
 from mmengine.hub import get_config
 

@@ -1,4 +1,5 @@
-# TFPose on MobileNetV2's maps of strides 8, 16, 32; the last but one layer would leave the last without gradient.
+# TFPose with MobileNetV2: maps of strides 8, 16 and 32.
+# The last map is that of layer 7: with layer 6 as output, layer 7 would get no gradient.
 _base_ = "../tfpose_r50_coco_256x192.py"
 
 init_cfg = dict(type="Pretrained", checkpoint="mmcls://mobilenet_v2")

@@ -1,4 +1,5 @@
-# TFPose on Swin-T's maps of strides 8, 16, 32, with the backbone of MMPose's own config.
+# TFPose with Swin-T: maps of strides 8, 16 and 32.
+# The backbone is that of MMPose's own config.
 _base_ = "../tfpose_r50_coco_256x192.py"
 from mmengine.hub import get_config
 

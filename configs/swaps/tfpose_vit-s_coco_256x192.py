@@ -1,4 +1,5 @@
-# TFPose on ViT-S's one map of stride 16, the backbone of MMPose's own ViTPose config. Needs mim install mmpretrain.
+# TFPose with ViT-S: one map of stride 16, no neck; needs mmpretrain.
+# The backbone is that of MMPose's own ViTPose config. Install it with mim install mmpretrain.
 _base_ = "../tfpose_r50_coco_256x192.py"
 from mmengine.hub import get_config
 

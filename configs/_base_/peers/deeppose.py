@@ -1,4 +1,5 @@
-# DeepPose as MMPose has it: pooling, one fully connected layer, smooth L1. None follows from data and backbone.
+# DeepPose as in MMPose: global average pooling, one linear layer, smooth L1 loss.
+# use_peer sets the values that are None from data and backbone.
 peer = dict(
     codec=dict(type="RegressionLabel", input_size=None),
     use_udp=False,

@@ -1,5 +1,6 @@
-# Integral regression (DSNTHead) as in MMPose's ipr_res50: the divergence of its ipr_res50_dsnt has no gradient but NaN
-# where a keypoint is not labelled (open-mmlab/mmpose issue 2517). None follows from data and backbone.
+# Integral regression (DSNTHead) as in MMPose's ipr_res50.
+# Not as in its ipr_res50_dsnt: that loss has NaN gradients where a keypoint is not labelled (open-mmlab/mmpose issue
+# 2517). use_peer sets the values that are None from data and backbone.
 peer = dict(
     codec=dict(type="IntegralRegressionLabel", input_size=None, heatmap_size=None, sigma=None, normalize=True),
     use_udp=False,

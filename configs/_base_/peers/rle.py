@@ -1,4 +1,5 @@
-# Residual log-likelihood estimation (RLE) as MMPose has it. None follows from data and backbone.
+# RLE (residual log-likelihood estimation) as in MMPose.
+# use_peer sets the values that are None from data and backbone.
 peer = dict(
     codec=dict(type="RegressionLabel", input_size=None),
     use_udp=False,

@@ -1,4 +1,5 @@
-# RTMPose's head as MMPose has it. None follows from data and backbone.
+# RTMPose's head as in MMPose.
+# use_peer sets the values that are None from data and backbone.
 peer = dict(
     codec=dict(
         type="SimCCLabel", input_size=None, sigma=(4.9, 5.66), simcc_split_ratio=2.0, normalize=False, use_dark=False

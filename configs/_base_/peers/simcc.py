@@ -1,4 +1,5 @@
-# SimCC as MMPose has it, with deconvolutions. None follows from data and backbone.
+# SimCC as in MMPose, with deconvolutions.
+# use_peer sets the values that are None from data and backbone.
 peer = dict(
     codec=dict(type="SimCCLabel", input_size=None, sigma=6.0, simcc_split_ratio=2.0),
     use_udp=False,
@@ -13,5 +14,5 @@ peer = dict(
         loss=dict(type="KLDiscretLoss", use_target_weight=True),
     ),
     test_cfg=dict(flip_test=True),
-    optim_wrapper=dict(optimizer=dict(type="Adam", lr=5e-4)),
+    optim_wrapper=dict(optimizer=dict(type="Adam", lr=1e-3)),
 )

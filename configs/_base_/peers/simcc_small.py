@@ -1,4 +1,4 @@
-# SimCC for crops of 128x96: sigma with the root of the crop size.
+# SimCC at 128x96: sigma scales with the root of the input size.
 _base_ = "simcc.py"
 
 peer = dict(codec=dict(sigma=4.24))

@@ -1,4 +1,5 @@
-# SimpleBaseline as MMPose has it, with UDP. None follows from data and backbone.
+# SimpleBaseline as in MMPose, with UDP.
+# use_peer sets the values that are None from data and backbone.
 peer = dict(
     codec=dict(type="UDPHeatmap", input_size=None, heatmap_size=None, sigma=None),
     use_udp=True,

@@ -1,0 +1,128 @@
+"""Run diverging trainings with MMEngine's runner."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hooks import EMAHook, Hook
+from mmengine.runner import Runner
+
+from tests.helpers.paths import TINY
+from tests.helpers.processes import SMALL
+from tfpose_mm.engine import CheckFiniteHook
+from tfpose_mm.utils import UserError
+
+DIVERGES = {"optim_wrapper.optimizer.lr": 1e30, "param_scheduler": []}  # after one step the weights are about 1e30
+
+
+class Poison(Hook):
+    """Set one tensor of the model to NaN after an iteration."""
+
+    priority = "VERY_HIGH"
+
+    def __init__(self, name, iteration):
+        self.name, self.iteration = name, iteration
+
+    def after_train_iter(self, runner, batch_idx, data_batch=None, outputs=None):
+        if runner.iter + 1 == self.iteration:
+            runner.model.state_dict()[self.name].fill_(float("nan"))
+
+
+class PoisonAverage(Hook):
+    """Set EMAHook's weights to NaN before they are validated."""
+
+    priority = "VERY_HIGH"
+
+    def before_val(self, runner):
+        (ema,) = (hook.ema_model for hook in runner.hooks if isinstance(hook, EMAHook))
+        ema.module.backbone.conv1.weight.data.fill_(float("nan"))
+
+
+@pytest.fixture
+def make_runner(people, tmp_path, monkeypatch):
+    monkeypatch.setenv("SYNTHETIC_ROOT", str(people))
+
+    def make(hooks=(), without_hook=False, **options):
+        cfg = Config.fromfile(str(TINY))
+        small = dict(option.split("=") for option in SMALL)
+        small = {key: int(value) if value.isdigit() else value == "True" for key, value in small.items()}
+        cfg.merge_from_dict({**small, **{key.replace("__", "."): value for key, value in options.items()}})
+        if without_hook:
+            cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook["type"] != "CheckFiniteHook"]
+        cfg.custom_hooks = [*cfg.custom_hooks, *hooks]
+        cfg.work_dir = str(tmp_path)
+        return Runner.from_cfg(cfg)
+
+    return make
+
+
+def checkpoints(folder):
+    return sorted(path.name for path in folder.glob("*.pth"))
+
+
+def test_without_the_hook_a_diverged_model_is_the_best(make_runner, tmp_path):
+    """The loss check of the recipe runs every 50 iterations; this training has two iterations."""
+    runner = make_runner(without_hook=True, **DIVERGES)
+    runner.train()
+    assert runner.message_hub.get_info("best_score") == pytest.approx(1.0)
+    assert "best_coco_AP_epoch_1.pth" in checkpoints(tmp_path)
+
+
+def test_nan_weights_stop_the_training_before_anything_is_saved(make_runner, tmp_path):
+    with pytest.raises(UserError, match=r"The weights must be finite, but \S+ has NaN or .* lower the learning rate"):
+        make_runner(**DIVERGES).train()
+    assert checkpoints(tmp_path) == []
+
+
+def test_nan_keypoints_of_finite_weights_stop_the_validation(make_runner, tmp_path):
+    """After one step the weights are huge but finite."""
+    runner = make_runner(train_dataloader__batch_size=9, **DIVERGES)
+    with pytest.raises(UserError, match=r"must predict finite coordinates, but those of .*/val/\d+.jpg are NaN"):
+        runner.train()
+    assert all(tensor.isfinite().all() for tensor in runner.model.state_dict().values())
+    assert checkpoints(tmp_path) == ["epoch_1.pth"]
+
+
+def test_nan_keypoints_stop_a_test(make_runner):
+    runner = make_runner()
+    runner.model.head.reg_branches[-1].layers[-1].bias.data.fill_(float("nan"))
+    with pytest.raises(UserError, match="must predict finite coordinates"):
+        runner.test()
+
+
+@pytest.mark.parametrize("by_epoch", [True, False])
+def test_the_last_finite_checkpoint_is_kept(make_runner, tmp_path, by_epoch):
+    """CheckpointHook deletes the old checkpoint before it saves the new one."""
+    runner = make_runner(
+        train_cfg__max_epochs=2,
+        train_cfg__val_interval=3,
+        default_hooks__checkpoint__by_epoch=by_epoch,
+        default_hooks__checkpoint__interval=1,
+        default_hooks__checkpoint__max_keep_ckpts=1,
+        default_hooks__checkpoint__save_best=None,
+        default_hooks__checkpoint__rule=None,
+    )
+    runner.register_hook(Poison("backbone.bn1.running_mean", iteration=4))
+    with pytest.raises(UserError, match=r"but backbone\.bn1\.running_mean has NaN"):
+        runner.train()
+    (name,) = checkpoints(tmp_path)
+    assert name == ("epoch_1.pth" if by_epoch else "iter_3.pth")
+    state = torch.load(tmp_path / name, map_location="cpu")["state_dict"]
+    assert all(tensor.isfinite().all() for tensor in state.values())
+
+
+def test_averaged_weights_are_checked_where_they_are_validated(make_runner, tmp_path):
+    """EMAHook loads its weights before a validation; these weights are validated and saved."""
+    runner = make_runner(hooks=[dict(type="EMAHook", momentum=0.5)])
+    runner.register_hook(PoisonAverage())
+    with pytest.raises(UserError, match=r"The weights must be finite, but backbone\.conv1\.weight has NaN"):
+        runner.train()
+    assert not [name for name in checkpoints(tmp_path) if name.startswith("best")]
+
+
+def test_a_finite_training_is_untouched(make_runner, tmp_path):
+    runner = make_runner()
+    assert any(isinstance(hook, CheckFiniteHook) for hook in runner.hooks)
+    runner.train()
+    assert {"epoch_1.pth", "best_coco_AP_epoch_1.pth"} <= set(checkpoints(tmp_path))

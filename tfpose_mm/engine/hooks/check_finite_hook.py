@@ -1,0 +1,94 @@
+"""Stop a diverged training before its model is validated or saved."""
+
+from __future__ import annotations
+
+from typing import Mapping, Sequence
+
+import torch
+from mmengine.hooks import CheckpointHook, Hook
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from mmpose.registry import HOOKS
+from mmpose.structures import PoseDataSample
+
+from tfpose_mm.utils import UserError
+
+FIX = "lower the learning rate and resume from the last checkpoint whose weights are finite"
+
+
+@HOOKS.register_module()
+class CheckFiniteHook(Hook):
+    """Check that weights and predicted keypoints are finite.
+
+    COCO's evaluation gives NaN predictions an AP of 1, so a diverged model would be saved as the best. mmdet's
+    ``CheckInvalidLossHook`` checks the loss every 50 iterations and misses a divergence between its last check and the
+    validation. This hook checks parameters and buffers after each training epoch, before each validation and before
+    each checkpoint, and the keypoints of each validated or tested batch.
+    """
+
+    # after EMAHook and SyncBuffersHook (NORMAL), which set the weights that are validated; before CheckpointHook
+    # (VERY_LOW), which deletes an old checkpoint before it saves the new one
+    priority = "LOW"
+
+    def after_train_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
+    ) -> None:
+        """Check the weights if a checkpoint is saved after this iteration."""
+        for hook in runner.hooks:
+            if isinstance(hook, CheckpointHook) and not hook.by_epoch:
+                due = self.every_n_train_iters(runner, hook.interval, hook.save_begin)
+                if due or (hook.save_last and self.is_last_train_iter(runner)):
+                    self._check_model(runner)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Check the weights."""
+        self._check_model(runner)
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Check the weights that are validated."""
+        self._check_model(runner)
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Check the weights in a checkpoint before any hook saves it."""
+        _check_weights(checkpoint["state_dict"])
+
+    def after_val_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: Sequence[PoseDataSample] | None = None,
+    ) -> None:
+        """Check the keypoints of a validated batch: finite weights can still give NaN."""
+        _check_keypoints(outputs or ())
+
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: Sequence[PoseDataSample] | None = None,
+    ) -> None:
+        """Check the keypoints of a tested batch."""
+        _check_keypoints(outputs or ())
+
+    @staticmethod
+    def _check_model(runner: Runner) -> None:
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        _check_weights(model.state_dict())
+
+
+def _check_weights(state: Mapping[str, object]) -> None:
+    for name, tensor in state.items():
+        if isinstance(tensor, torch.Tensor) and not torch.isfinite(tensor).all():
+            raise UserError(f"The weights must be finite, but {name} has NaN or infinite values: {FIX}.")
+
+
+def _check_keypoints(samples: Sequence[PoseDataSample]) -> None:
+    for sample in samples:
+        if not torch.isfinite(torch.as_tensor(sample.pred_instances.keypoints)).all():
+            name = sample.get("img_path", "an image")
+            raise UserError(
+                f"The model must predict finite coordinates, but those of {name} are NaN or infinite: the training has "
+                f"diverged; {FIX}."
+            )
