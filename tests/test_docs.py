@@ -1,59 +1,135 @@
-"""README and docs name only what exists: targets, configs, tools, options, files."""
+"""Check README and docs: names exist, Python blocks run, and tables agree with the results."""
 
 from __future__ import annotations
 
 import importlib
 import re
+import runpy
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
 import mmpose
+import numpy as np
 import pytest
+import torch
 from mmengine.config import Config
+from mmpose.registry import MODELS
+
+from tests.helpers.models import build, images, labelled, load_tiny, samples, tiny_model_cfg
 
 ROOT = Path(__file__).parents[1]
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "benchmarks/README.md", *sorted((ROOT / "docs").glob("*.md"))]
+# speed.md is a page of its own: docs/benchmark.md does not repeat its tables
+RESULTS = [path for path in sorted((ROOT / "benchmarks/results").glob("*.md")) if path.name != "speed.md"]
+
+
+def blocks(page, language):
+    """Return the fenced code blocks of a page in a language."""
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.M | re.S)
+
+
+def numbered(language, starts_as_config):
+    """Return all blocks that are configs, or all that are not, as parameters of a test."""
+    for page in PAGES:
+        for index, block in enumerate(blocks(page, language)):
+            if block.startswith("_base_") is starts_as_config:
+                yield pytest.param(page, block, id=f"{page.relative_to(ROOT)}-{index}")
 
 
 def commands(page):
-    """Lines of indented blocks that start with a command."""
-    for line in page.read_text(encoding="utf-8").splitlines():
-        if re.match(r"    (make|mim|python|pip) ", line):
-            yield line.partition("  #")[0].strip()
+    """Yield the commands of the page's shell blocks, without comments."""
+    for block in blocks(page, "bash"):
+        for line in block.replace("\\\n", "").splitlines():
+            if re.match(r"(make|mim|python|pip) ", line):
+                yield line.partition("  #")[0].strip()
 
 
-ALL = [(page.name, command) for page in PAGES for command in commands(page)]
-IDS = [f"{name}: {command}" for name, command in ALL]
+ALL = [(str(page.relative_to(ROOT)), command) for page in PAGES for command in commands(page)]
 
 
 def test_there_are_commands():
-    assert {"make", "mim", "python", "pip"} <= {command.split()[0] for _, command in ALL}
+    assert {command.split()[0] for _, command in ALL} == {"make", "mim", "python", "pip"}
 
 
-@pytest.mark.parametrize(("name", "command"), ALL, ids=IDS)
-def test_command_exists(name, command, monkeypatch):
+@pytest.mark.parametrize(("page", "command"), ALL, ids=[f"{page}: {command}" for page, command in ALL])
+def test_command_exists(page, command, monkeypatch):
     program, *arguments = shlex.split(command)
-    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    for argument in arguments:
+        is_ours = re.match(r"(configs|benchmarks)/", argument)
+        assert not is_ours or (ROOT / argument).exists(), argument
     if program == "make":
+        makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
         for target in (argument for argument in arguments if "=" not in argument):
             assert re.search(rf"^{target}:", makefile, re.M), target
     elif program == "python":
         assert arguments[0] == "-m"
         module = importlib.import_module(arguments[1])
         assert module.main
-        if hasattr(module, "parse_args"):  # leaves Python with an error if an option does not exist
+        if hasattr(module, "parse_args"):  # exits with an error if an option does not exist
             monkeypatch.setattr(sys, "argv", [arguments[1], *arguments[2:]])
             module.parse_args()
     elif program == "mim" and arguments[0] in ("train", "test"):
         assert arguments[1] == "mmpose"
         Config.fromfile(str(ROOT / arguments[2]))
-    else:  # an installation: its pins are those of the known-good set
+    else:  # an install command: its versions are those of constraints.txt
         pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
         for argument in arguments:
             assert "==" not in argument or argument in pins, argument
         pair = {argument.partition("==")[0] for argument in arguments} & {"mmdet", "mmpose"}
         assert program != "mim" or len(pair) < 2, "mim asks for mmdet < 3.3 beside mmpose 1.3.2 and finds no solution"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", blocks(ROOT / "README.md", "python")[:1])
+def test_inference_snippet_predicts_an_image(block, people, tmp_path, monkeypatch):
+    """Run the README's block in a folder with the files that the README's commands create."""
+    _, model = load_tiny()
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/synthetic").symlink_to(people)
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    (tmp_path / "work_dirs/tiny").mkdir(parents=True)
+    torch.save(dict(state_dict=model.state_dict(), meta={}), tmp_path / "work_dirs/tiny/epoch_16.pth")
+    (tmp_path / "snippet.py").write_text(block, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    instance = runpy.run_path("snippet.py")["instance"]
+    assert np.shape(instance["keypoints"]) == (17, 2)
+    assert set(instance["keypoint_scores"]) == {1.0}
+    assert (tmp_path / "work_dirs/inference/000000000001.jpg").is_file()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("page", "block"), numbered("python", starts_as_config=True))
+def test_config_snippet_trains_and_predicts(page, block, tmp_path):
+    shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    path = tmp_path / "configs/snippet.py"
+    path.write_text(block, encoding="utf-8")
+    cfg = Config.fromfile(str(path))
+    cfg.model.backbone.init_cfg = None
+    assert cfg.model.head.type == "TFPoseHead"
+    steps = {step.type: step for step in cfg.train_pipeline}
+    assert dict(steps["GenerateTarget"].encoder) == dict(cfg.model.head.decoder)
+    assert steps["TopdownAffine"].use_udp
+    width, height = steps["TopdownAffine"].input_size
+    assert (width, height) == tuple(cfg.model.head.decoder.input_size)
+
+    model = MODELS.build(cfg.model)
+    batch, packed = torch.randn(1, 3, height, width), labelled(cfg.model.head.decoder, cfg.model.head, batch=1)
+    losses, _ = model.parse_losses(model.loss(batch, packed))
+    losses.backward()
+    with torch.no_grad():
+        predicted = model.eval().predict(batch, packed)
+    assert predicted[0].pred_instances.keypoints.shape == (1, 17, 2)
+
+
+@pytest.mark.parametrize(("page", "block"), [p for p in numbered("python", False) if p.values[0].parent != ROOT])
+def test_snippet_of_the_docs_runs(page, block, tmp_path):
+    """Run the blocks with a model and a batch of images, which the pages assume."""
+    names = dict(model=build(tiny_model_cfg(num_joints=7)).eval(), images=images(), samples=samples(num_joints=7))
+    (tmp_path / "snippet.py").write_text(block, encoding="utf-8")
+    with torch.no_grad():
+        runpy.run_path(str(tmp_path / "snippet.py"), init_globals=dict(names, torch=torch))
 
 
 def test_the_script_for_several_machines_is_where_the_page_says():
@@ -65,21 +141,35 @@ def test_the_script_for_several_machines_is_where_the_page_says():
     assert all(f"'--{option}'" in options for option in ("resume", "amp", "auto-scale-lr", "launcher"))
 
 
-@pytest.mark.parametrize("table", sorted((ROOT / "docs/benchmark").glob("*.md")), ids=lambda table: table.name)
-def test_the_benchmark_s_tables_are_those_that_were_measured(table):
-    """Each as the command beside it wrote it, next to its plan and its numbers."""
+def test_there_are_results():
+    assert {path.stem for path in RESULTS} == {path.stem for path in (ROOT / "benchmarks/plans").glob("*.yaml")}
+
+
+@pytest.mark.parametrize("table", RESULTS, ids=lambda table: table.name)
+def test_the_benchmark_s_tables_are_the_results(table):
     assert table.read_text(encoding="utf-8") in (ROOT / "docs/benchmark.md").read_text(encoding="utf-8")
-    assert table.with_suffix(".yaml").is_file()
     assert table.with_suffix(".json").is_file()
 
 
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: page.name)
+@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_and_files_exist(page):
     text = page.read_text(encoding="utf-8")
-    links = re.findall(r"\]\((?!http)([^)#]+)\)", text)
-    files = re.findall(r"`((?:configs|tests|tfpose_mm|docs)/[\w./-]+\.\w+)`", text)
+    links = re.findall(r"\]\((?!http)([^)#]+)(?:#[^)]*)?\)", text)
+    folders = "configs|tests|tfpose_mm|tfpose_lite|benchmarks|docs"
+    files = re.findall(rf"`((?:{folders})/[\w./-]*)`", text)
     missing = [link for link in links if not (page.parent / link).exists()]
     missing += [file for file in files if not (ROOT / file).exists()]
+    assert not missing
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_to_headings_exist(page):
+    missing = []
+    for link, anchor in re.findall(r"\]\((?!http)([^)#]*)#([^)]+)\)", page.read_text(encoding="utf-8")):
+        target = page.parent / link if link else page
+        headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.M)
+        anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+        missing += [] if anchor in anchors else [f"{link}#{anchor}"]
     assert not missing
 
 
