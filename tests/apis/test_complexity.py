@@ -1,43 +1,11 @@
-"""The GFLOPs (MACs) of the paper's tables, counted on the configs."""
-
 from __future__ import annotations
 
 import pytest
 import torch
-from mmengine.config import Config
-from mmpose.registry import MODELS
 from torch import nn
 
-from benchmarks.paper import TABLES
 from tests.helpers.models import build, tiny_model_cfg
-from tests.helpers.paths import ROOT
 from tfpose_mm.apis import count_complexity
-
-OURS = {(row.config, row.gflops): row for table in TABLES for row in table.rows if row.is_tfpose}
-NO_Q2Q = "ablations/tfpose_r18_ne0_noq2q_coco_256x192.py"
-
-
-def count_config(name, size=(256, 192)):
-    return count_complexity(MODELS.build(Config.fromfile(str(ROOT / "configs" / name)).model), size)
-
-
-@pytest.mark.parametrize(("config", "gflops"), [key for key in OURS if key[0] != NO_Q2Q])
-def test_gflops_are_the_paper_s(config, gflops):
-    row = OURS[config, gflops]
-    assert count_config(config, row.size).gflops == pytest.approx(float(gflops), rel=0.015)
-
-
-@pytest.mark.parametrize(
-    ("config", "gflops"), [("tfpose_r50_ne4_coco_256x192.py", 7.68), ("tfpose_r50_coco_256x192.py", 9.15)]
-)
-def test_gflops_are_those_of_the_paper_s_text(config, gflops):
-    assert count_config(config).gflops == pytest.approx(gflops, rel=0.015)
-
-
-def test_query_attention_costs_what_it_costs():
-    """Table 1 gives a difference of 0.10, but the counted difference is 0.03. The count is not adjusted."""
-    with_it = count_config("ablations/tfpose_r18_ne0_coco_256x192.py")
-    assert with_it.gflops - count_config(NO_Q2Q).gflops == pytest.approx(0.028, abs=0.002)
 
 
 def test_products_of_keypoints_with_keypoints_are_counted():

@@ -29,7 +29,7 @@ def predict(model, inputs):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("guard", "sizes"),
-    [(torch.no_grad, ((3, 128, 96), (5, 128, 96), (2, 160, 96))), (torch.inference_mode, ((3, 128, 96),))],
+    [(torch.no_grad, ((3, 128, 96), (2, 160, 96))), (torch.inference_mode, ((3, 128, 96),))],
 )
 def test_the_network_compiles_in_one_graph(model, guard, sizes):
     """``fullgraph`` raises at the first graph break; a backend that only traces needs no C++ compiler."""
