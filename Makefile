@@ -22,7 +22,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --d
 .PHONY: help env demo test test-fast coverage faults lint format picture clean
 
 help:
-	@echo "make demo       train and evaluate a small TFPose on synthetic images (about 6 minutes after installation)"
+	@echo "make demo       train and evaluate a small TFPose on synthetic images (about 7 minutes after installation)"
 	@echo "make test       run all tests; make test-fast leaves out those that train"
 	@echo "make coverage   run all tests and print the branch coverage; make faults checks that seeded faults fail tests"
 	@echo "make env        only create the environment in $(VENV)"

@@ -31,8 +31,6 @@ from ..layers import (
     sample_heatmaps,
 )
 
-FlipFeatures = Sequence[Sequence[Tensor]]
-
 
 @MODELS.register_module()
 class TFPoseHead(BaseHead):
@@ -169,7 +167,7 @@ class TFPoseHead(BaseHead):
 
     def predict(
         self,
-        feats: Sequence[Tensor] | FlipFeatures,
+        feats: Sequence[Tensor] | Sequence[Sequence[Tensor]],
         batch_data_samples: OptSampleList,
         test_cfg: OptConfigType = None,
     ) -> Predictions:

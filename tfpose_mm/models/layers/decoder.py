@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ...ops import SpatialShapes
 from .deformable_attention import DeformableAttention
 from .initialisation import init_transformer
-from .records import AttentionRecord, DecoderLayerRecord
+from .records import DecoderLayerRecord
 from .transformer import FFN, SelfAttention
 
 
@@ -67,8 +67,8 @@ class DeformableTransformerDecoderLayer(BaseModule):
         Returns:
             Q_d, (B, K, C).
         """
-        query_weights: Tensor | None = None
-        sampled: list[AttentionRecord] | None = None if records is None else []
+        query_weights = None
+        sampled = None if records is None else []
         if self.self_attn is not None:
             query, query_weights = self.self_attn(query, query_pos, need_weights=records is not None)
             query = self.norms[0](query)
