@@ -90,6 +90,8 @@ def evaluate(
     need_annotations(cfg)
     keep = KeepSamples(pictures)
     runner, metrics = run_test(cfg, checkpoint, out, keep)
+    if not metrics:
+        raise UserError("The config's test_evaluator needs at least one metric, but computes none: add one to it.")
     provenance = dict(
         config=Path(cfg.filename).stem,
         cfg_options=options or {},

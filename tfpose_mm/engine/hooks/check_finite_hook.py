@@ -59,18 +59,10 @@ class CheckFiniteHook(Hook):
         data_batch: dict | None = None,
         outputs: Sequence[PoseDataSample] | None = None,
     ) -> None:
-        """Check the keypoints of a validated batch: finite weights can still give NaN."""
+        """Check the keypoints of a validated or tested batch: finite weights can still give NaN."""
         _check_keypoints(outputs or ())
 
-    def after_test_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: Sequence[PoseDataSample] | None = None,
-    ) -> None:
-        """Check the keypoints of a tested batch."""
-        _check_keypoints(outputs or ())
+    after_test_iter = after_val_iter
 
     @staticmethod
     def _check_model(runner: Runner) -> None:
