@@ -64,12 +64,12 @@ def check_attention() -> list[AttentionCheck]:
 def report_attention(check: AttentionCheck) -> list[host.Problem]:
     """Print the result on a device; return its problems."""
     if check.difference is None:
-        print(f"{'attention':<15} {check.device}: {check.implementation}, FAILS: {check.failure}")
+        print(f"{'attention':<17} {check.device}: {check.implementation}, FAILS: {check.failure}")
         fix = "run on the CPU with CUDA_VISIBLE_DEVICES= before the command, or install a torch and mmcv for this GPU"
         return [host.explain(check.failure) or host.Problem(f"attention fails on {check.device}", fix)]
     agrees = check.difference <= TOLERANCE
     print(
-        f"{'attention':<15} {check.device}: {check.implementation}, largest difference from the reference "
+        f"{'attention':<17} {check.device}: {check.implementation}, largest difference from the reference "
         f"{check.difference:.1e} ({'agrees' if agrees else 'DISAGREES'})"
     )
     return [] if agrees else [host.Problem(f"attention on {check.device} differs from the reference", host.INSTALL)]
@@ -77,11 +77,11 @@ def report_attention(check: AttentionCheck) -> list[host.Problem]:
 
 def main() -> int:
     """Print the report; return 0 if everything works, else 1."""
-    print(f"{'python':<15} {platform.python_version()}")
-    for package in host.REPORTED:
-        print(f"{package:<15} {host.installed_version(package) or 'not installed'}")
+    print(f"{'python':<17} {platform.python_version()}")
+    for package, version in host.list_versions().items():
+        print(f"{package:<17} {version}")
 
-    print(f"{'mmcv._ext':<15} {'does not load' if host.check_imports(['mmcv._ext']) else 'loads'}")
+    print(f"{'mmcv._ext':<17} {'does not load' if host.check_imports(['mmcv._ext']) else 'loads'}")
     hazards = host.check_hazards()
     problems = host.check_versions() or host.check_imports()
     if not problems:

@@ -8,24 +8,26 @@ from __future__ import annotations
 import importlib
 import re
 from importlib import metadata
-from typing import NamedTuple, Sequence
+from typing import Iterable, NamedTuple, Sequence
 
 INSTALL = "follow 'Install' in the README, or run 'make env' in a clone"
-OLDER_SETUPTOOLS = "pip install 'setuptools<70'"
-TRUST_CHECKPOINTS = "export TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD=1, for checkpoints that you trust"
-CUDA_BUILD = "mim install mmcv==2.1.0 in an environment of your own, as the README shows"
+OLDER_SETUPTOOLS = "pip install 'setuptools<82'"
+CUDA_BUILD = "install an mmcv built with CUDA in an environment of your own, as the README shows"
+ONEDL_MMCV = "pip install --no-cache-dir --force-reinstall --no-deps --no-build-isolation onedl-mmcv==2.3.6"
 
-# name on PyPI: (lowest version, first version that no longer works); the same ranges as in pyproject.toml
+# import name: the distributions that provide it, each with the lowest supported version and the first unsupported one.
+# The onedl distributions are maintained continuations of OpenMMLab's. pyproject.toml has the same ranges.
 REQUIRED = {
-    "torch": ("2.0", "3"),
-    "mmengine": ("0.10", "1"),
-    "mmcv": ("2.0", "2.2"),
-    "mmdet": ("3.1", "4"),
-    "mmpose": ("1.3", "2"),
+    "torch": {"torch": ("2.1", "3")},
+    "mmengine": {"mmengine": ("0.10", "1"), "onedl-mmengine": ("0.10.12", "1")},
+    "mmcv": {"mmcv": ("2.1", "2.2"), "onedl-mmcv": ("2.3.6", "3")},
+    "mmdet": {"mmdet": ("3.1", "4"), "onedl-mmdetection": ("3.5.1", "4")},
+    "mmpose": {"mmpose": ("1.3", "2")},
 }
-REPORTED = (*REQUIRED, "torchvision", "numpy", "opencv-python", "xtcocotools", "setuptools", "openmim", "chumpy")
+TESTED_TORCH = "2.11"  # the newest that passed the tests
+OTHERS = ("torchvision", "numpy", "opencv-python", "xtcocotools", "safetensors", "setuptools")
 
-IMPORTS = ("torch", "cv2", "mmcv", "mmcv._ext", "mmdet.models", "xtcocotools.coco", "mmpose.models")
+IMPORTS = ("torch", "cv2", "mmcv", "mmcv._ext", "mmdet.models", "xtcocotools.coco", "safetensors", "mmpose.models")
 
 
 class Problem(NamedTuple):
@@ -51,23 +53,33 @@ KNOWN_ISSUES = (
     KnownIssue(
         r"mmcv\._ext",
         "mmcv has no compiled operators (mmcv-lite, or a build for another torch)",
-        "pip uninstall -y mmcv mmcv-lite && mim install mmcv==2.1.0",
+        f"with torch 2.1, pip uninstall -y mmcv mmcv-lite && mim install mmcv==2.1.0; with a newer torch, {ONEDL_MMCV}",
     ),
     KnownIssue(
         r"mmcv[^ ]*\.so.*undefined symbol|undefined symbol.*(c10|torch)",
         "mmcv's operators were built for another torch",
-        "pip install --no-cache-dir --force-reinstall --no-deps --no-build-isolation mmcv==2.1.0",
+        "pip install --no-cache-dir --force-reinstall --no-deps --no-build-isolation mmcv==2.1.0, or onedl-mmcv==2.3.6 "
+        "if that is installed",
     ),
-    KnownIssue(r"MMCV==.* is used but incompatible", "mmdet refuses this mmcv", "mim install mmcv==2.1.0"),
+    KnownIssue(
+        r"MMCV==.* is used but incompatible",
+        "mmdet refuses this mmcv",
+        "mim install mmcv==2.1.0, or use onedl-mmcv with onedl-mmdetection",
+    ),
     KnownIssue(
         r"No module named 'mmdet'",
         "mmpose.models needs mmdet",
-        "mim install 'mmdet>={},<{}'".format(*REQUIRED["mmdet"]),
+        "pip install mmdet==3.3.0, or onedl-mmdetection==3.5.1 beside onedl-mmcv",
     ),
     KnownIssue(
-        r"numpy\.(dtype|ndarray) size changed|NPY_OWNDATA",
+        r"numpy\.(dtype|ndarray) size changed",
         "xtcocotools was built against another numpy",
-        "pip install 'numpy<2' xtcocotools==1.14.3",
+        "pip install --no-cache-dir --force-reinstall --no-deps --no-binary xtcocotools xtcocotools==1.14.3",
+    ),
+    KnownIssue(
+        r"NPY_OWNDATA",
+        "xtcocotools.mask does not work with numpy 2",
+        "import tfpose_mm first, which replaces these functions with those of pycocotools",
     ),
     KnownIssue(
         r"compiled using NumPy 1\.x|_ARRAY_API not found",
@@ -87,12 +99,12 @@ KNOWN_ISSUES = (
     KnownIssue(
         r"libGL\.so|libgthread|libglib",
         "OpenCV needs a system library",
-        "apt-get install libgl1 libglib2.0-0, or pip install opencv-python-headless==4.11.0.86",
+        "apt-get install libgl1 libglib2.0-0, or install opencv-python-headless in the version of opencv-python",
     ),
     KnownIssue(
         r"Unsupported global|weights_only",
         "torch 2.6 and later refuse MMEngine's training checkpoints",
-        TRUST_CHECKPOINTS,
+        "import tfpose_mm first, or name it in the config's custom_imports: it loads them without running their code",
     ),
     KnownIssue(
         r"no kernel image is available|not compatible with the current PyTorch",
@@ -109,18 +121,6 @@ KNOWN_ISSUES = (
         "chumpy's build imports pip",
         "pip install --no-build-isolation chumpy==0.70 before mmpose",
     ),
-)
-
-# package, first affected version, what fails later, fix
-HAZARDS = (
-    (
-        "torch",
-        "2.6",
-        "MMEngine's training checkpoints do not load or resume (weights_only)",
-        TRUST_CHECKPOINTS,
-    ),
-    ("numpy", "2.4", "MMPose's drawing with OpenCV fails", "pip install 'numpy<2.4', or use backend='matplotlib'"),
-    ("setuptools", "82", "mim does not start (No module named 'pkg_resources')", OLDER_SETUPTOOLS),
 )
 
 
@@ -145,6 +145,15 @@ def installed_version(package: str) -> str | None:
         return None
 
 
+def list_versions() -> dict[str, str]:
+    """Names of the required and other important distributions, with their installed versions."""
+    versions = {}
+    for module, ranges in REQUIRED.items():
+        versions.update(_installed(ranges) or {module: "not installed"})
+    versions.update({name: installed_version(name) or "not installed" for name in OTHERS})
+    return versions
+
+
 def explain(error: BaseException | str) -> Problem | None:
     """Look up an error in the known issues.
 
@@ -162,19 +171,38 @@ def explain(error: BaseException | str) -> Problem | None:
 
 
 def check_versions() -> list[Problem]:
-    """Required packages that are missing or outside their range."""
+    """Required packages that are missing, installed twice or outside their range."""
     problems = []
-    for package, (low, high) in REQUIRED.items():
-        version = installed_version(package)
-        if version is None:
-            lite = package == "mmcv" and installed_version("mmcv-lite")
-            what = "mmcv-lite is installed, which has no operators" if lite else f"{package} is not installed"
-            problems.append(Problem(f"tfpose_mm needs {package}>={low},<{high}, but {what}", _fix(package)))
-        elif not parse_version(low) <= parse_version(version) < parse_version(high):
-            problems.append(
-                Problem(f"tfpose_mm needs {package}>={low},<{high}, but {version} is installed", _fix(package))
-            )
+    for module, ranges in REQUIRED.items():
+        found = _installed(ranges)
+        if len(found) > 1:
+            problems.append(_installed_twice(found))
+        elif not found:
+            problems.append(_missing(module))
+        else:
+            ((name, version),) = found.items()
+            low, high = ranges[name]
+            if not parse_version(low) <= parse_version(version) < parse_version(high):
+                what = f"tfpose_mm needs {name}>={low},<{high}, but {version} is installed"
+                problems.append(Problem(what, _fix(name)))
     return problems
+
+
+def _installed(names: Iterable[str]) -> dict[str, str]:
+    return {name: version for name in names if (version := installed_version(name)) is not None}
+
+
+def _installed_twice(found: dict[str, str]) -> Problem:
+    both = " and ".join(f"{name} {version}" for name, version in found.items())
+    what = f"tfpose_mm needs one of these packages, but {both} are installed and overwrite each other's files"
+    return Problem(what, f"run 'pip uninstall -y {' '.join(found)}', then install one of them again")
+
+
+def _missing(module: str) -> Problem:
+    names = " or ".join(f"{name}>={low},<{high}" for name, (low, high) in REQUIRED[module].items())
+    lite = module == "mmcv" and installed_version("mmcv-lite")
+    what = "mmcv-lite is installed, which has no operators" if lite else f"{module} is not installed"
+    return Problem(f"tfpose_mm needs {names}, but {what}", _fix(module))
 
 
 def check_imports(modules: Sequence[str] = IMPORTS) -> list[Problem]:
@@ -195,12 +223,15 @@ def check_imports(modules: Sequence[str] = IMPORTS) -> list[Problem]:
 
 
 def check_hazards() -> list[Problem]:
-    """Versions that import but fail later, each with what fails."""
+    """Versions that import but fail later or were never tested, each with what to do."""
     hazards = []
-    for package, first_bad, what, fix in HAZARDS:
-        version = installed_version(package)
-        if version is not None and parse_version(version) >= parse_version(first_bad):
-            hazards.append(Problem(f"{package} {version}: {what}", fix))
+    setuptools, torch = installed_version("setuptools"), installed_version("torch")
+    if installed_version("openmim") and setuptools and parse_version(setuptools) >= (82,):
+        what = f"setuptools {setuptools}: mim does not start (No module named 'pkg_resources')"
+        hazards.append(Problem(what, OLDER_SETUPTOOLS))
+    if torch and parse_version(torch)[:2] > parse_version(TESTED_TORCH):
+        what = f"torch {torch}: the newest version that tfpose_mm was tested with is {TESTED_TORCH}"
+        hazards.append(Problem(what, "run 'make test' in a clone before you rely on it"))
     return hazards
 
 
@@ -216,7 +247,14 @@ def require() -> None:
 
 
 def _fix(package: str) -> str:
-    known_good = {"mmcv": "mmcv==2.1.0", "mmdet": "mmdet==3.3.0", "mmpose": "mmpose==1.3.2"}.get(package)
-    if known_good:
-        return f"run 'mim install {known_good}', or {INSTALL}"
-    return INSTALL
+    torch = installed_version("torch")
+    known_good = {
+        "mmengine": "onedl-mmengine==0.10.12",
+        "mmcv": "--no-build-isolation onedl-mmcv==2.3.6",
+        "mmdet": "onedl-mmdetection==3.5.1",
+        "mmpose": "--no-deps mmpose==1.3.2",
+    }
+    if torch and parse_version(torch) < (2, 2):  # OpenMMLab has no mmcv 2.1.0 for newer versions
+        known_good = {"mmcv": "mmcv==2.1.0", "mmdet": "mmdet==3.3.0", "mmpose": "mmpose==1.3.2"}
+        return f"run 'mim install {known_good[package]}', or {INSTALL}" if package in known_good else INSTALL
+    return f"run 'pip install {known_good[package]}', or {INSTALL}" if torch and package in known_good else INSTALL

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Sequence
 
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.hub import get_config
 from mmengine.logging import MMLogger
-from mmengine.runner import CheckpointLoader, Runner
+from mmengine.runner import Runner
 from mmpose.structures import PoseDataSample
 from torch import nn
 
-from ..engine import CheckFiniteHook
+from ..engine import (
+    CheckFiniteHook,
+    PlainCheckpointHook,
+    compare_parameters,
+    format_differences,
+    read_checkpoint,
+)
 from ..utils import UserError
 
 PACKAGE = Path(__file__).parents[1]
@@ -146,23 +151,21 @@ def run_test(cfg: Config, checkpoint: str, work_dir: Path, keep: Hook) -> tuple[
     cfg.work_dir = str(work_dir)
     runner = _QuietRunner.from_cfg(cfg)
     _check_fit(runner.model, checkpoint)
-    if not any(isinstance(hook, CheckFiniteHook) for hook in runner.hooks):
-        runner.register_hook(CheckFiniteHook())
+    for kind in (CheckFiniteHook, PlainCheckpointHook):
+        if not any(isinstance(hook, kind) for hook in runner.hooks):
+            runner.register_hook(kind())
     runner.register_hook(keep)
     return runner, {name: float(value) for name, value in runner.test().items()}
 
 
 def _check_fit(model: nn.Module, checkpoint: str) -> None:
     """Check all parameters: MMEngine only warns if a checkpoint lacks some, and keeps their random values."""
-    try:
-        content = CheckpointLoader.load_checkpoint(str(checkpoint), map_location="cpu")
-    except (UnpicklingError, EOFError, RuntimeError) as error:
-        raise UserError(f"{checkpoint} is not a complete checkpoint ({error}): use another file.") from error
-    saved = {name: tuple(tensor.shape) for name, tensor in content.get("state_dict", content).items()}
-    for name, parameter in model.named_parameters():
-        shape = tuple(parameter.shape)
-        if saved.get(name) != shape:
-            raise UserError(
-                f"The checkpoint {checkpoint} does not fit the config's model: {name} needs shape {shape}, but the "
-                f"checkpoint has {saved.get(name, 'none')}: use the config that it was trained with."
-            )
+    content = read_checkpoint(checkpoint)
+    differences = compare_parameters(model.state_dict(), content.get("state_dict", content))
+    trained = {name for name, _ in model.named_parameters()}
+    wrong = [difference for difference in differences if difference.name in trained]
+    if wrong:
+        raise UserError(
+            f"The checkpoint {checkpoint} does not fit the config's model: use the config that it was trained with.\n"
+            f"{format_differences(differences)}"
+        )

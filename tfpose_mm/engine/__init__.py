@@ -1,7 +1,22 @@
-"""Hooks for MMEngine's training, validation and test loops."""
+"""Hooks for MMEngine's loops, and the loader of checkpoints. Importing it replaces MMEngine's loaders."""
 
 from __future__ import annotations
 
-from .hooks import CheckFiniteHook
+from .checkpoint_loader import METADATA, read_checkpoint, register_loaders, sha256
+from .hooks import CheckFiniteHook, PlainCheckpointHook, to_plain
+from .parameter_table import Difference, compare_parameters, format_differences
 
-__all__ = ["CheckFiniteHook"]
+__all__ = [
+    "METADATA",
+    "CheckFiniteHook",
+    "Difference",
+    "PlainCheckpointHook",
+    "compare_parameters",
+    "format_differences",
+    "read_checkpoint",
+    "register_loaders",
+    "sha256",
+    "to_plain",
+]
+
+register_loaders()

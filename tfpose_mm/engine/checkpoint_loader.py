@@ -1,0 +1,256 @@
+"""Read checkpoints without running code that they contain, for our tools and for MMEngine.
+
+MMEngine reads every checkpoint (``load_from``, ``resume``, ``init_cfg``, ``mim test``, inferencers) with the loaders of
+its ``CheckpointLoader``. Importing ``tfpose_mm`` replaces them by the functions below.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import zipfile
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, Callable, Union
+from urllib.parse import urlparse
+
+import numpy as np
+import torch
+from mmengine.dist import barrier, get_dist_info
+from mmengine.logging import HistoryBuffer
+from mmengine.runner import CheckpointLoader
+from mmengine.runner.checkpoint import (
+    get_deprecated_model_names,
+    get_external_models,
+    get_mmcls_models,
+    get_torchvision_models,
+)
+from safetensors import SafetensorError, safe_open
+
+from tfpose_lite.host import parse_version
+from tfpose_mm.utils import UserError
+
+from .allowed_types import ALLOWED, LogHistory, restricted_pickle
+
+ZIP = b"PK\x03\x04"
+LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # torch before 1.6: its magic number, pickled
+METADATA = "tfpose_mm"  # key of the JSON text in a published file
+ARRAYS = dict(keypoint_colors=np.uint8, skeleton_link_colors=np.uint8, joint_weights=np.float32, sigmas=np.float32)
+HASHED_NAME = re.compile(r"-([0-9a-f]{8})$")
+Device = Union[str, torch.device, Callable, None]  # torch.load's map_location
+
+
+def read_checkpoint(path: str | Path, map_location: Device = "cpu") -> dict[str, Any]:
+    """Read a checkpoint file of torch or safetensors. No code in the file runs.
+
+    Args:
+        path: The file: a ``.safetensors`` file, or one that ``torch.save`` wrote.
+        map_location: Where the tensors go, as in ``torch.load``.
+
+    Returns:
+        The content: MMEngine's dict with ``state_dict``, ``meta`` and so on, or the parameters by their names.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        UserError: If the file is not a complete checkpoint, or contains anything but tensors, numbers, text and
+            containers of them.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f"The checkpoint {path} does not exist: check the path.")
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path, map_location)
+    _check_format(path)
+    try:
+        content = _load(path, map_location)
+        _restore_objects(content)
+    except UnpicklingError as error:
+        raise _refusal(path, error) from None  # torch's message would tell the user to trust the file
+    except Exception as error:  # a damaged file raises any kind of error
+        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        raise UserError(f"{path} is not a complete checkpoint ({reason}): use another file.") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} must contain a dict with parameters, but contains a {type(content).__name__}.")
+    return content
+
+
+def _check_format(path: Path) -> None:
+    with path.open("rb") as file:
+        start = file.read(len(LEGACY))
+    if start[: len(ZIP)] != ZIP and start != LEGACY:
+        raise UserError(f"{path} is not a checkpoint: expected a file of torch.save or a .safetensors file.")
+    if start[: len(ZIP)] == ZIP and zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if any(Path(name).name == "constants.pkl" for name in archive.namelist()):
+                raise UserError(f"{path} is a TorchScript program, not a checkpoint: use the checkpoint itself.")
+
+
+def _load(path: Path, map_location: Device) -> object:
+    if parse_version(torch.__version__) >= (2, 6):
+        with torch.serialization.safe_globals([(found, name) for name, found in ALLOWED.items()]):
+            return torch.load(path, map_location=map_location, weights_only=True)
+    return torch.load(path, map_location=map_location, pickle_module=restricted_pickle)
+
+
+def _refusal(path: Path, error: UnpicklingError) -> UserError:
+    name = re.search(r"GLOBAL (\S+)", str(error)) or re.search(r"unrecognized function (.*)", str(error))
+    what = name.group(1) if name else str(error).strip().split("\n")[0]
+    return UserError(
+        f"The checkpoint {path} must contain only tensors, numbers and text, but it contains {what}, which could run "
+        "code: it was not loaded; use a .safetensors file, or, if the file is yours, save its state_dict alone, as in "
+        "torch.save(dict(state_dict=model.state_dict()), PATH)."
+    )
+
+
+def _restore_objects(content: object) -> None:
+    """Give MMEngine its histories of logged values and MMPose its arrays of a data set's metainfo back."""
+    if not isinstance(content, dict):
+        return
+    metainfo = (content.get("meta") or {}).get("dataset_meta") or {}
+    for name, dtype in ARRAYS.items():
+        if isinstance(metainfo.get(name), list):
+            metainfo[name] = np.array(metainfo[name], dtype)
+    scalars = (content.get("message_hub") or {}).get("log_scalars") or {}
+    for name, value in scalars.items():
+        state = vars(value) if isinstance(value, LogHistory) else value
+        if isinstance(state, dict):
+            history = (state["_log_history"], state["_count_history"], state["max_length"])
+            scalars[name] = HistoryBuffer(*history)
+
+
+def _read_safetensors(path: Path, map_location: Device) -> dict[str, Any]:
+    try:
+        with safe_open(str(path), framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+    except SafetensorError as error:
+        raise UserError(f"{path} is not a complete .safetensors file ({error}): use another file.") from error
+    meta = json.loads(metadata.get(METADATA, "{}"))
+    in_name = HASHED_NAME.search(path.stem)
+    if meta and in_name and in_name.group(1) != sha256(path)[:8]:
+        raise UserError(
+            f"{path} must have the SHA-256 that its name ends in, but has {sha256(path)[:8]}: the file is damaged; "
+            "copy or download it again."
+        )
+    if isinstance(map_location, (str, torch.device)):
+        state = {name: tensor.to(map_location) for name, tensor in state.items()}
+    content = dict(state_dict=state, meta=meta)
+    _restore_objects(content)
+    return content
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, as 64 hexadecimal digits."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for block in iter(lambda: file.read(1 << 20), b""):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def load_from_local(filename: str, map_location: Device = None) -> dict[str, Any]:
+    """MMEngine's loader of files: :func:`read_checkpoint`, without the texts that MMEngine executes as Python configs.
+
+    MMEngine executes ``meta["config"]`` when a training is resumed, and ``cfg`` for an inferencer without a config.
+
+    Args:
+        filename: The file.
+        map_location: Where the tensors go, as in ``torch.load``.
+
+    Returns:
+        The content.
+
+    Raises:
+        FileNotFoundError: If there is no such file.
+        UserError: See :func:`read_checkpoint`.
+    """
+    content = read_checkpoint(filename, map_location)
+    for part in (content.get("meta"), (content.get("message_hub") or {}).get("runtime_info")):
+        for name in ("config", "cfg"):
+            if isinstance(part, dict):
+                part.pop(name, None)
+    return content
+
+
+def load_from_http(
+    filename: str, map_location: Device = None, model_dir: str | None = None, progress: bool = False
+) -> dict[str, Any]:
+    """MMEngine's loader of ``http://`` and ``https://``: download into torch's cache once, then load the file.
+
+    Args:
+        filename: The address.
+        map_location: Where the tensors go, as in ``torch.load``.
+        model_dir: Folder of the download; ``None`` is torch's cache.
+        progress: Whether to show the progress.
+
+    Returns:
+        The content, as :func:`load_from_local` returns it.
+
+    Raises:
+        UserError: See :func:`read_checkpoint`.
+    """
+    folder = Path(model_dir or Path(torch.hub.get_dir()) / "checkpoints")
+    path = folder / Path(urlparse(filename).path).name
+    rank, _ = get_dist_info()
+    if rank != 0:
+        barrier()  # rank 0 downloads; other machines download their own copy afterwards
+    if not path.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(filename, str(path), progress=progress)
+    if rank == 0:
+        barrier()
+    return load_from_local(str(path), map_location)
+
+
+def load_from_model_zoo(filename: str, map_location: Device = None) -> dict[str, Any]:
+    """MMEngine's loader of ``torchvision://``, ``open-mmlab://`` and ``mmcls://``: look up the address, then load it.
+
+    Args:
+        filename: Scheme and name, as ``torchvision://resnet50``.
+        map_location: Where the tensors go, as in ``torch.load``.
+
+    Returns:
+        The content, as :func:`load_from_local` returns it; for ``mmcls://`` only the backbone.
+
+    Raises:
+        UserError: If there is no such name; see :func:`read_checkpoint`.
+    """
+    scheme, name = filename.split("://")
+    tables: dict[str, Callable[[], dict]] = {"torchvision": get_torchvision_models, "mmcls": get_mmcls_models}
+    if scheme.replace("-", "") == "openmmlab":
+        name = get_deprecated_model_names().get(name, name)
+    addresses = tables.get(scheme.replace("modelzoo", "torchvision"), get_external_models)()
+    if name not in addresses:
+        raise UserError(f"There are no weights {filename}: check the name.")
+    load = load_from_http if addresses[name].startswith("http") else load_from_local
+    content = load(addresses[name], map_location)
+    if scheme == "mmcls":
+        state = content.get("state_dict", content)
+        prefix = "backbone."
+        backbone = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
+        return dict(state_dict=backbone)
+    return content
+
+
+def load_from_storage(filename: str, map_location: Device = None) -> dict[str, Any]:
+    """MMEngine's loader of ``s3://``, ``petrel://`` and ``pavi://``, whose clients are not public.
+
+    Args:
+        filename: The address.
+        map_location: Not used.
+
+    Raises:
+        UserError: Always.
+    """
+    raise UserError(f"Checkpoints are loaded from files and http(s), but got {filename}: download the file first.")
+
+
+def register_loaders() -> None:
+    """Replace MMEngine's loaders of checkpoints, which run code in a checkpoint, by those of this module."""
+    CheckpointLoader.register_scheme("", load_from_local, force=True)
+    CheckpointLoader.register_scheme(("http://", "https://"), load_from_http, force=True)
+    zoos = ("modelzoo://", "torchvision://", "open-mmlab://", "openmmlab://", "mmcls://")
+    CheckpointLoader.register_scheme(zoos, load_from_model_zoo, force=True)
+    storage = ("pavi://", r"(\S+\:)?s3://", r"(\S+\:)?petrel://")
+    CheckpointLoader.register_scheme(storage, load_from_storage, force=True)
