@@ -2,10 +2,36 @@
 # make test   installs and runs the tests
 # make help   lists all commands
 
-# The pinned torch runs on Python 3.9 to 3.11. Choose one with make PYTHON=...
-PYTHON ?= $(shell command -v python3.11 || command -v python3 || echo python3)
-VENV ?= .venv
-DEMO ?= work_dirs/demo
+# STACK selects the host packages: classic has OpenMMLab's releases of 2023 (torch 2.1), modern has today's torch with the
+# maintained continuations of MMEngine, MMCV and MMDetection. Each has an environment of its own.
+STACK ?= classic
+# the first that runs: from the PATH, from pyenv, or the system's python3
+find-python = $(shell for python in $(1) $(HOME)/.pyenv/versions/*/bin/$(1) python3; do \
+  "$$python" -c '' 2>/dev/null && echo "$$python" && exit; done; echo python3)
+ifeq ($(STACK),classic)
+  PYTHONS := 3.9 to 3.11
+  USUAL := python3.11
+  PYTHON_RANGE := (3, 9) <= sys.version_info[:2] <= (3, 11)
+  PYTHON ?= $(call find-python,python3.11)
+  CONSTRAINTS := constraints.txt
+  MMCV := mmcv
+  HOSTS := mmengine mmdet mmpose xtcocotools openmim
+  VENV ?= .venv
+  DEMO ?= work_dirs/demo
+else ifeq ($(STACK),modern)
+  PYTHONS := 3.10 to 3.13
+  USUAL := python3.12
+  PYTHON_RANGE := (3, 10) <= sys.version_info[:2] <= (3, 13)
+  PYTHON ?= $(call find-python,python3.12)
+  CONSTRAINTS := constraints-modern.txt
+  MMCV := onedl-mmcv
+  # xtcocotools is compiled for numpy 2: its wheels are for numpy 1
+  HOSTS := --no-binary xtcocotools onedl-mmengine onedl-mmdetection mmpose xtcocotools openmim opencv-python-headless
+  VENV ?= .venv-modern
+  DEMO ?= work_dirs/demo-modern
+else
+  $(error STACK must be classic or modern, but is $(STACK))
+endif
 
 BIN := $(VENV)/bin
 READY := $(VENV)/ready
@@ -14,7 +40,7 @@ DATA := $(DEMO)/data/annotations/person_keypoints_val.json
 CHECKPOINT := $(DEMO)/train/trained.pth
 REPORT := $(DEMO)/report/report.txt
 PIP := $(BIN)/python -m pip --disable-pip-version-check
-PINNED := $(PIP) install -c constraints.txt
+PINNED := $(PIP) install -c $(CONSTRAINTS)
 # up to 4 processes with one thread each; all tests of a file run in the same process
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
@@ -29,32 +55,35 @@ help:
 	@echo "make lint       check the style; make format fixes it"
 	@echo "make picture    put the demo's contact sheet into docs/images"
 	@echo "make clean      delete the demo's results; the environment stays"
-	@echo "Options: PYTHON=python3.11 (3.9 to 3.11), VENV=.venv, DEMO=work_dirs/demo"
+	@echo "Options: STACK=classic (torch 2.1, Python 3.9 to 3.11) or STACK=modern (torch 2.11, Python 3.10 to 3.13)"
+	@echo "         PYTHON=$(PYTHON) VENV=$(VENV) DEMO=$(DEMO)"
 
 env: $(READY)
 
 # mmcv has no wheel on PyPI: its operators are compiled here, for the CPU, and pip keeps them in its cache. The cache may
 # have operators for another torch, so they are checked below. GPU users install a prebuilt mmcv: see the README.
-$(READY): constraints.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(not (3, 9) <= sys.version_info[:2] <= (3, 11))' 2>/dev/null || { \
-	  echo "The pinned torch needs Python 3.9 to 3.11, but $(PYTHON) is $$($(PYTHON) -V 2>&1): run 'make PYTHON=python3.11 $(MAKECMDGOALS)'." >&2; exit 1; }
+$(READY): $(CONSTRAINTS) pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(not $(PYTHON_RANGE))' 2>/dev/null || { \
+	  echo "The $(STACK) stack needs Python $(PYTHONS), but $(PYTHON) is $$($(PYTHON) -V 2>&1): run 'make PYTHON=$(USUAL) $(MAKECMDGOALS)', or see STACK in 'make help'." >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || { \
 	  echo "The virtual environment could not be created: install Python's venv module, as in 'apt-get install python3-venv'." >&2; exit 1; }
-	@echo "[1/4] torch, OpenCV and the build tools of mmcv (2 GB)"
-	@$(PINNED) torch torchvision numpy opencv-python setuptools wheel ninja hatchling editables || { \
-	  echo "Installing torch failed: check the network and 6 GB of free disk, then run make again." >&2; exit 1; }
+	@echo "[1/4] torch, OpenCV and the build tools of mmcv (2 to 3 GB)"
+	@$(PINNED) torch torchvision numpy opencv-python setuptools wheel ninja cython hatchling editables || { \
+	  echo "Installing torch failed: check the network and 9 GB of free disk, then run make again." >&2; exit 1; }
 	@$(BIN)/python -c 'import cv2' || { \
 	  echo "OpenCV does not start: it needs system libraries, as from 'apt-get install libgl1 libglib2.0-0'." >&2; exit 1; }
-	@echo "[2/4] mmcv with operators: compiled once, about 10 minutes on 2 cores (log: $(VENV)/mmcv.log)"
+	@echo "[2/4] $(MMCV) with operators: compiled once, about 10 minutes on 2 cores (log: $(VENV)/mmcv.log)"
 	@$(MAKE) --no-print-directory mmcv
-	@$(BIN)/python -c 'import mmcv._ext' 2>/dev/null || { \
+	@$(BIN)/python -c 'import torch, mmcv._ext' 2>/dev/null || { \
 	  echo "      pip's cache has operators for another torch: compiling them again"; \
 	  $(MAKE) --no-print-directory mmcv FRESH="--no-cache-dir --force-reinstall --no-deps"; }
 	@echo "[3/4] mmpose, mmdet, mim and the tools for tests"
-	@$(PINNED) --no-build-isolation chumpy && $(PINNED) mmengine mmdet mmpose xtcocotools openmim pytest pytest-cov pytest-xdist ruff || { \
+	@$(PINNED) --no-build-isolation chumpy && $(PINNED) --no-build-isolation $(HOSTS) && \
+	  $(PINNED) safetensors pytest pytest-cov pytest-xdist ruff || { \
 	  echo "Installing mmpose failed: see the lines above for the package; check the network and run make again." >&2; exit 1; }
 	@echo "[4/4] tfpose_mm"
 	@$(PIP) install --no-deps --no-build-isolation -e .
+	@$(PIP) check
 	@CUDA_VISIBLE_DEVICES= $(BIN)/python -m tfpose_lite.check_env
 	@touch $@
 
@@ -64,7 +93,7 @@ mmcv:
 	@( while sleep 5; do printf '\r      compiled %s ' "$$(grep -oE '^ *\[[0-9]+/[0-9]+\]' $(VENV)/mmcv.log | tail -n 1)"; done ) & counter=$$!; \
 	trap 'kill $$counter' EXIT; trap 'exit 130' INT TERM; \
 	MMCV_WITH_OPS=1 FORCE_CUDA=0 CUDA_VISIBLE_DEVICES= CFLAGS="-O2 -g0" \
-	  $(PINNED) -v --no-build-isolation $(FRESH) mmcv > $(VENV)/mmcv.log 2>&1 || { tail -n 20 $(VENV)/mmcv.log; \
+	  $(PINNED) -v --no-build-isolation $(FRESH) $(MMCV) > $(VENV)/mmcv.log 2>&1 || { tail -n 20 $(VENV)/mmcv.log; \
 	  echo "Compiling mmcv failed: it needs a C++ compiler, as from 'apt-get install g++'; the whole log is $(VENV)/mmcv.log." >&2; exit 1; }; \
 	echo
 

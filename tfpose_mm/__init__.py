@@ -1,8 +1,10 @@
 """TFPose (Direct Human Pose Estimation with Transformers) as a plugin for MMPose 1.x.
 
 Importing the package registers ``TFPoseLabel``, ``DeformableTransformerNeck``, ``SequentialNeck``, ``TFPoseHead``,
-``TFPoseLoss``, ``CocoSubmission``, ``CheckFiniteHook`` and ``packed_collate`` with MMPose. A config does so with
-``custom_imports = dict(imports=["tfpose_mm"], allow_failed_imports=False)``.
+``TFPoseLoss``, ``CocoSubmission``, ``CheckFiniteHook``, ``PlainCheckpointHook`` and ``packed_collate`` with MMPose. A
+config does so with ``custom_imports = dict(imports=["tfpose_mm"], allow_failed_imports=False)``. It also replaces
+MMEngine's loaders of checkpoints by ones that run no code of a checkpoint (``tfpose_mm.engine``), and fixes what
+MMPose and xtcocotools cannot do under numpy 2 (``tfpose_mm.utils.compat``).
 """
 
 from __future__ import annotations
@@ -12,6 +14,9 @@ from tfpose_lite import host
 host.require()  # before anything that needs the host packages is imported
 
 from . import codecs, datasets, engine, evaluation, models  # noqa: E402
+from .utils.compat import fix_host  # noqa: E402
 from .version import __version__  # noqa: E402
+
+fix_host()
 
 __all__ = ["__version__", "codecs", "datasets", "engine", "evaluation", "models"]
