@@ -5,10 +5,13 @@ Standard library only: this module must work when no other package does.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
+import io
 import re
+import warnings
 from importlib import metadata
-from typing import Iterable, NamedTuple, Sequence
+from typing import Iterable, Iterator, NamedTuple, Sequence
 
 INSTALL = "follow 'Install' in the README, or run 'make env' in a clone"
 OLDER_SETUPTOOLS = "pip install 'setuptools<82'"
@@ -27,7 +30,17 @@ REQUIRED = {
 TESTED_TORCH = "2.11"  # the newest that passed the tests
 OTHERS = ("torchvision", "numpy", "opencv-python", "xtcocotools", "safetensors", "setuptools")
 
-IMPORTS = ("torch", "cv2", "mmcv", "mmcv._ext", "mmdet.models", "xtcocotools.coco", "safetensors", "mmpose.models")
+IMPORTS = (
+    "torch",
+    "cv2",
+    "mmcv",
+    "mmcv._ext",
+    "mmdet.models",
+    "mmdet.evaluation",
+    "xtcocotools.coco",
+    "safetensors",
+    "mmpose.models",
+)
 
 
 class Problem(NamedTuple):
@@ -214,12 +227,27 @@ def check_imports(modules: Sequence[str] = IMPORTS) -> list[Problem]:
     Returns:
         The problem of the module that fails, or an empty list.
     """
-    for module in modules:
-        try:
-            importlib.import_module(module)
-        except Exception as error:  # a broken binary raises any kind of error
-            return [explain(error) or Problem(f"{module} does not import ({error})", INSTALL)]
+    with _without_notes():
+        for module in modules:
+            try:
+                importlib.import_module(module)
+            except Exception as error:  # a broken binary raises any kind of error
+                return [explain(error) or Problem(f"{module} does not import ({error})", INSTALL)]
     return []
+
+
+@contextlib.contextmanager
+def _without_notes() -> Iterator[None]:
+    """Leave out what onedl-mmdetection prints at import: notes on optional packages that nobody asked for."""
+    printed = io.StringIO()
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(printed):
+            warnings.filterwarnings("ignore", "faster_coco_eval is not installed")
+            yield
+    finally:
+        for line in printed.getvalue().splitlines():
+            if "Could not import OneDL" not in line:
+                print(line)
 
 
 def check_hazards() -> list[Problem]:

@@ -11,6 +11,7 @@ from .keypoint_scores import compare_scores, format_scores
 from .latency import Timing, describe_device, matmul_rate, summarise, time_functions, time_parts, time_training
 from .memory import Memory, labelled_batch, measure_memory
 from .mpii_submission import submit_mpii
+from .publishing import Published, publish
 from .recipe import ParameterGroup, build_optimizer, check_recipe, describe, parameter_groups
 from .testing import CONFIGS, KeepSamples, need_checkpoint, need_file, read_config, run_test
 
@@ -21,6 +22,7 @@ __all__ = [
     "KeepSamples",
     "Memory",
     "ParameterGroup",
+    "Published",
     "Timing",
     "build_optimizer",
     "check_recipe",
@@ -40,6 +42,7 @@ __all__ = [
     "need_checkpoint",
     "need_file",
     "parameter_groups",
+    "publish",
     "read_config",
     "run_test",
     "submit_mpii",

@@ -54,6 +54,14 @@ def _allowed() -> dict[str, object]:
 
 
 ALLOWED = _allowed()  # full path in the pickle: what it is read as
+BASIC = {  # what torch since 2.6 allows by itself
+    "collections.OrderedDict": OrderedDict,
+    "builtins.set": set,
+    "builtins.complex": complex,
+    "builtins.bytearray": bytearray,
+    "torch.Size": torch.Size,
+    "_codecs.encode": _encode,
+}
 REBUILD = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter")
 
 
@@ -77,8 +85,7 @@ class RestrictedUnpickler(pickle.Unpickler):
             pickle.UnpicklingError: If it is not allowed.
         """
         path = f"{module}.{name}".replace("__builtin__.", "builtins.")
-        basic = {"collections.OrderedDict": OrderedDict, "torch.Size": torch.Size, "_codecs.encode": _encode}
-        found = {**ALLOWED, **basic}.get(path)
+        found = {**ALLOWED, **BASIC}.get(path)
         if module == "torch" and isinstance(getattr(torch, name, None), torch.dtype):
             found = getattr(torch, name)
         elif module == "torch._utils" and name in REBUILD:

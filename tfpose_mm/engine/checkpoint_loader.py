@@ -36,7 +36,9 @@ from .allowed_types import ALLOWED, LogHistory, restricted_pickle
 ZIP = b"PK\x03\x04"
 LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # torch before 1.6: its magic number, pickled
 METADATA = "tfpose_mm"  # key of the JSON text in a published file
-ARRAYS = dict(keypoint_colors=np.uint8, skeleton_link_colors=np.uint8, joint_weights=np.float32, sigmas=np.float32)
+ARRAYS = dict(  # of MMPose's metainfo
+    keypoint_colors=np.uint8, skeleton_link_colors=np.uint8, dataset_keypoint_weights=np.float32, sigmas=np.float32
+)
 HASHED_NAME = re.compile(r"-([0-9a-f]{8})$")
 Device = Union[str, torch.device, Callable, None]  # torch.load's map_location
 
@@ -126,7 +128,7 @@ def _read_safetensors(path: Path, map_location: Device) -> dict[str, Any]:
             state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except SafetensorError as error:
         raise UserError(f"{path} is not a complete .safetensors file ({error}): use another file.") from error
-    meta = json.loads(metadata.get(METADATA, "{}"))
+    meta = json.loads(metadata.get(METADATA, "{}"), object_hook=_numbers_as_keys)
     in_name = HASHED_NAME.search(path.stem)
     if meta and in_name and in_name.group(1) != sha256(path)[:8]:
         raise UserError(
@@ -138,6 +140,11 @@ def _read_safetensors(path: Path, map_location: Device) -> dict[str, Any]:
     content = dict(state_dict=state, meta=meta)
     _restore_objects(content)
     return content
+
+
+def _numbers_as_keys(pairs: dict) -> dict:
+    """JSON writes the numbers of MMPose's ``keypoint_id2name`` as text."""
+    return {int(key): value for key, value in pairs.items()} if all(map(str.isdecimal, pairs)) else pairs
 
 
 def sha256(path: Path) -> str:

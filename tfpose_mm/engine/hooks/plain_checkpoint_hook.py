@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import PurePath
 
 import numpy as np
@@ -41,7 +42,9 @@ def to_plain(value: object) -> object:
         return {name: to_plain(getattr(value, name)) for name in ("_log_history", "_count_history", "max_length")}
     if isinstance(value, PurePath):
         return str(value)
-    print_log(f"A {type(value).__name__} is not saved in checkpoints, which hold plain data only.", "current", 30)
+    print_log(
+        f"A {type(value).__name__} is not saved in checkpoints, which hold plain data only.", "current", logging.WARNING
+    )
     return None
 
 

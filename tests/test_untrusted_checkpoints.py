@@ -1,0 +1,118 @@
+"""A malicious checkpoint runs no code at any entry point: our tools, mim, MMEngine's runner and inferencers."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.runner import Runner
+from mmpose.apis import MMPoseInferencer, init_model
+from mmpose.registry import MODELS
+
+from tests.helpers import malicious
+from tests.helpers.paths import TINY
+from tests.helpers.processes import NO_WORKERS, mim, start
+from tfpose_mm.apis import compare_models, compare_scores, evaluate, publish, read_config
+from tfpose_mm.utils import UserError
+
+REFUSED = r"must contain only tensors, numbers and text, but it contains posix\.system, which could run code"
+
+
+@pytest.fixture
+def marker(tmp_path):
+    return tmp_path / "ran"
+
+
+@pytest.fixture
+def config(people, tmp_path, monkeypatch):
+    monkeypatch.setenv("SYNTHETIC_ROOT", str(people))
+    cfg = Config.fromfile(str(TINY))
+    cfg.merge_from_dict({option.split("=")[0]: eval(option.split("=")[1]) for option in NO_WORKERS[:-1]})
+    cfg.work_dir = str(tmp_path / "work")
+    return cfg
+
+
+@pytest.fixture
+def checkpoint(config, tmp_path, marker):
+    """It fits the model: without the command in its metadata every tool would use it."""
+    path = malicious.save(tmp_path / "malicious.pth", marker, MODELS.build(config.model).state_dict())
+    yield str(path)
+    assert not marker.exists(), "the code of the checkpoint ran"
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda cfg, checkpoint, out: evaluate(cfg, checkpoint, out),
+        lambda cfg, checkpoint, out: compare_scores(TINY, checkpoint, out),
+        lambda cfg, checkpoint, out: compare_models([read_config(TINY)], [checkpoint], [1], 1, "cpu", out),
+        lambda cfg, checkpoint, out: publish(checkpoint, out / "published"),
+        lambda cfg, checkpoint, out: init_model(cfg, checkpoint, device="cpu"),
+        lambda cfg, checkpoint, out: MMPoseInferencer(
+            pose2d=str(TINY), pose2d_weights=checkpoint, det_model="whole_image", device="cpu"
+        ),
+        lambda cfg, checkpoint, out: MODELS.build(
+            dict(cfg.model, init_cfg=dict(type="Pretrained", checkpoint=checkpoint))
+        ).init_weights(),
+    ],
+    ids=["evaluate", "keypoint_scores", "benchmark", "publish", "init_model", "inferencer", "init_cfg"],
+)
+def test_functions(use, config, checkpoint, tmp_path):
+    with pytest.raises(UserError, match=REFUSED):
+        use(config, checkpoint, tmp_path / "out")
+
+
+@pytest.mark.parametrize("how", ["load_from", "resume", "backbone", "test"])
+def test_runner(how, config, checkpoint):
+    if how == "backbone":
+        config.model.backbone.init_cfg = dict(type="Pretrained", checkpoint=checkpoint, prefix="backbone.")
+    else:
+        config.load_from = checkpoint
+    config.resume = how == "resume"
+    runner = Runner.from_cfg(config)
+    with pytest.raises(UserError, match=REFUSED):
+        runner.test() if how == "test" else runner.train()
+
+
+def test_a_config_in_a_resumed_checkpoint_is_not_executed(config, tmp_path):
+    """MMEngine executes meta["config"] as Python code: no pickle is needed for that."""
+    marker = tmp_path / "ran"
+    code = f"open({str(marker)!r}, 'w').close()"
+    content = malicious.wrap(None, MODELS.build(config.model).state_dict())
+    content["meta"].update(config=code, cfg=code)
+    torch.save(content, tmp_path / "config.pth")
+    config.load_from, config.resume = str(tmp_path / "config.pth"), True
+    config.train_cfg.max_epochs = 1
+    Runner.from_cfg(config).train()
+    assert not marker.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("action", "arguments"),
+    [("test", ["--checkpoint"]), ("train", ["--resume"]), ("train", ["--cfg-options", "load_from={}"])],
+    ids=["test", "resume", "load_from"],
+)
+def test_mim(action, arguments, people, checkpoint, tmp_path):
+    arguments = [argument.format(checkpoint) for argument in arguments]
+    options = [arguments.pop()] if arguments[0] == "--cfg-options" else []
+    arguments = [] if options else [*arguments, checkpoint]
+    process = mim(action, *arguments, cwd=tmp_path, data=people, options=options)
+    assert process.returncode != 0
+    assert "posix.system, which could run code: it was not loaded" in process.stderr
+    assert list(tmp_path.rglob("epoch_*.pth")) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tool", ["evaluate", "publish"])
+def test_tools_print_one_sentence(tool, people, checkpoint, tmp_path):
+    arguments = [TINY, checkpoint, "--out", "out"] if tool == "evaluate" else [checkpoint, "out/model"]
+    command = [sys.executable, "-m", f"tfpose_mm.tools.{tool}", *arguments]
+    process = start(*command, cwd=tmp_path, SYNTHETIC_ROOT=people)
+    assert process.returncode == 2
+    last = process.stderr.strip().splitlines()[-1]
+    assert "error: The checkpoint" in last
+    assert "posix.system, which could run code: it was not loaded" in last
+    assert "Traceback" not in process.stderr
