@@ -119,9 +119,8 @@ def test_parameters_that_share_memory(tmp_path):
 
 def test_the_config_s_text_is_not_executed(tmp_path):
     marker = tmp_path / "ran"
-    text = (
-        f"model = dict(\n    a=1)\nwork_dir = '/home/me/secret'\nopen({str(marker)!r}, 'w').close()\nresume = False\n"
-    )
+    code = f"open({str(marker)!r}, 'w').close()\n"
+    text = f"model = dict(\n    a=1)\nwork_dir = '/home/me/secret'\n{code}resume = False\n"
     torch.save(dict(state_dict={"a": torch.ones(1)}, meta=dict(cfg=text)), tmp_path / "a.pth")
     files = publish(tmp_path / "a.pth", tmp_path / "out")
     assert files.config.read_text() == f"model = dict(\n    a=1)\n{code}"

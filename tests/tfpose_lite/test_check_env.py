@@ -11,8 +11,8 @@ from tfpose_mm import ops
 def test_a_working_installation(capsys):
     assert check_env.main() == 0
     report = capsys.readouterr().out
-    assert "mmcv._ext       loads" in report
-    assert "attention       cpu: gather, largest difference from the reference" in report
+    assert "mmcv._ext         loads" in report
+    assert "attention         cpu: gather, largest difference from the reference" in report
     assert "agrees" in report
     assert report.strip().endswith("tfpose_mm works here.")
 
@@ -29,8 +29,8 @@ def test_a_device_that_fails_is_reported(monkeypatch, capsys):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)  # a device that does not exist
     assert check_env.main() == 1
     report = capsys.readouterr().out
-    assert "attention       cpu: gather, largest difference" in report
-    assert "attention       cuda:0:" in report
+    assert "attention         cpu: gather, largest difference" in report
+    assert "attention         cuda:0:" in report
     assert "FAILS" in report
     assert "CUDA_VISIBLE_DEVICES=" in report
 
