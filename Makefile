@@ -11,6 +11,7 @@ find-python = $(shell for python in $(1) $(HOME)/.pyenv/versions/*/bin/$(1) pyth
 ifeq ($(STACK),classic)
   PYTHONS := 3.9 to 3.11
   USUAL := python3.11
+  OTHER := modern
   PYTHON_RANGE := (3, 9) <= sys.version_info[:2] <= (3, 11)
   PYTHON ?= $(call find-python,python3.11)
   CONSTRAINTS := constraints.txt
@@ -21,6 +22,7 @@ ifeq ($(STACK),classic)
 else ifeq ($(STACK),modern)
   PYTHONS := 3.10 to 3.13
   USUAL := python3.12
+  OTHER := classic
   PYTHON_RANGE := (3, 10) <= sys.version_info[:2] <= (3, 13)
   PYTHON ?= $(call find-python,python3.12)
   CONSTRAINTS := constraints-modern.txt
@@ -64,7 +66,7 @@ env: $(READY)
 # have operators for another torch, so they are checked below. GPU users install a prebuilt mmcv: see the README.
 $(READY): $(CONSTRAINTS) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not $(PYTHON_RANGE))' 2>/dev/null || { \
-	  echo "The $(STACK) stack needs Python $(PYTHONS), but $(PYTHON) is $$($(PYTHON) -V 2>&1): run 'make PYTHON=$(USUAL) $(MAKECMDGOALS)', or see STACK in 'make help'." >&2; exit 1; }
+	  echo "The $(STACK) stack needs Python $(PYTHONS), but $(PYTHON) is $$($(PYTHON) -V 2>&1): run 'make PYTHON=$(USUAL) STACK=$(STACK) $(MAKECMDGOALS)' or 'make STACK=$(OTHER) $(MAKECMDGOALS)'." >&2; exit 1; }
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv --clear $(VENV) || { \
 	  echo "The virtual environment could not be created: install Python's venv module, as in 'apt-get install python3-venv'." >&2; exit 1; }
 	@echo "[1/4] torch, OpenCV and the build tools of mmcv (2 to 3 GB)"

@@ -73,8 +73,11 @@ def test_command_exists(page, command, monkeypatch):
     elif program == "mim" and arguments[0] in ("train", "test"):
         assert arguments[1] == "mmpose"
         Config.fromfile(str(ROOT / arguments[2]))
-    else:  # an install command: its versions are those of constraints.txt
+    else:  # an install command: its versions are those of constraints.txt, or it takes those of a file
         pins = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+        if "-c" in arguments:
+            assert (ROOT / arguments[arguments.index("-c") + 1]).is_file()
+            assert "==" not in command
         for argument in arguments:
             assert "==" not in argument or argument in pins, argument
         pair = {argument.partition("==")[0] for argument in arguments} & {"mmdet", "mmpose"}

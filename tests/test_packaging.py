@@ -55,25 +55,34 @@ print(type(model.head).__name__, tfpose_mm.__version__)
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
-def test_make_refuses_an_unsupported_python_in_one_sentence(tmp_path):
-    fake = tmp_path / "python3.13"
-    fake.write_text('#!/bin/sh\nif [ "$1" = -V ]; then echo "Python 3.13.0"; else exit 1; fi\n')
+@pytest.mark.parametrize(
+    ("stack", "other", "versions", "usual", "given"),
+    [
+        ("classic", "modern", "3.9 to 3.11", "python3.11", "3.13.0"),
+        ("modern", "classic", "3.10 to 3.13", "python3.12", "3.9.2"),
+    ],
+)
+def test_make_refuses_an_unsupported_python_in_one_sentence(stack, other, versions, usual, given, tmp_path):
+    fake = tmp_path / "python3"
+    fake.write_text(f'#!/bin/sh\nif [ "$1" = -V ]; then echo "Python {given}"; else exit 1; fi\n')
     fake.chmod(0o755)
-    command = [
-        "make",
-        "-C",
-        str(ROOT),
-        "demo",
-        f"PYTHON={fake}",
-        f"VENV={tmp_path / 'venv'}",
-        f"DEMO={tmp_path / 'demo'}",
-    ]
-    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    options = [f"STACK={stack}", f"PYTHON={fake}", f"VENV={tmp_path / 'venv'}", f"DEMO={tmp_path / 'demo'}"]
+    process = subprocess.run(["make", "-C", str(ROOT), "demo", *options], capture_output=True, text=True, check=False)
     assert process.returncode == 2
     assert process.stderr.splitlines()[0] == (
-        f"The pinned torch needs Python 3.9 to 3.11, but {fake} is Python 3.13.0: run 'make PYTHON=python3.11 demo'."
+        f"The {stack} stack needs Python {versions}, but {fake} is Python {given}: run 'make PYTHON={usual} "
+        f"STACK={stack} demo' or 'make STACK={other} demo'."
     )
     assert not (tmp_path / "venv").exists()
+
+
+@pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
+def test_make_refuses_an_unknown_stack():
+    process = subprocess.run(
+        ["make", "-C", str(ROOT), "demo", "STACK=new"], capture_output=True, text=True, check=False
+    )
+    assert process.returncode == 2
+    assert "STACK must be classic or modern, but is new" in process.stderr
 
 
 @pytest.mark.slow
