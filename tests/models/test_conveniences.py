@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import shutil
 import warnings
 
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from torch import nn
 
 from tests.helpers.models import INPUT_SIZE, build, images, randomise, samples, tiny_model_cfg
+from tfpose_lite.host import parse_version
 from tfpose_mm.models import set_attn_implementation
 
 needs_compiler = pytest.mark.skipif(not hasattr(torch, "compiler"), reason="needs torch >= 2.1")
@@ -84,6 +86,48 @@ def test_a_compiled_network_has_the_same_gradients():
         if ours.grad is not None:
             scale = ours.grad.abs().max().item() + 1e-3
             torch.testing.assert_close(theirs.grad / scale, ours.grad / scale, atol=1e-4, rtol=0, msg=name)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    parse_version(torch.__version__) < (2, 6) or shutil.which("g++") is None, reason="needs torch >= 2.6 and g++"
+)
+def test_generated_code_predicts_the_same():
+    """Inductor, torch's default compiler, writes and runs C++ for the decoder."""
+    torch._dynamo.reset()
+    cfg = tiny_model_cfg(num_joints=7)
+    cfg["head"]["num_layers"] = 1
+    model = randomise(build(cfg)).eval()
+    with torch.no_grad():
+        expected = predict(model, images())
+    set_attn_implementation(model, "grid_sample")
+    decoder = model.head.transformer_decoder
+    decoder.forward = torch.compile(decoder.forward, fullgraph=True)
+    with torch.no_grad():
+        torch.testing.assert_close(predict(model, images()), expected, atol=1e-5, rtol=0)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("training", [False, True])
+def test_generated_code_on_the_gpu(training):
+    torch._dynamo.reset()
+    cfg = tiny_model_cfg(num_joints=7, dropout=0.0)
+    cfg["neck"]["dropout"] = 0.0
+    model = randomise(build(cfg)).eval().cuda()
+    twin = copy.deepcopy(model)
+    set_attn_implementation(twin, "grid_sample")
+    compiled = torch.compile(lambda inputs: predict(twin, inputs), fullgraph=True)
+    with torch.set_grad_enabled(training):
+        expected, output = predict(model, images().cuda()), compiled(images().cuda())
+    torch.testing.assert_close(output, expected, atol=1e-4, rtol=0)
+    if training:
+        expected.square().sum().backward()
+        output.square().sum().backward()
+        for (name, ours), theirs in zip(model.named_parameters(), twin.parameters()):
+            if ours.grad is not None:
+                scale = ours.grad.abs().max().item() + 1e-3
+                torch.testing.assert_close(theirs.grad / scale, ours.grad / scale, atol=1e-3, rtol=0, msg=name)
 
 
 def test_channels_last_predicts_the_same(model):
