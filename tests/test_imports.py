@@ -28,7 +28,20 @@ ALLOWED = {
     "evaluation": set(),
     "engine": set(),
     "config": set(),
-    "apis": {"codecs", "config", "datasets", "engine", "evaluation", "ops", "visualization", *MODEL},
+    "packaged_configs": set(),
+    "inference": {"engine"},
+    "apis": {
+        "codecs",
+        "config",
+        "datasets",
+        "engine",
+        "evaluation",
+        "inference",
+        "ops",
+        "packaged_configs",
+        "visualization",
+        *MODEL,
+    },
     "tools": {"apis"},
 }
 REGISTERING = {"__init__.py", "models/__init__.py"}  # these register or re-export other parts

@@ -14,9 +14,10 @@ from tfpose_lite import host
 host.require()  # before anything that needs the host packages is imported
 
 from . import codecs, datasets, engine, evaluation, models  # noqa: E402
+from .packaged_configs import get_config, list_configs  # noqa: E402
 from .utils.compat import fix_host  # noqa: E402
 from .version import __version__  # noqa: E402
 
 fix_host()
 
-__all__ = ["__version__", "codecs", "datasets", "engine", "evaluation", "models"]
+__all__ = ["__version__", "codecs", "datasets", "engine", "evaluation", "get_config", "list_configs", "models"]

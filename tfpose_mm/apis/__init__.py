@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from ..datasets.synthetic import LEVELS, write_dataset
+from ..inference import BATCH_SIZE, SCORES, FromDetector, FromFile, Prediction, Predictor
+from ..packaged_configs import CONFIGS
 from .comparison import compare_models, format_rows
 from .complexity import Complexity, count_complexity
 from .config_checks import find_problems
@@ -11,17 +13,26 @@ from .keypoint_scores import compare_scores, format_scores
 from .latency import Timing, describe_device, matmul_rate, summarise, time_functions, time_parts, time_training
 from .memory import Memory, labelled_batch, measure_memory
 from .mpii_submission import submit_mpii
+from .prediction import DRAW_THRESHOLD, PredictionSummary, predict
 from .publishing import Published, publish
 from .recipe import ParameterGroup, build_optimizer, check_recipe, describe, parameter_groups
-from .testing import CONFIGS, KeepSamples, need_checkpoint, need_file, read_config, run_test
+from .testing import KeepSamples, need_checkpoint, need_file, read_config, run_test
 
 __all__ = [
+    "BATCH_SIZE",
     "CONFIGS",
+    "DRAW_THRESHOLD",
     "LEVELS",
+    "SCORES",
     "Complexity",
+    "FromDetector",
+    "FromFile",
     "KeepSamples",
     "Memory",
     "ParameterGroup",
+    "Prediction",
+    "PredictionSummary",
+    "Predictor",
     "Published",
     "Timing",
     "build_optimizer",
@@ -42,6 +53,7 @@ __all__ = [
     "need_checkpoint",
     "need_file",
     "parameter_groups",
+    "predict",
     "publish",
     "read_config",
     "run_test",

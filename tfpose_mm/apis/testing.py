@@ -12,23 +12,10 @@ from mmengine.hub import get_config
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from mmpose.structures import PoseDataSample
-from torch import nn
 
-from ..engine import (
-    CheckFiniteHook,
-    PlainCheckpointHook,
-    compare_parameters,
-    format_differences,
-    read_checkpoint,
-)
+from ..engine import CheckFiniteHook, PlainCheckpointHook, check_fit, read_checkpoint
+from ..packaged_configs import config_path, list_configs
 from ..utils import UserError
-
-PACKAGE = Path(__file__).parents[1]
-# In a clone the configs are beside the package; in an installed package they are where mim looks for them.
-CONFIGS = next(
-    (folder for folder in (PACKAGE.parent / "configs", PACKAGE / ".mim/configs") if (folder / "_base_").is_dir()),
-    PACKAGE.parent / "configs",
-)
 
 
 class KeepSamples(Hook):
@@ -85,7 +72,7 @@ def read_config(path: str | Path, options: dict | None = None) -> Config:
     """Read a config of a top-down estimator and change it as ``--cfg-options`` does.
 
     Args:
-        path: The config; for a config of MMPose, ``mmpose::path``.
+        path: The config; for a config of MMPose, ``mmpose::path``; for one of this package, also its name.
         options: Values by their dotted keys.
 
     Returns:
@@ -94,6 +81,8 @@ def read_config(path: str | Path, options: dict | None = None) -> Config:
     Raises:
         UserError: If there is no such file, or it is not a config of a top-down estimator.
     """
+    if str(path) in list_configs() and not Path(path).exists():
+        path = config_path(str(path))
     cfg = _read_package_config(str(path)) if "::" in str(path) else _read_file(path)
     cfg.merge_from_dict(options or {})
     kind = (cfg.get("model") or {}).get("type")
@@ -150,22 +139,10 @@ def run_test(cfg: Config, checkpoint: str, work_dir: Path, keep: Hook) -> tuple[
     cfg.load_from = str(checkpoint)
     cfg.work_dir = str(work_dir)
     runner = _QuietRunner.from_cfg(cfg)
-    _check_fit(runner.model, checkpoint)
+    content = read_checkpoint(checkpoint)
+    check_fit(runner.model, content.get("state_dict", content), checkpoint)
     for kind in (CheckFiniteHook, PlainCheckpointHook):
         if not any(isinstance(hook, kind) for hook in runner.hooks):
             runner.register_hook(kind())
     runner.register_hook(keep)
     return runner, {name: float(value) for name, value in runner.test().items()}
-
-
-def _check_fit(model: nn.Module, checkpoint: str) -> None:
-    """Check all parameters: MMEngine only warns if a checkpoint lacks some, and keeps their random values."""
-    content = read_checkpoint(checkpoint)
-    differences = compare_parameters(model.state_dict(), content.get("state_dict", content))
-    trained = {name for name, _ in model.named_parameters()}
-    wrong = [difference for difference in differences if difference.name in trained]
-    if wrong:
-        raise UserError(
-            f"The checkpoint {checkpoint} does not fit the config's model: use the config that it was trained with.\n"
-            f"{format_differences(differences)}"
-        )

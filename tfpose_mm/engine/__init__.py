@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .checkpoint_loader import METADATA, read_checkpoint, register_loaders, sha256
 from .hooks import CheckFiniteHook, PlainCheckpointHook, to_plain
+from .model_loading import check_fit, load_weights
 from .parameter_table import Difference, compare_parameters, format_differences
 
 __all__ = [
@@ -11,8 +12,10 @@ __all__ = [
     "CheckFiniteHook",
     "Difference",
     "PlainCheckpointHook",
+    "check_fit",
     "compare_parameters",
     "format_differences",
+    "load_weights",
     "read_checkpoint",
     "register_loaders",
     "sha256",

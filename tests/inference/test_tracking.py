@@ -1,0 +1,83 @@
+from __future__ import annotations
+
+import numpy as np
+
+from tfpose_mm.inference import OneEuroFilter, Prediction, Source, smooth, track
+
+
+def prediction(boxes, index=0, name="clip.mp4", keypoints=None, kind="video"):
+    boxes = np.array(boxes, dtype=float).reshape(-1, 4)
+    keypoints = np.zeros((len(boxes), 5, 2)) if keypoints is None else keypoints
+    scores = np.ones(keypoints.shape[:2])
+    source = Source(name, kind, None, 30.0)
+    return Prediction(name, index, (99, 88), keypoints, scores, boxes, np.ones(len(boxes)), np.ones(len(boxes)), source)
+
+
+def ids(predictions, **settings):
+    return [entry.track_ids.tolist() for entry in track(predictions, **settings)]
+
+
+def test_persons_keep_their_numbers():
+    one, two = [0, 0, 10, 20], [50, 0, 60, 20]
+    frames = [[one, two], [[52, 1, 62, 21], [1, 0, 11, 20]], [[54, 2, 64, 22]], [], [[3, 0, 13, 20], [56, 2, 66, 22]]]
+    assert ids(prediction(boxes, index) for index, boxes in enumerate(frames)) == [[1, 2], [2, 1], [2], [], [1, 2]]
+
+
+def test_a_person_that_was_missing_too_long_is_new():
+    boxes = [[0, 0, 10, 20]]
+    frames = [prediction(boxes, 0), *(prediction([], index) for index in range(1, 4)), prediction(boxes, 4)]
+    assert ids(frames, max_missing=3)[-1] == [1]
+    assert ids(frames, max_missing=2)[-1] == [2]
+
+
+def test_a_person_elsewhere_and_another_video_are_new():
+    frames = [prediction([[0, 0, 10, 20]]), prediction([[40, 0, 50, 20]], 1), prediction([[40, 0, 50, 20]], 0, "b.mp4")]
+    assert ids(frames) == [[1], [2], [1]]
+
+
+def test_the_assignment_is_the_best_of_all():
+    """The nearest pair first would leave a person without a box."""
+    first = prediction([[0, 0, 10, 10], [4, 0, 14, 10]])
+    second = prediction([[2.1, 0, 12.1, 10], [6.4, 0, 16.4, 10]], 1)
+    assert ids([first, second]) == [[1, 2], [1, 2]]
+
+
+def test_one_euro_filter_against_its_equations():
+    """Computed by hand from the paper's algorithm, at 10 samples per second."""
+    filtered = OneEuroFilter(10, min_cutoff=1.0, beta=0.5, speed_cutoff=1.0)
+    start = np.array([[0.0, 0.0]])
+    assert np.array_equal(filtered(start), start)
+    alpha = 1 / (1 + 10 / (2 * np.pi))
+    speed = alpha * 30.0  # 3 units in 0.1 s
+    cutoff = 1.0 + 0.5 * speed
+    expected = 3.0 / (1 + 10 / (2 * np.pi * cutoff))
+    np.testing.assert_allclose(filtered(np.array([[3.0, 0.0]])), [[expected, 0.0]])
+
+
+def test_noise_at_rest_is_removed_and_motion_is_followed():
+    generator = np.random.default_rng(0)
+    moving = np.concatenate([np.zeros(60), np.linspace(0, 300, 30), np.full(60, 300.0)])
+    noisy = moving[:, None, None, None] + generator.normal(0, 2, (150, 1, 5, 2))
+    frames = [prediction([[0, 0, 100, 200]], index, keypoints=points) for index, points in enumerate(noisy)]
+    smoothed = np.array([entry.keypoints for entry in smooth(track(frames))])
+    rest = slice(20, 60)
+    assert smoothed[rest].std() < 0.5 * noisy[rest].std()
+    lag = (moving[:, None, None, None] - smoothed)[70:90].mean()
+    assert lag < 15  # pixels, at 300 pixels a second
+    assert abs(smoothed[-1].mean() - 300) < 2
+
+
+def test_images_are_not_smoothed():
+    points = np.random.default_rng(0).normal(size=(2, 1, 5, 2))
+    frames = [prediction([[0, 0, 9, 9]], 0, f"{index}.jpg", points[index], "image") for index in range(2)]
+    for entry, expected in zip(smooth(track(frames)), points):
+        assert np.array_equal(entry.keypoints, expected)
+
+
+def test_a_smoothed_person_is_not_mixed_with_another():
+    boxes = [[0, 0, 10, 20], [50, 0, 60, 20]]
+    points = np.stack([np.zeros((5, 2)), np.full((5, 2), 50.0)])
+    frames = [prediction(boxes, 0, keypoints=points), prediction(boxes[::-1], 1, keypoints=points[::-1])]
+    last = list(smooth(track(frames)))[-1]
+    np.testing.assert_allclose(last.keypoints, points[::-1])
+    assert last.keypoints is not points
