@@ -20,14 +20,14 @@ ifeq ($(STACK),classic)
   VENV ?= .venv
   DEMO ?= work_dirs/demo
 else ifeq ($(STACK),modern)
-  PYTHONS := 3.10 to 3.12
+  PYTHONS := 3.12
   USUAL := python3.12
   OTHER := classic
-  PYTHON_RANGE := (3, 10) <= sys.version_info[:2] <= (3, 12)
+  PYTHON_RANGE := sys.version_info[:2] == (3, 12)
   PYTHON ?= $(call find-python,python3.12)
   CONSTRAINTS := constraints-modern.txt
   MMCV := onedl-mmcv
-  # xtcocotools is compiled for numpy 2, because its wheels are for numpy 1; its setup.py fails on Python 3.13
+  # the pinned numpy needs Python 3.12, and xtcocotools, which is compiled for numpy 2, does not build on 3.13
   HOSTS := --no-binary xtcocotools onedl-mmengine onedl-mmdetection mmpose xtcocotools openmim opencv-python-headless
   VENV ?= .venv-modern
   DEMO ?= work_dirs/demo-modern
@@ -57,7 +57,7 @@ help:
 	@echo "make lint       check the style; make format fixes it"
 	@echo "make picture    put the demo's contact sheet into docs/images"
 	@echo "make clean      delete the demo's results; the environment stays"
-	@echo "Options: STACK=classic (torch 2.1, Python 3.9 to 3.11) or STACK=modern (torch 2.11, Python 3.10 to 3.12)"
+	@echo "Options: STACK=classic (torch 2.1, Python 3.9 to 3.11) or STACK=modern (torch 2.11, Python 3.12)"
 	@echo "         PYTHON=$(PYTHON) VENV=$(VENV) DEMO=$(DEMO)"
 
 env: $(READY)

@@ -84,18 +84,38 @@ def test_command_exists(page, command, monkeypatch):
         assert program != "mim" or len(pair) < 2, "mim asks for mmdet < 3.3 beside mmpose 1.3.2 and finds no solution"
 
 
+def prepare(people, folder, monkeypatch):
+    """Go to a folder with the files that the README's commands create."""
+    _, model = load_tiny()
+    (folder / "data").mkdir()
+    (folder / "data/synthetic").symlink_to(people)
+    (folder / "configs").symlink_to(ROOT / "configs")
+    (folder / "work_dirs/tiny").mkdir(parents=True)
+    torch.save(dict(state_dict=model.state_dict(), meta={}), folder / "work_dirs/tiny/epoch_16.pth")
+    monkeypatch.chdir(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", blocks(ROOT / "docs/prediction.md", "python"))
+def test_prediction_snippets_run(block, people, tmp_path, monkeypatch, capsys):
+    prepare(people, tmp_path, monkeypatch)
+    (tmp_path / "snippet.py").write_text(block, encoding="utf-8")
+    names = runpy.run_path("snippet.py")
+    if "predictor" in names:
+        images = len(list((people / "val").glob("*.jpg")))
+        assert capsys.readouterr().out.count("(1, 17, 2)") == images
+    elif "inferencer" in names:
+        assert len(list((tmp_path / "work_dirs/inferencer/visualizations").iterdir())) > 1
+        assert names["samples"][0].pred_instances.keypoints.shape == (1, 17, 2)
+    else:
+        assert names["cfg"].model.head.type == "TFPoseHead"
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("block", blocks(ROOT / "README.md", "python")[:1])
 def test_inference_snippet_predicts_an_image(block, people, tmp_path, monkeypatch):
-    """Run the README's block in a folder with the files that the README's commands create."""
-    _, model = load_tiny()
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data/synthetic").symlink_to(people)
-    (tmp_path / "configs").symlink_to(ROOT / "configs")
-    (tmp_path / "work_dirs/tiny").mkdir(parents=True)
-    torch.save(dict(state_dict=model.state_dict(), meta={}), tmp_path / "work_dirs/tiny/epoch_16.pth")
+    prepare(people, tmp_path, monkeypatch)
     (tmp_path / "snippet.py").write_text(block, encoding="utf-8")
-    monkeypatch.chdir(tmp_path)
     instance = runpy.run_path("snippet.py")["instance"]
     assert np.shape(instance["keypoints"]) == (17, 2)
     assert set(instance["keypoint_scores"]) == {1.0}
@@ -126,7 +146,9 @@ def test_config_snippet_trains_and_predicts(page, block, tmp_path):
     assert predicted[0].pred_instances.keypoints.shape == (1, 17, 2)
 
 
-@pytest.mark.parametrize(("page", "block"), [p for p in numbered("python", False) if p.values[0].parent != ROOT])
+@pytest.mark.parametrize(
+    ("page", "block"), [p for p in numbered("python", False) if p.values[0].name not in ("README.md", "prediction.md")]
+)
 def test_snippet_of_the_docs_runs(page, block, tmp_path):
     """Run the blocks with a model and a batch of images, which the pages assume."""
     names = dict(model=build(tiny_model_cfg(num_joints=7)).eval(), images=images(), samples=samples(num_joints=7))

@@ -59,7 +59,7 @@ print(type(model.head).__name__, tfpose_mm.__version__)
     ("stack", "other", "versions", "usual", "given"),
     [
         ("classic", "modern", "3.9 to 3.11", "python3.11", "3.13.0"),
-        ("modern", "classic", "3.10 to 3.12", "python3.12", "3.9.2"),
+        ("modern", "classic", "3.12", "python3.12", "3.11.2"),
     ],
 )
 def test_make_refuses_an_unsupported_python_in_one_sentence(stack, other, versions, usual, given, tmp_path):

@@ -187,7 +187,7 @@ def check_versions() -> list[Problem]:
     """Required packages that are missing, installed twice or outside their range."""
     problems = []
     for module, ranges in REQUIRED.items():
-        found = _installed(ranges)
+        found = _installed([*ranges, "mmcv-lite"] if module == "mmcv" and _installed(ranges) else ranges)
         if len(found) > 1:
             problems.append(_installed_twice(found))
         elif not found:

@@ -7,6 +7,7 @@ import sys
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.logging import HistoryBuffer
 from mmpose.apis import init_model
 from mmpose.registry import MODELS
 from safetensors import safe_open
@@ -36,17 +37,19 @@ def test_every_tool_takes_what_is_published(trained, people):
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     assert weights.name == f"tiny-{digest[:8]}.safetensors"
     config = weights.with_suffix(".py")
+    with safe_open(str(weights), framework="pt") as file:
+        meta = json.loads(file.metadata()["tfpose_mm"])
+    metrics = meta["metrics"]
     assert published.stdout.splitlines() == [
         f"weights: out/{weights.name}",
         f"sha256:  {digest}",
         f"config:  out/{config.name}",
+        f"metrics: {', '.join(f'{name} {value:.4f}' for name, value in metrics.items())}",
     ]
     assert weights.stat().st_size < 0.5 * (trained / "work/epoch_1.pth").stat().st_size  # no optimizer state
-
-    with safe_open(str(weights), framework="pt") as file:
-        meta = json.loads(file.metadata()["tfpose_mm"])
     assert meta["epoch"] == 1
-    assert 0 <= meta["metrics"]["coco/AP"] <= 1
+    assert 0 <= metrics["coco/AP"] <= 1
+    assert 0 < metrics["PCK@0.2/PCK"] <= 1
     assert meta["dataset_meta"]["keypoint_id2name"]["0"] == "nose"
     assert meta["versions"]["torch"] == torch.__version__.partition("+")[0]
     text = config.read_text()
@@ -125,3 +128,53 @@ def test_the_config_s_text_is_not_executed(tmp_path):
     files = publish(tmp_path / "a.pth", tmp_path / "out")
     assert files.config.read_text() == f"model = dict(\n    a=1)\n{code}"
     assert not marker.exists()
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        dict(cfg=5),
+        dict(cfg="a = ("),
+        dict(cfg="a\0b"),
+        dict(cfg="a=" + "(" * 500 + ")" * 500),
+        dict(epoch=torch.ones(1)),
+        dict(versions=b"1"),
+        dict(dataset_meta={(1, 2): 1}),
+        dict(dataset_meta={"a": torch.ones(1)}),
+        dict(validated_iter=3, iter=3),
+    ],
+    ids=lambda meta: str(meta)[:40],
+)
+def test_unusual_metadata_are_left_out(meta, tmp_path):
+    torch.save(dict(state_dict={"a": torch.ones(2)}, meta=meta), tmp_path / "a.pth")
+    files = publish(tmp_path / "a.pth", tmp_path / "out")
+    assert files.config is None
+    read = read_checkpoint(files.weights)
+    assert torch.equal(read["state_dict"]["a"], torch.ones(2))
+    assert read["meta"]["config_text"] is None
+
+
+@pytest.mark.parametrize(("validated", "metrics"), [(5, {"coco/AP": 0.75}), (3, {}), (None, {})])
+def test_metrics_are_those_of_the_weights(validated, metrics, tmp_path):
+    """MMEngine saves most checkpoints before their validation: its log has the values of older weights."""
+    scalars = {"val/coco/AP": HistoryBuffer([0.5, 0.75], [1, 1]), "val/time": HistoryBuffer([1.0], [1])}
+    hub = dict(log_scalars=scalars, runtime_info={}, resumed_keys={})
+    meta = dict(iter=5, validated_iter=validated)
+    torch.save(dict(state_dict={"a": torch.ones(2)}, meta=meta, message_hub=hub), tmp_path / "a.pth")
+    assert publish(tmp_path / "a.pth", tmp_path / "out").metrics == metrics
+
+
+def test_sparse_parameters_are_refused(tmp_path):
+    torch.save(dict(state_dict={"a": torch.eye(2).to_sparse()}), tmp_path / "a.pth")
+    with pytest.raises(UserError):
+        publish(tmp_path / "a.pth", tmp_path / "out")
+    assert not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.slow
+def test_a_missing_checkpoint(tmp_path):
+    process = start(sys.executable, "-m", "tfpose_mm.tools.publish", "nowhere.pth", "out", cwd=tmp_path)
+    assert process.returncode == 2
+    assert process.stderr.splitlines()[-1].startswith(
+        "error: The checkpoint nowhere.pth does not exist: check the path"
+    )

@@ -16,6 +16,7 @@ from mmpose.registry import MODELS
 from tests.helpers.paths import TINY
 from tests.helpers.processes import NO_WORKERS
 from tfpose_mm.engine import read_checkpoint, to_plain
+from tfpose_mm.utils import UserError
 
 
 class Colour(enum.IntEnum):
@@ -104,3 +105,22 @@ def test_averaged_weights_are_saved(people, tmp_path, monkeypatch):
     saved = torch.load(tmp_path / "work/epoch_1.pth", map_location="cpu", weights_only=True)
     assert saved["ema_state_dict"]
     assert read_checkpoint(tmp_path / "work/epoch_1.pth")["ema_state_dict"]["steps"] > 0
+
+
+def test_weights_only_are_no_training_to_resume(people, tmp_path, monkeypatch):
+    monkeypatch.setenv("SYNTHETIC_ROOT", str(people))
+    state = MODELS.build(Config.fromfile(str(TINY)).model).state_dict()
+    torch.save(dict(state_dict=state, meta={}), tmp_path / "weights.pth")
+    with pytest.raises(UserError, match="To resume needs a training checkpoint with the state of the optimizer"):
+        train(tmp_path, resume=True, load_from=str(tmp_path / "weights.pth"))
+
+
+def test_the_checkpoint_tells_whether_it_was_validated(people, tmp_path, monkeypatch):
+    """MMEngine saves epoch_1.pth before its validation, and best_*.pth after it."""
+    monkeypatch.setenv("SYNTHETIC_ROOT", str(people))
+    train(tmp_path)
+    metas = [
+        read_checkpoint(next((tmp_path / "work").glob(name)))["meta"] for name in ("epoch_1.pth", "best_*_epoch_1.pth")
+    ]
+    assert metas[0]["iter"] == metas[1]["iter"] == metas[1]["validated_iter"]
+    assert metas[1]["versions"]["torch"].startswith("2.")

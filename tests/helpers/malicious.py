@@ -6,7 +6,9 @@ import collections
 import io
 import os
 import pickle
+import struct
 import tarfile
+import zipfile
 
 import torch
 from mmengine.logging import HistoryBuffer
@@ -60,6 +62,125 @@ def attacks(marker):
         "not a dict": touch(marker),
         "subclass": wrap(torch.nn.Linear(2, 3)),
     }
+
+
+def text(value):
+    """Opcodes of a text."""
+    data = value.encode()
+    return b"X" + struct.pack("<I", len(data)) + data
+
+
+def name(module, attribute):
+    """Opcodes of a class or function."""
+    return b"c" + module.encode() + b"\n" + attribute.encode() + b"\n"
+
+
+def data(value):
+    """Opcodes of bytes, as protocol 2 writes them."""
+    return name("_codecs", "encode") + text(value.decode("latin1")) + text("latin1") + b"\x86R"
+
+
+def number(value):
+    return b"J" + struct.pack("<i", value)
+
+
+def dtype(code, flags=0, subarray=b"N", fields=b"NN", size=-1):
+    """Opcodes of a NumPy dtype with any state: NumPy itself believes it."""
+    made = name("numpy", "dtype") + text(code) + b"\x89\x88\x87R"
+    return made + b"(" + number(3) + text("|") + subarray + fields + number(size) + number(1) + number(flags) + b"tb"
+
+
+def scalar(kind, content):
+    return name("numpy.core.multiarray", "scalar") + kind + data(content) + b"\x86R"
+
+
+def opcodes():
+    """Pickles that torch's and Python's picklers never write, by name."""
+    history = name("mmengine.logging.history_buffer", "HistoryBuffer")
+    reconstruct = name("numpy.core.multiarray", "_reconstruct") + name("numpy", "ndarray") + b"K\x00\x85" + data(b"b")
+    array = reconstruct + b"\x87R(" + number(1) + b"(" + number(9) + b"t"
+    return {
+        "object at any address": scalar(dtype("O8", flags=0x20), struct.pack("<Q", 0x41414141)),
+        "object without flags": scalar(dtype("O8"), struct.pack("<Q", 0x41414141)),
+        "sub-array of any size": name("numpy", "ndarray")
+        + b"("
+        + b")"
+        + dtype("V1", subarray=dtype("u1") + b"(" + number(2**31 - 1) + b"t\x86", size=1)
+        + data(b"A")
+        + b"tR",
+        "structure": scalar(dtype("V8"), b"12345678"),
+        "size of a number": scalar(dtype("f8", size=4), b"1234"),
+        "array longer than its data": array + dtype("f8") + b"\x89" + data(b"12345678") + b"tb",
+        "objects from bytes": array + dtype("O8") + b"\x89" + data(b"A" * 72) + b"tb",
+        "attribute of a class": history + b"N}" + text("__setstate__") + b"K\x01s\x86b",
+        "terminal codes": name("evil\x1b[2J", "f"),
+        "extension code": b"\x82\x01",
+        "long text of a name": name("m" * 5000, "f"),
+        "bytes of a number": name("builtins", "bytes") + number(2**30) + b"\x85R",
+    }
+
+
+def save_opcodes(folder):
+    """Write the pickles in a zip file of torch; return the files by name."""
+    files = {}
+    for key, body in opcodes().items():
+        files[key] = folder / f"{key.replace(' ', '_')}.pth"
+        content = b"\x80\x02}" + text("state_dict") + b"}" + b"s" + text("payload") + body + b"s."
+        with zipfile.ZipFile(files[key], "w") as archive:
+            archive.writestr("archive/data.pkl", content)
+            archive.writestr("archive/version", "3\n")
+    return files
+
+
+LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
+
+
+def save_module_reference(path, target):
+    """The format before torch 1.6, with a reference to the source of a module: torch writes target.patch."""
+    history = name("mmengine.logging.history_buffer", "HistoryBuffer")
+    attributes = text("dump_patches") + b"\x88s" + text("__name__") + text(str(target)) + b"s"
+    reference = b"(" + text("module") + history + text("x.py") + text("text of the attacker") + b"tQ"
+    protocol, system = b"\x80\x02M\xe9\x03.", b"\x80\x02}."
+    for body in (history + b"N}" + attributes + b"\x86b0" + reference, reference):
+        content = b"\x80\x02" + body + b"0}" + text("state_dict") + b"}s."
+        path.write_bytes(LEGACY + protocol + system + content + b"\x80\x02].")
+        yield path
+
+
+def save_tar_with_magic(path, victim):
+    """A tar file that begins like torch's old format; reading it changes the mode of another file."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
+        for member, content in (("M" * len(LEGACY), b""), ("storages", b""), ("tensors", b"N."), ("pickle", b"}.")):
+            entry = tarfile.TarInfo(member)
+            entry.size = len(content)
+            if member == "storages":
+                entry.type, entry.linkname, entry.mode = tarfile.LNKTYPE, str(victim), 0o4777
+            archive.addfile(entry, io.BytesIO(content))
+    raw = bytearray(buffer.getvalue())
+    raw[: len(LEGACY)] = LEGACY
+    header = raw[:512]
+    header[148:156] = b" " * 8
+    raw[148:156] = f"{sum(header):06o}\0 ".encode()
+    path.write_bytes(raw)
+    return path
+
+
+def save_two_directories(path, program):
+    """A zip file in which Python sees a pickle, and torch a TorchScript program."""
+    content = program.read_bytes()
+    end = content.rfind(b"PK\5\6")
+    count, size, offset = struct.unpack("<HII", content[end + 10 : end + 20])
+    end64 = content.rfind(b"PK\6\6")
+    if end64 > 0:
+        count, size, offset = struct.unpack("<QQQ", content[end64 + 32 : end64 + 56])
+    member = b"archive/data.pkl"
+    rest = size - 46 - len(member)
+    fields = (b"PK\1\2", 20, 20, 0, 0, 0, 0, 0, 0, 0, len(member), 0, rest, 0, 0, 0, 0)
+    harmless = struct.pack("<4sHHHHHHIIIHHHHHII", *fields) + member + b"\0" * rest
+    last = struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, count, count, size, offset, 0)
+    path.write_bytes(content[: offset + size] + harmless + last)
+    return path
 
 
 def save_all(folder, marker):

@@ -86,6 +86,7 @@ def test_both_sets_are_fine(monkeypatch, versions):
             r"other's files: run 'pip uninstall -y mmcv onedl-mmcv', then install one of them again\.",
         ),
         (CLASSIC, {"onedl-mmdetection": "3.5.1"}, r"but mmdet 3\.3\.0 and onedl-mmdetection 3\.5\.1 are installed"),
+        (MODERN, {"mmcv-lite": "2.1.0"}, r"but onedl-mmcv 2\.3\.6 and mmcv-lite 2\.1\.0 are installed"),
         (CLASSIC, {"mmcv": None, "mmcv-lite": "2.1.0"}, "but mmcv-lite is installed, which has no operators"),
     ],
 )

@@ -1,109 +1,151 @@
-"""The types that a checkpoint may contain, besides tensors: what MMEngine's training checkpoints need, and no more.
+"""What a checkpoint may contain, besides tensors: what MMEngine's training checkpoints need, and no more.
 
-A pickle names functions and classes by their full path, and a malicious one names a function that runs its code. Only
-the names below and those of torch are looked up; any other name stops the loading.
+A pickle names functions and classes by their full path, calls them, and sets their state. The names below are read as
+functions and classes of this file, which only keep data: NumPy's own functions believe sizes and flags in a file, with
+which a file can read and write any memory. Any other name stops the loading.
 """
 
 from __future__ import annotations
 
-import pickle
-from collections import OrderedDict
-from types import ModuleType
-from typing import BinaryIO, Callable
+import re
+from pickle import UnpicklingError
+from typing import Callable
 
 import numpy as np
-import torch
 
 HISTORY_METHODS = ("min", "max", "current", "mean")
+# bool, int, unsigned int, float, complex, text, objects: no structures, no sub-arrays, no dates
+CODES = re.compile(r"b1|[iu][1248]|f[248]|c8|c16|[SU]\d{1,6}|O8?")
 
 
-class LogHistory:
-    """Stands for MMEngine's ``HistoryBuffer`` while a checkpoint is read: its attributes become plain data.
+class _Fixed(type):
+    """A pickle cannot set attributes of a class that has this type."""
 
-    The methods of ``HistoryBuffer`` are in the pickle, too; ``HistoryBuffer.__setstate__`` would install what it finds.
+    def __setattr__(cls, name: str, value: object) -> None:
+        raise UnpicklingError(f"it sets {name} of a class")
+
+
+class LogHistory(metaclass=_Fixed):
+    """Stands for MMEngine's ``HistoryBuffer``: its attributes become plain data."""
+
+
+class Dtype(metaclass=_Fixed):
+    """Stands for ``numpy.dtype``.
+
+    Args:
+        code: Kind and size in bytes, as ``"f8"``.
+        *flags: Not used.
     """
+
+    def __init__(self, code: str, *flags: object) -> None:
+        if not isinstance(code, str) or not CODES.fullmatch(code):
+            raise UnpicklingError(f"it contains a NumPy dtype {ascii(code)[:80]}")
+        self.dtype = np.dtype(code)
+
+    def __setstate__(self, state: tuple) -> None:
+        """Take the byte order; everything else follows from the code."""
+        if state[1] in ("<", ">"):
+            self.dtype = self.dtype.newbyteorder(state[1])
+
+
+class Array(metaclass=_Fixed):
+    """Stands for ``numpy.ndarray``; :meth:`read` makes the array."""
+
+    def __init__(self) -> None:
+        self.state: tuple = (1, (0,), Dtype("f8"), False, b"")
+
+    def __setstate__(self, state: tuple) -> None:
+        """Keep version, shape, dtype, Fortran order and data."""
+        self.state = state
+
+    def read(self) -> np.ndarray:
+        """The array.
+
+        Raises:
+            UnpicklingError: If the data do not have the size of the shape.
+        """
+        _, shape, dtype, fortran, data = self.state
+        if not isinstance(dtype, Dtype) or not isinstance(data, (bytes, list)):
+            raise UnpicklingError("it contains a NumPy array without dtype or data")
+        if isinstance(data, list) != (dtype.dtype.kind == "O"):
+            raise UnpicklingError("it contains a NumPy array whose data do not fit its dtype")
+        if isinstance(data, list):
+            flat = np.empty(len(data), dtype=object)
+            flat[:] = data
+        else:
+            flat = np.frombuffer(data, dtype.dtype)  # checks the size
+        return flat.reshape(shape, order="F" if fortran else "C").copy()
+
+
+def _reconstruct(*arguments: object) -> Array:
+    """Stands for ``numpy.core.multiarray._reconstruct``, which makes an empty array."""
+    return Array()
+
+
+def _scalar(dtype: Dtype, data: bytes) -> np.generic:
+    """Stands for ``numpy.core.multiarray.scalar``."""
+    if not isinstance(dtype, Dtype) or dtype.dtype.kind == "O" or len(data) != dtype.dtype.itemsize:
+        raise UnpicklingError("it contains a NumPy number whose size does not fit its dtype")
+    return np.frombuffer(data, dtype.dtype)[0]
+
+
+def _ndarray(*arguments: object) -> None:
+    """Stands for ``numpy.ndarray``, which ``_reconstruct`` gets, and which is never called."""
+    raise UnpicklingError("it calls numpy.ndarray")
 
 
 def _history_method(owner: type, name: str) -> str:
     """Stands for ``getattr``, which a ``HistoryBuffer`` needs for its methods; returns the name of the method."""
     if owner is not LogHistory or name not in HISTORY_METHODS:
-        raise pickle.UnpicklingError(f"Unsupported global: GLOBAL builtins.getattr of {name}")
+        raise UnpicklingError(f"Unsupported global: GLOBAL builtins.getattr of {ascii(name)[:80]}")
     return name
 
 
-def _encode(text: str, encoding: str) -> bytes:
-    """Stands for ``_codecs.encode``, with which Python pickles bytes."""
-    if encoding != "latin1":
-        raise pickle.UnpicklingError(f"Unsupported global: GLOBAL _codecs.encode to {encoding}")
-    return text.encode(encoding)
+def _no_bytes(*arguments: object) -> bytes:
+    """Stands for ``bytes``, with which Python 3 pickles the empty bytes."""
+    if arguments:
+        raise UnpicklingError("it calls builtins.bytes")
+    return b""
 
 
-def _allowed() -> dict[str, object]:
-    reconstruct, scalar = (value.__reduce__()[0] for value in (np.zeros(1), np.float64(0)))
-    types = {
-        "mmengine.logging.history_buffer.HistoryBuffer": LogHistory,
-        "builtins.getattr": _history_method,
-        "numpy.ndarray": np.ndarray,
-        "numpy.dtype": np.dtype,
-    }
-    for module in ("numpy.core.multiarray", "numpy._core.multiarray"):  # numpy 1 and numpy 2
-        types.update({f"{module}._reconstruct": reconstruct, f"{module}.scalar": scalar})
-    for dtype in (type(np.dtype(code)) for code in "?bhilqBHILQefdUSO"):
-        types[f"{dtype.__module__}.{dtype.__qualname__}"] = dtype
-    return types
-
-
-ALLOWED = _allowed()  # full path in the pickle: what it is read as
-BASIC = {  # what torch since 2.6 allows by itself
-    "collections.OrderedDict": OrderedDict,
-    "builtins.set": set,
-    "builtins.complex": complex,
-    "builtins.bytearray": bytearray,
-    "torch.Size": torch.Size,
-    "_codecs.encode": _encode,
+# full path in the pickle: what it is read as
+ALLOWED: dict[str, Callable] = {
+    "mmengine.logging.history_buffer.HistoryBuffer": LogHistory,
+    "builtins.getattr": _history_method,
+    "builtins.bytes": _no_bytes,
+    "numpy.ndarray": _ndarray,
+    "numpy.dtype": Dtype,
+    "numpy.core.multiarray._reconstruct": _reconstruct,  # numpy 1
+    "numpy._core.multiarray._reconstruct": _reconstruct,  # numpy 2
+    "numpy.core.multiarray.scalar": _scalar,
+    "numpy._core.multiarray.scalar": _scalar,
+    f"{Array.__module__}.Array": Array,  # torch sets the state of listed classes only
 }
-REBUILD = ("_rebuild_tensor", "_rebuild_tensor_v2", "_rebuild_parameter")
 
 
-class RestrictedUnpickler(pickle.Unpickler):
-    """Python's unpickler that looks up allowed names only, for torch before 2.6.
+def restore_arrays(value: object) -> object:
+    """Replace the arrays that :class:`Array` stands for, in dicts, lists and tuples.
 
-    There, ``torch.load(weights_only=True)`` neither takes further types nor is it safe (CVE-2025-32434).
+    Args:
+        value: The content of a checkpoint; dicts and lists are changed.
+
+    Returns:
+        The value, or a new one if it is a tuple or an array.
     """
-
-    def find_class(self, module: str, name: str) -> object:
-        """Look up a class or a function.
-
-        Args:
-            module: Its module.
-            name: Its name.
-
-        Returns:
-            The class, or a new function that calls it: a pickle may set attributes of what it gets.
-
-        Raises:
-            pickle.UnpicklingError: If it is not allowed.
-        """
-        path = f"{module}.{name}".replace("__builtin__.", "builtins.")
-        found = {**ALLOWED, **BASIC}.get(path)
-        if module == "torch" and isinstance(getattr(torch, name, None), torch.dtype):
-            found = getattr(torch, name)
-        elif module == "torch._utils" and name in REBUILD:
-            found = super().find_class(module, name)
-        if found is None:
-            raise pickle.UnpicklingError(f"Unsupported global: GLOBAL {path}")
-        return found if isinstance(found, (type, torch.dtype)) else _call(found)
-
-
-def _call(function: Callable) -> Callable:
-    return lambda *arguments: function(*arguments)
-
-
-def _load(file: BinaryIO, **options: str) -> object:
-    return RestrictedUnpickler(file, **options).load()
-
-
-# for torch.load(pickle_module=...)
-restricted_pickle = ModuleType("restricted_pickle")
-restricted_pickle.Unpickler = RestrictedUnpickler
-restricted_pickle.load = _load
+    if isinstance(value, Array):
+        array = value.read()
+        if array.dtype == object:
+            array.reshape(-1)[:] = [restore_arrays(item) for item in array.reshape(-1)]
+        return array
+    if isinstance(value, Dtype):
+        return value.dtype
+    if isinstance(value, dict):
+        for key, item in value.items():
+            value[key] = restore_arrays(item)
+    elif isinstance(value, list):
+        value[:] = [restore_arrays(item) for item in value]
+    elif type(value) is tuple:
+        return tuple(restore_arrays(item) for item in value)
+    elif isinstance(value, LogHistory):
+        restore_arrays(vars(value))
+    return value

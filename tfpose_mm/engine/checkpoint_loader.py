@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-import zipfile
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, Callable, Union
@@ -26,15 +25,14 @@ from mmengine.runner.checkpoint import (
     get_mmcls_models,
     get_torchvision_models,
 )
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 
 from tfpose_lite.host import parse_version
-from tfpose_mm.utils import UserError
+from tfpose_mm.utils import MissingFileError, UserError
 
-from .allowed_types import ALLOWED, LogHistory, restricted_pickle
+from .allowed_types import ALLOWED, LogHistory, restore_arrays
+from .torch_files import LEGACY, ZIP, read_torch_file
 
-ZIP = b"PK\x03\x04"
-LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # torch before 1.6: its magic number, pickled
 METADATA = "tfpose_mm"  # key of the JSON text in a published file
 ARRAYS = dict(  # of MMPose's metainfo
     keypoint_colors=np.uint8, skeleton_link_colors=np.uint8, dataset_keypoint_weights=np.float32, sigmas=np.float32
@@ -48,98 +46,127 @@ def read_checkpoint(path: str | Path, map_location: Device = "cpu") -> dict[str,
 
     Args:
         path: The file: a ``.safetensors`` file, or one that ``torch.save`` wrote.
-        map_location: Where the tensors go, as in ``torch.load``.
+        map_location: Where the tensors go: a device; otherwise the CPU.
 
     Returns:
         The content: MMEngine's dict with ``state_dict``, ``meta`` and so on, or the parameters by their names.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        MissingFileError: If there is no such file.
         UserError: If the file is not a complete checkpoint, or contains anything but tensors, numbers, text and
             containers of them.
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(f"The checkpoint {path} does not exist: check the path.")
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path, map_location)
-    _check_format(path)
+        raise MissingFileError(f"The checkpoint {path} does not exist: check the path, or train a model first.")
     try:
-        content = _load(path, map_location)
-        _restore_objects(content)
+        content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+        if isinstance(content, dict):
+            _restore_objects(content)
+    except UserError:
+        raise
     except UnpicklingError as error:
         raise _refusal(path, error) from None  # torch's message would tell the user to trust the file
     except Exception as error:  # a damaged file raises any kind of error
-        reason = str(error).strip().split("\n")[0] or type(error).__name__
+        if "TorchScript" in str(error):
+            raise UserError(f"{path} is a TorchScript program, not a checkpoint: use the checkpoint itself.") from None
+        reason = _reason(str(error)) or type(error).__name__
         raise UserError(f"{path} is not a complete checkpoint ({reason}): use another file.") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} must contain a dict with parameters, but contains a {type(content).__name__}.")
-    return content
+    _check_content(path, content)
+    return content if map_location in (None, "cpu") else _move(content, map_location)
 
 
-def _check_format(path: Path) -> None:
+def _read_torch(path: Path) -> object:
     with path.open("rb") as file:
         start = file.read(len(LEGACY))
-    if start[: len(ZIP)] != ZIP and start != LEGACY:
+    if not start.startswith(ZIP) and start != LEGACY:
         raise UserError(f"{path} is not a checkpoint: expected a file of torch.save or a .safetensors file.")
-    if start[: len(ZIP)] == ZIP and zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            if any(Path(name).name == "constants.pkl" for name in archive.namelist()):
-                raise UserError(f"{path} is a TorchScript program, not a checkpoint: use the checkpoint itself.")
-
-
-def _load(path: Path, map_location: Device) -> object:
-    if parse_version(torch.__version__) >= (2, 6):
-        with torch.serialization.safe_globals([(found, name) for name, found in ALLOWED.items()]):
-            return torch.load(path, map_location=map_location, weights_only=True)
-    return torch.load(path, map_location=map_location, pickle_module=restricted_pickle)
+    if parse_version(torch.__version__) < (2, 6):
+        return restore_arrays(read_torch_file(path))
+    with torch.serialization.safe_globals([(found, name) for name, found in ALLOWED.items()]):
+        return restore_arrays(torch.load(path, map_location="cpu", weights_only=True))
 
 
 def _refusal(path: Path, error: UnpicklingError) -> UserError:
-    name = re.search(r"GLOBAL (\S+)", str(error)) or re.search(r"unrecognized function (.*)", str(error))
-    what = name.group(1) if name else str(error).strip().split("\n")[0]
+    message = str(error)
+    name = re.search(r"GLOBAL (\S+)", message)
+    if name:
+        return UserError(
+            f"The checkpoint {path} must contain only tensors, numbers and text, but it contains "
+            f"{_shorten(name.group(1))}, which could run code: it was not loaded; use a .safetensors file, or, if the "
+            "file is yours, save its state_dict alone, as in torch.save(dict(state_dict=model.state_dict()), PATH)."
+        )
     return UserError(
-        f"The checkpoint {path} must contain only tensors, numbers and text, but it contains {what}, which could run "
-        "code: it was not loaded; use a .safetensors file, or, if the file is yours, save its state_dict alone, as in "
-        "torch.save(dict(state_dict=model.state_dict()), PATH)."
+        f"The checkpoint {path} must contain only tensors, numbers and text, but it is damaged or contains something "
+        f"else ({_reason(message.rpartition('WeightsUnpickler error:')[2])}): it was not loaded; use another file, for "
+        "example a .safetensors file."
     )
 
 
-def _restore_objects(content: object) -> None:
-    """Give MMEngine its histories of logged values and MMPose its arrays of a data set's metainfo back."""
+def _reason(message: str) -> str:
+    """First line of an error. Some of torch's advise to trust the file: those are left out."""
+    line = message.strip().split("\n")[0]
+    return "it is of an old or another format" if "weights_only" in line else _shorten(line)
+
+
+def _shorten(text: str) -> str:
+    """A text of a file, without control characters, as terminals execute them."""
+    return ascii(text)[1:-1][:120]
+
+
+def _check_content(path: Path, content: object) -> None:
+    """Check what all that read a checkpoint rely on."""
     if not isinstance(content, dict):
-        return
-    metainfo = (content.get("meta") or {}).get("dataset_meta") or {}
-    for name, dtype in ARRAYS.items():
-        if isinstance(metainfo.get(name), list):
-            metainfo[name] = np.array(metainfo[name], dtype)
-    scalars = (content.get("message_hub") or {}).get("log_scalars") or {}
-    for name, value in scalars.items():
+        raise UserError(f"{path} must contain a dict with parameters, but contains a {type(content).__name__}.")
+    state = content.get("state_dict", content)
+    if not isinstance(state, dict) or not all(isinstance(name, str) for name in state):
+        raise UserError(f"The state_dict of {path} must be a dict from names to tensors, but is not: use another file.")
+    if "state_dict" in content:
+        for name in ("meta", "message_hub"):
+            if not isinstance(content.get(name, {}), dict):
+                del content[name]  # MMEngine expects dicts
+
+
+def _move(value: Any, device: Device) -> Any:  # noqa: ANN401 - containers of anything
+    if isinstance(value, torch.Tensor):
+        return value.to(device) if isinstance(device, (str, torch.device)) else value
+    if isinstance(value, dict):
+        for key, item in value.items():
+            value[key] = _move(item, device)
+    elif isinstance(value, list):
+        value[:] = [_move(item, device) for item in value]
+    elif type(value) is tuple:
+        return tuple(_move(item, device) for item in value)
+    return value
+
+
+def _restore_objects(content: dict) -> None:
+    """Give MMEngine its histories of logged values and MMPose its arrays of a data set's metainfo back."""
+    meta, hub = content.get("meta"), content.get("message_hub")
+    metainfo = meta.get("dataset_meta") if isinstance(meta, dict) else None
+    if isinstance(metainfo, dict):
+        for name, dtype in ARRAYS.items():
+            if isinstance(metainfo.get(name), list):
+                metainfo[name] = np.array(metainfo[name], dtype)
+    scalars = hub.get("log_scalars") if isinstance(hub, dict) else None
+    for name, value in scalars.items() if isinstance(scalars, dict) else ():
         state = vars(value) if isinstance(value, LogHistory) else value
-        if isinstance(state, dict):
-            history = (state["_log_history"], state["_count_history"], state["max_length"])
-            scalars[name] = HistoryBuffer(*history)
+        if isinstance(state, dict) and {"_log_history", "_count_history", "max_length"} <= set(state):
+            scalars[name] = HistoryBuffer(state["_log_history"], state["_count_history"], state["max_length"])
 
 
-def _read_safetensors(path: Path, map_location: Device) -> dict[str, Any]:
-    try:
-        with safe_open(str(path), framework="pt") as file:
-            metadata = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except SafetensorError as error:
-        raise UserError(f"{path} is not a complete .safetensors file ({error}): use another file.") from error
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    with safe_open(str(path), framework="pt") as file:
+        metadata = file.metadata() or {}
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     meta = json.loads(metadata.get(METADATA, "{}"), object_hook=_numbers_as_keys)
     in_name = HASHED_NAME.search(path.stem)
-    if meta and in_name and in_name.group(1) != sha256(path)[:8]:
+    if METADATA in metadata and in_name and in_name.group(1) != sha256(path)[:8]:
         raise UserError(
             f"{path} must have the SHA-256 that its name ends in, but has {sha256(path)[:8]}: the file is damaged; "
             "copy or download it again."
         )
-    if isinstance(map_location, (str, torch.device)):
-        state = {name: tensor.to(map_location) for name, tensor in state.items()}
-    content = dict(state_dict=state, meta=meta)
-    _restore_objects(content)
-    return content
+    return dict(state_dict=state, meta=meta if isinstance(meta, dict) else {})
 
 
 def _numbers_as_keys(pairs: dict) -> dict:
@@ -169,7 +196,7 @@ def load_from_local(filename: str, map_location: Device = None) -> dict[str, Any
         The content.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        MissingFileError: If there is no such file.
         UserError: See :func:`read_checkpoint`.
     """
     content = read_checkpoint(filename, map_location)
@@ -202,11 +229,13 @@ def load_from_http(
     rank, _ = get_dist_info()
     if rank != 0:
         barrier()  # rank 0 downloads; other machines download their own copy afterwards
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(filename, str(path), progress=progress)
-    if rank == 0:
-        barrier()
+    try:
+        if not path.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(filename, str(path), progress=progress)
+    finally:
+        if rank == 0:
+            barrier()
     return load_from_local(str(path), map_location)
 
 

@@ -28,6 +28,8 @@ def main() -> None:
     files = publish(args.checkpoint, args.out)
     print(f"weights: {files.weights}\nsha256:  {files.sha256}")
     print(f"config:  {files.config or 'none: the checkpoint has no config'}")
+    metrics = ", ".join(f"{name} {value:.4f}" for name, value in files.metrics.items())
+    print(f"metrics: {metrics or 'none: the checkpoint was saved before its validation; best_*.pth files have them'}")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .errors import UserError
+from .errors import MissingFileError, UserError
 from .tables import markdown_table
 
-__all__ = ["UserError", "markdown_table"]
+__all__ = ["MissingFileError", "UserError", "markdown_table"]

@@ -13,7 +13,10 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmpose.registry import HOOKS
 
+from tfpose_lite.host import list_versions
 from tfpose_mm.engine.parameter_table import compare_parameters, format_differences
+from tfpose_mm.utils import UserError
+from tfpose_mm.version import __version__
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.Tensor)
 
@@ -65,13 +68,31 @@ class PlainCheckpointHook(Hook):
 
     priority = "LOWEST"  # after the hooks that add to the checkpoint
 
+    def __init__(self) -> None:
+        self.validated_iter: int | None = None
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        """Remember which weights are validated: MMEngine saves most checkpoints before their validation."""
+        self.validated_iter = runner.iter
+
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Convert all but the parameters to plain types."""
+        """Add versions and the last validated iteration; convert all but the parameters to plain types."""
+        checkpoint["meta"]["versions"] = dict(tfpose_mm=__version__, **list_versions())
+        checkpoint["meta"]["validated_iter"] = self.validated_iter
         for name in [name for name in checkpoint if name not in ("state_dict", "ema_state_dict")]:
             checkpoint[name] = to_plain(checkpoint[name])
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Log a table of the parameters that do not fit the model."""
+        """Log a table of the parameters that do not fit the model.
+
+        Raises:
+            UserError: If a training should resume from a file that has weights only.
+        """
+        if runner.cfg.get("resume") and not {"meta", "message_hub", "optimizer"} <= set(checkpoint):
+            raise UserError(
+                "To resume needs a training checkpoint with the state of the optimizer, but the file has weights only: "
+                "use load_from without resume, which starts a new training from them."
+            )
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         differences = compare_parameters(model.state_dict(), checkpoint.get("state_dict", checkpoint))
         if differences:
