@@ -1,0 +1,178 @@
+"""Record over a data set what a trained TFPose attends to, and how each decoder layer refines the keypoints."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Sequence
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.dataset import pseudo_collate
+from mmengine.registry import init_default_scope
+from mmpose.registry import DATASETS, MODELS
+from torch import nn
+
+from ..engine import load_weights
+from ..utils import UserError
+
+
+@dataclass
+class InstanceRecord:
+    """One person.
+
+    Attributes:
+        image: (h, w, 3) uint8 RGB, the model's input.
+        target: (K, 2), annotated keypoints (x, y) in pixels of the input; the centre of the first pixel is 0.
+        labelled: (K,), whether a keypoint is annotated.
+        coordinates: (N_D + 1, K, 2), y_0 .. y_{N_D} in pixels of the input.
+        locations: (N_D, K, heads, L, P, 2), sampling points of pixel-to-query attention in pixels of the input.
+        weights: (N_D, K, heads, L, P), their attention weights; they sum to 1 over L and P.
+        query_attention: (N_D, K, K), mean over the heads; row i is what query i attends to. ``None`` without it.
+    """
+
+    image: np.ndarray
+    target: np.ndarray
+    labelled: np.ndarray
+    coordinates: np.ndarray
+    locations: np.ndarray
+    weights: np.ndarray
+    query_attention: np.ndarray | None
+
+
+@dataclass
+class AttentionStudy:
+    """Of a data set.
+
+    Attributes:
+        metainfo: MMPose's metainfo of the keypoints.
+        query_attention: (N_D, K, K), mean over heads and persons; row i is what query i attends to. ``None`` if the
+            model has no query-to-query attention.
+        errors: (N_D + 1, K), mean distance from the annotation after each layer, in box sizes: the longer side of the
+            person's box is 1. NaN for a keypoint that is never annotated.
+        correct: (N_D + 1,), PCK@0.2 after each layer: fraction of keypoints whose error is below 0.2.
+        persons: Number of persons.
+        instances: Records of the chosen persons.
+    """
+
+    metainfo: dict
+    query_attention: np.ndarray | None
+    errors: np.ndarray
+    correct: np.ndarray
+    persons: int
+    instances: list[InstanceRecord]
+
+
+def study_attention(
+    cfg: Config,
+    checkpoint: str | Path,
+    chosen: Sequence[int] = (0,),
+    limit: int | None = None,
+    batch_size: int = 8,
+    device: str = "cpu",
+) -> AttentionStudy:
+    """Run a TFPose over its config's test data, without the flip test, and record its attention.
+
+    Args:
+        cfg: Config of a top-down estimator with a ``TFPoseHead``, and with annotated test data.
+        checkpoint: Its weights.
+        chosen: Numbers of the persons in the data set, from 0, whose records are returned.
+        limit: Number of persons; ``None`` takes all. The chosen ones are always included.
+        batch_size: Persons at once.
+        device: As in torch.
+
+    Returns:
+        The means, and the records of the chosen persons in the given order.
+
+    Raises:
+        UserError: If the head is another one, a chosen person does not exist, or the checkpoint does not fit.
+    """
+    if cfg.model.head.type != "TFPoseHead":
+        raise UserError(f"Attention is recorded of a TFPoseHead, but the config has a {cfg.model.head.type}.")
+    init_default_scope(cfg.get("default_scope", "mmpose"))
+    data_cfg = cfg.test_dataloader.dataset.copy()
+    data_cfg["bbox_file"] = None  # detected boxes have no annotations
+    data = DATASETS.build(data_cfg)
+    wrong = [number for number in chosen if not 0 <= number < len(data)]
+    if wrong:
+        raise UserError(f"The data have persons 0 to {len(data) - 1}, but person {wrong[0]} was chosen.")
+    model_cfg = cfg.model.copy()
+    model_cfg.backbone["init_cfg"] = None
+    model = MODELS.build(model_cfg).eval()
+    load_weights(model, checkpoint)
+    model.to(device)
+
+    numbers = [*range(len(data) if limit is None else min(limit, len(data)))]
+    numbers += [number for number in chosen if number not in set(numbers)]
+    sums, found = _Sums(), {}
+    for start in range(0, len(numbers), batch_size):
+        part = numbers[start : start + batch_size]
+        records = _record(model, [data[number] for number in part])
+        for number, (record, size) in zip(part, records):
+            sums.add(record, size)
+            if number in chosen:
+                found[number] = record
+    return AttentionStudy(data.metainfo, *sums.means(), [found[number] for number in chosen])
+
+
+class _Sums:
+    """Means over a data set."""
+
+    def __init__(self) -> None:
+        self.persons = 0
+        self.attention: np.ndarray | None = None
+        self.errors: list[np.ndarray] = []
+
+    def add(self, record: InstanceRecord, size: float) -> None:
+        """Add a person whose box has a longer side of this size, in pixels of the input."""
+        self.persons += 1
+        distance = np.linalg.norm(record.coordinates - record.target, axis=-1) / size
+        self.errors.append(np.where(record.labelled, distance, np.nan))
+        if record.query_attention is not None:
+            self.attention = record.query_attention + (0 if self.attention is None else self.attention)
+
+    def means(self) -> tuple[np.ndarray | None, np.ndarray, np.ndarray, int]:
+        """Mean attention, error by layer and keypoint, PCK@0.2 by layer, number of persons."""
+        errors = np.array(self.errors)
+        counts = (~np.isnan(errors)).sum(0)
+        mean = np.where(counts > 0, np.nansum(errors, 0) / np.maximum(counts, 1), np.nan)
+        correct = (np.nan_to_num(errors, nan=np.inf) < 0.2).sum((0, 2)) / counts.sum(1)
+        attention = None if self.attention is None else self.attention / self.persons
+        return attention, mean, correct, self.persons
+
+
+@torch.no_grad()
+def _record(model: nn.Module, packed: list[dict]) -> list[tuple[InstanceRecord, float]]:
+    """The records of a batch, and the longer side of each box in pixels of the input."""
+    batch = model.data_preprocessor(pseudo_collate(packed))
+    feats = model.extract_feat(batch["inputs"])
+    _, records = model.head.forward_with_records(feats)
+    height, width = batch["inputs"].shape[-2:]
+    size = np.array([width, height])
+    coordinates = records.coordinates.cpu().numpy() * (size - 1)
+    layers = [[_numpy(part) for part in layer] for layer in records.layers]
+    results = []
+    for index, (data, sample) in enumerate(zip(packed, batch["data_samples"])):
+        scale = size / sample.input_scale
+        corner = sample.input_center - 0.5 * sample.input_scale
+        # UDP maps the centres of the first and the last pixel of the box to those of the input
+        target = (sample.gt_instances.keypoints[0] - corner) / sample.input_scale * (size - 1)
+        attention = None if layers[0][0] is None else np.stack([layer[0][index].mean(0) for layer in layers])
+        record = InstanceRecord(
+            np.ascontiguousarray(data["inputs"].numpy().transpose(1, 2, 0)[..., ::-1]),
+            target,
+            np.asarray(sample.gt_instances.keypoints_visible[0]).reshape(len(target), -1)[:, 0] > 0,
+            coordinates[:, index],
+            # (0, 0) and (1, 1) are the outer corners of the first and last pixel
+            np.stack([layer[1][index] for layer in layers]) * size - 0.5,
+            np.stack([layer[2][index] for layer in layers]),
+            attention,
+        )
+        box = sample.gt_instances.bboxes[0]
+        results.append((record, float(((box[2:] - box[:2]) * scale).max())))
+    return results
+
+
+def _numpy(value: torch.Tensor | None) -> np.ndarray | None:
+    return None if value is None else value.float().cpu().numpy()
