@@ -5,10 +5,12 @@ from __future__ import annotations
 from ..datasets.synthetic import LEVELS, write_dataset
 from ..inference import BATCH_SIZE, SCORES, FromDetector, FromFile, Prediction, Predictor
 from ..packaged_configs import CONFIGS
+from .attention import AttentionStudy, InstanceRecord, study_attention
 from .comparison import compare_models, format_rows
 from .complexity import Complexity, count_complexity
 from .config_checks import find_problems
 from .evaluation import evaluate, format_table
+from .figures import draw_figures
 from .keypoint_scores import compare_scores, format_scores
 from .latency import Timing, describe_device, matmul_rate, summarise, time_functions, time_parts, time_training
 from .memory import Memory, labelled_batch, measure_memory
@@ -24,9 +26,11 @@ __all__ = [
     "DRAW_THRESHOLD",
     "LEVELS",
     "SCORES",
+    "AttentionStudy",
     "Complexity",
     "FromDetector",
     "FromFile",
+    "InstanceRecord",
     "KeepSamples",
     "Memory",
     "ParameterGroup",
@@ -42,6 +46,7 @@ __all__ = [
     "count_complexity",
     "describe",
     "describe_device",
+    "draw_figures",
     "evaluate",
     "find_problems",
     "format_rows",
@@ -57,6 +62,7 @@ __all__ = [
     "publish",
     "read_config",
     "run_test",
+    "study_attention",
     "submit_mpii",
     "summarise",
     "time_functions",

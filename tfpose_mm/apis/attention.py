@@ -15,6 +15,7 @@ from mmpose.registry import DATASETS, MODELS
 from torch import nn
 
 from ..engine import load_weights
+from ..models.layers import EncoderRecords
 from ..utils import UserError
 
 
@@ -30,6 +31,9 @@ class InstanceRecord:
         locations: (N_D, K, heads, L, P, 2), sampling points of pixel-to-query attention in pixels of the input.
         weights: (N_D, K, heads, L, P), their attention weights; they sum to 1 over L and P.
         query_attention: (N_D, K, K), mean over the heads; row i is what query i attends to. ``None`` without it.
+        encoder_locations: (N_E, heads, L, P, 2), sampling points of pixel-to-pixel attention of the chosen pixel, in
+            pixels of the input. ``None`` if no pixel was chosen or the model has no encoder.
+        encoder_weights: (N_E, heads, L, P), their attention weights.
     """
 
     image: np.ndarray
@@ -39,6 +43,8 @@ class InstanceRecord:
     locations: np.ndarray
     weights: np.ndarray
     query_attention: np.ndarray | None
+    encoder_locations: np.ndarray | None = None
+    encoder_weights: np.ndarray | None = None
 
 
 @dataclass
@@ -54,6 +60,7 @@ class AttentionStudy:
         correct: (N_D + 1,), PCK@0.2 after each layer: fraction of keypoints whose error is below 0.2.
         persons: Number of persons.
         instances: Records of the chosen persons.
+        examples: Records of the first persons of the data set.
     """
 
     metainfo: dict
@@ -62,13 +69,16 @@ class AttentionStudy:
     correct: np.ndarray
     persons: int
     instances: list[InstanceRecord]
+    examples: list[InstanceRecord]
 
 
 def study_attention(
     cfg: Config,
     checkpoint: str | Path,
     chosen: Sequence[int] = (0,),
+    examples: int = 0,
     limit: int | None = None,
+    pixel: tuple[float, float] | None = None,
     batch_size: int = 8,
     device: str = "cpu",
 ) -> AttentionStudy:
@@ -78,7 +88,9 @@ def study_attention(
         cfg: Config of a top-down estimator with a ``TFPoseHead``, and with annotated test data.
         checkpoint: Its weights.
         chosen: Numbers of the persons in the data set, from 0, whose records are returned.
-        limit: Number of persons; ``None`` takes all. The chosen ones are always included.
+        examples: Number of persons, from the first, whose records are returned, too.
+        limit: Number of persons for the means; ``None`` takes all. The chosen ones are always included.
+        pixel: (x, y) of the model's input, whose encoder attention is recorded; ``None`` records none.
         batch_size: Persons at once.
         device: As in torch.
 
@@ -86,7 +98,8 @@ def study_attention(
         The means, and the records of the chosen persons in the given order.
 
     Raises:
-        UserError: If the head is another one, a chosen person does not exist, or the checkpoint does not fit.
+        UserError: If the head is another one, a chosen person does not exist, the pixel is outside the input, or the
+            checkpoint does not fit.
     """
     if cfg.model.head.type != "TFPoseHead":
         raise UserError(f"Attention is recorded of a TFPoseHead, but the config has a {cfg.model.head.type}.")
@@ -103,17 +116,18 @@ def study_attention(
     load_weights(model, checkpoint)
     model.to(device)
 
+    first = range(min(examples, len(data)))
     numbers = [*range(len(data) if limit is None else min(limit, len(data)))]
-    numbers += [number for number in chosen if number not in set(numbers)]
+    numbers += sorted({*chosen, *first} - {*numbers})
     sums, found = _Sums(), {}
     for start in range(0, len(numbers), batch_size):
         part = numbers[start : start + batch_size]
-        records = _record(model, [data[number] for number in part])
+        records = _record(model, [data[number] for number in part], pixel)
         for number, (record, size) in zip(part, records):
             sums.add(record, size)
-            if number in chosen:
+            if number in chosen or number in first:
                 found[number] = record
-    return AttentionStudy(data.metainfo, *sums.means(), [found[number] for number in chosen])
+    return AttentionStudy(data.metainfo, *sums.means(), [found[n] for n in chosen], [found[n] for n in first])
 
 
 class _Sums:
@@ -143,22 +157,29 @@ class _Sums:
 
 
 @torch.no_grad()
-def _record(model: nn.Module, packed: list[dict]) -> list[tuple[InstanceRecord, float]]:
+def _record(
+    model: nn.Module, packed: list[dict], pixel: tuple[float, float] | None
+) -> list[tuple[InstanceRecord, float]]:
     """The records of a batch, and the longer side of each box in pixels of the input."""
     batch = model.data_preprocessor(pseudo_collate(packed))
-    feats = model.extract_feat(batch["inputs"])
+    feats, encoder = model.backbone(batch["inputs"]), None
+    if pixel is not None and hasattr(model.neck, "forward_with_records"):
+        feats, encoder = model.neck.forward_with_records(feats)
+    elif model.with_neck:
+        feats = model.neck(feats)
     _, records = model.head.forward_with_records(feats)
     height, width = batch["inputs"].shape[-2:]
     size = np.array([width, height])
+    if pixel is not None and not (0 <= pixel[0] < width and 0 <= pixel[1] < height):
+        raise UserError(f"The pixel must be inside the input of {width} x {height} pixels, but is {pixel}.")
     coordinates = records.coordinates.cpu().numpy() * (size - 1)
     layers = [[_numpy(part) for part in layer] for layer in records.layers]
+    pixels = _encoder_attention(encoder, pixel, size) if encoder is not None and encoder.layers else None
     results = []
     for index, (data, sample) in enumerate(zip(packed, batch["data_samples"])):
-        scale = size / sample.input_scale
         corner = sample.input_center - 0.5 * sample.input_scale
         # UDP maps the centres of the first and the last pixel of the box to those of the input
         target = (sample.gt_instances.keypoints[0] - corner) / sample.input_scale * (size - 1)
-        attention = None if layers[0][0] is None else np.stack([layer[0][index].mean(0) for layer in layers])
         record = InstanceRecord(
             np.ascontiguousarray(data["inputs"].numpy().transpose(1, 2, 0)[..., ::-1]),
             target,
@@ -167,11 +188,24 @@ def _record(model: nn.Module, packed: list[dict]) -> list[tuple[InstanceRecord, 
             # (0, 0) and (1, 1) are the outer corners of the first and last pixel
             np.stack([layer[1][index] for layer in layers]) * size - 0.5,
             np.stack([layer[2][index] for layer in layers]),
-            attention,
+            None if layers[0][0] is None else np.stack([layer[0][index].mean(0) for layer in layers]),
+            *((None, None) if pixels is None else (pixels[0][:, index], pixels[1][:, index])),
         )
         box = sample.gt_instances.bboxes[0]
-        results.append((record, float(((box[2:] - box[:2]) * scale).max())))
+        results.append((record, float(((box[2:] - box[:2]) * size / sample.input_scale).max())))
     return results
+
+
+def _encoder_attention(
+    records: EncoderRecords, pixel: tuple[float, float], size: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sampling points and weights of the token of the finest level at a pixel: (N_E, B, heads, L, P[, 2])."""
+    height, width = records.spatial_shapes[0]
+    column, row = (np.array(pixel) + 0.5) * (width, height) // size
+    token = int(row) * width + int(column)
+    locations = np.stack([_numpy(layer.sampling_locations[:, token]) for layer in records.layers])
+    weights = np.stack([_numpy(layer.attention_weights[:, token]) for layer in records.layers])
+    return locations * size - 0.5, weights
 
 
 def _numpy(value: torch.Tensor | None) -> np.ndarray | None:

@@ -3,6 +3,16 @@
 from __future__ import annotations
 
 from .accuracy_plot import Point, draw_accuracy_plot
+from .attention_figures import (
+    draw_encoder_attention,
+    draw_layer_errors,
+    draw_qualitative,
+    draw_query_attention,
+    draw_refinement,
+    draw_sampling_points,
+    draw_skeleton_attention,
+    draw_weighted_points,
+)
 from .contact_sheet import draw_contact_sheet
 from .curves import Curve, draw_curves
 from .people import VideoWriter, draw_people
@@ -15,6 +25,14 @@ __all__ = [
     "draw_accuracy_plot",
     "draw_contact_sheet",
     "draw_curves",
+    "draw_encoder_attention",
+    "draw_layer_errors",
     "draw_people",
+    "draw_qualitative",
+    "draw_query_attention",
+    "draw_refinement",
     "draw_reliability",
+    "draw_sampling_points",
+    "draw_skeleton_attention",
+    "draw_weighted_points",
 ]

@@ -41,7 +41,7 @@ def draw_query_attention(attention: np.ndarray, names: Sequence[str], path: Path
     figure.colorbar(image, ax=axes, label="mean attention weight", shrink=0.8)
     figure.supxlabel("attended query (key)", fontsize=8)
     figure.supylabel("query", fontsize=8)
-    figure.savefig(path, dpi=DPI)
+    figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.06)
 
 
 def draw_skeleton_attention(
@@ -78,7 +78,7 @@ def draw_skeleton_attention(
     right.invert_yaxis()
     right.margins(0.15)
     right.axis("off")
-    figure.savefig(path, dpi=DPI)
+    figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.06)
 
 
 def _square(column: int, row: int) -> object:
@@ -107,7 +107,7 @@ def draw_sampling_points(
         axis.scatter(*locations[index].T, s=3, color=RED, linewidths=0)
         if labelled[index]:
             _circle(axis, target[index], image)
-    figure.savefig(path, dpi=DPI)
+    figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.06)
 
 
 def draw_weighted_points(
@@ -133,7 +133,65 @@ def draw_weighted_points(
         if target is not None:
             axis.scatter(*target, marker="x", s=40, color=YELLOW, linewidths=1.6)
     figure.colorbar(points, ax=axes, label="attention weight", shrink=0.8)
-    figure.savefig(path, dpi=DPI)
+    figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.06)
+
+
+def draw_encoder_attention(
+    image: np.ndarray, locations: np.ndarray, weights: np.ndarray, pixel: tuple[float, float], path: Path
+) -> None:
+    """Sampling points of a pixel in the encoder, coloured by their weight: layers in rows, levels in columns.
+
+    Args:
+        image: (h, w, 3) uint8 RGB, the model's input.
+        locations: (N_E, heads, L, P, 2), (x, y) in pixels of the input.
+        weights: (N_E, heads, L, P).
+        pixel: The pixel, drawn as a cross.
+        path: The image file.
+    """
+    layers, _, levels = weights.shape[:3]
+    figure, axes = _panels(image, layers * levels, levels)
+    for index, axis in enumerate(axes):
+        layer, level = divmod(index, levels)
+        _show(axis, image, f"layer {layer + 1}, level {level + 1}")
+        points = axis.scatter(
+            *locations[layer, :, level].reshape(-1, 2).T,
+            c=weights[layer, :, level].reshape(-1),
+            s=9,
+            cmap="plasma",
+            vmin=0,
+            vmax=weights.max(),
+            linewidths=0,
+        )
+        axis.scatter(*pixel, marker="x", s=40, color=YELLOW, linewidths=1.6)
+    figure.colorbar(points, ax=axes, label="attention weight", shrink=0.8)
+    figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.06)
+
+
+def draw_qualitative(
+    images: Sequence[np.ndarray],
+    keypoints: Sequence[np.ndarray],
+    links: Sequence[tuple[int, int]],
+    lower_body: Sequence[int],
+    path: Path,
+) -> None:
+    """Predicted skeletons, upper body green and lower body blue (Figure 10).
+
+    Args:
+        images: Each (h, w, 3) uint8 RGB.
+        keypoints: For each image (K, 2), (x, y) in pixels.
+        links: Pairs of keypoints that are linked.
+        lower_body: Keypoints of the lower body; a link is blue if it ends in one of them.
+        path: The image file.
+    """
+    figure, axes = _panels(images[0], len(images), min(6, len(images)))
+    for axis, image, points in zip(axes, images, keypoints):
+        _show(axis, image, "")
+        for first, second in links:
+            below = first in lower_body or second in lower_body
+            axis.plot(*points[[first, second]].T, color=BLUE if below else GREEN, linewidth=1.6)
+        colours = [BLUE if index in lower_body else GREEN for index in range(len(points))]
+        axis.scatter(*points.T, s=8, c=colours, edgecolors="white", linewidths=0.4, zorder=3)
+    figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.06)
 
 
 def draw_refinement(
@@ -166,7 +224,7 @@ def draw_refinement(
         if labelled[index]:
             _circle(axis, target[index], image)
     figure.colorbar(points, ax=axes, label="decoder layer (0: learned y_0)", shrink=0.5, ticks=range(len(coordinates)))
-    figure.savefig(path, dpi=DPI)
+    figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.06)
 
 
 def draw_layer_errors(errors: np.ndarray, correct: np.ndarray, names: Sequence[str], path: Path) -> None:
@@ -195,7 +253,7 @@ def draw_layer_errors(errors: np.ndarray, correct: np.ndarray, names: Sequence[s
         axis.set_xlabel("decoder layer (0: learned y_0)")
         axis.set_xticks(list(layers))
         axis.grid(alpha=0.3)
-    figure.savefig(path, dpi=DPI)
+    figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.06)
 
 
 def _panels(image: np.ndarray, count: int, columns: int) -> tuple[Figure, list[Axes]]:

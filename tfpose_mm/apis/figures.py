@@ -1,0 +1,271 @@
+"""Draw the paper's figures of a trained model, with the recorded arrays beside them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Sequence
+
+import numpy as np
+from mmengine.config import Config
+
+from ..utils import UserError
+from ..visualization import (
+    Curve,
+    draw_curves,
+    draw_encoder_attention,
+    draw_layer_errors,
+    draw_qualitative,
+    draw_query_attention,
+    draw_refinement,
+    draw_sampling_points,
+    draw_skeleton_attention,
+    draw_weighted_points,
+)
+from .attention import AttentionStudy, InstanceRecord, study_attention
+
+FACE = ("nose", "eye", "ear")
+EXAMPLES = 12  # persons of Figure 10
+
+
+def draw_figures(
+    cfg: Config,
+    checkpoint: str | Path,
+    out: str | Path,
+    persons: Sequence[int] = (0,),
+    keypoints: Sequence[str] | None = None,
+    limit: int | None = None,
+    pixel: tuple[float, float] | None = None,
+    logs: dict[str, str] | None = None,
+    metric: str = "coco/AP",
+    device: str = "cpu",
+) -> list[Path]:
+    """Draw the figures of sections 4 and A of the paper for a trained TFPose, and how its layers refine keypoints.
+
+    Args:
+        cfg: Config with a ``TFPoseHead`` and annotated test data.
+        checkpoint: Its weights.
+        out: Folder for the pictures and for ``.npz`` files with the drawn arrays.
+        persons: Numbers of the persons in the test data whose sampling points and refinement are drawn.
+        keypoints: Keypoints whose attention weights are drawn (Figures 11 and 12). ``None`` takes the right shoulder
+            and the right knee, or the first and last keypoint.
+        limit: Number of persons for the means; ``None`` takes all.
+        pixel: (x, y) of the model's input, whose attention in the encoder is drawn.
+        logs: Folders of trainings by label, for the curves of Figure 5.
+        metric: The metric of the curves.
+        device: As in torch.
+
+    Returns:
+        The pictures.
+
+    Raises:
+        UserError: If an argument does not fit; see also :func:`study_attention`.
+    """
+    curves = [read_curve(label, folder, metric) for label, folder in (logs or {}).items()]
+    study = study_attention(cfg, checkpoint, persons, EXAMPLES, limit, pixel, device=device)
+    names = keypoint_names(study.metainfo)
+    shown = _choose(names, keypoints)
+    out = Path(out)
+    out.mkdir(parents=True, exist_ok=True)
+    pictures = _Pictures(out)
+    if curves:
+        values = {curve.name: np.array(sorted(curve.values.items())) for curve in curves}
+        pictures.add("fig5_curves", lambda path: draw_curves(curves, metric, path), **values)
+    _draw_means(study, names, pictures)
+    for number, record in zip(persons, study.instances):
+        _draw_person(record, names, shown, pixel, f"person{number}", pictures)
+    records = study.examples
+    links, lower = study.metainfo["skeleton_links"], study.metainfo["lower_body_ids"]
+    final = [record.coordinates[-1] for record in records]
+    pictures.add(
+        "fig10_qualitative",
+        lambda path: draw_qualitative([record.image for record in records], final, links, lower, path),
+        keypoints=np.array(final),
+    )
+    return pictures.paths
+
+
+class _Pictures:
+    """Write a picture and its arrays under one name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.paths: list[Path] = []
+
+    def add(self, name: str, draw: object, **arrays: np.ndarray) -> None:
+        """Draw a picture, and save its arrays beside it."""
+        path = self.folder / f"{name}.png"
+        draw(path)
+        np.savez_compressed(path.with_suffix(".npz"), **arrays)
+        self.paths.append(path)
+
+
+def _draw_means(study: AttentionStudy, names: Sequence[str], pictures: _Pictures) -> None:
+    errors, correct = study.errors, study.correct
+    pictures.add(
+        "layer_errors",
+        lambda path: draw_layer_errors(errors, correct, names, path),
+        errors=errors,
+        correct=correct,
+        names=np.array(names),
+    )
+    attention = study.query_attention
+    if attention is None:
+        return
+    pictures.add(
+        "fig6_query_attention",
+        lambda path: draw_query_attention(attention, names, path),
+        attention=attention,
+        names=np.array(names),
+    )
+    positions = mean_skeleton(study.examples)
+    for figure, pattern, pairs in (
+        (8, "symmetric", symmetric_pairs(study.metainfo)),
+        (9, "adjacent", [tuple(link) for link in study.metainfo["skeleton_links"]]),
+    ):
+        if pairs:
+            ratios = [pattern_ratio(layer, pairs) for layer in attention]
+            layer = int(np.argmax(ratios))
+            pictures.add(
+                f"fig{figure}_{pattern}_layer{layer + 1}",
+                lambda path, layer=layer, pairs=pairs: draw_skeleton_attention(
+                    attention[layer], positions, pairs, names, path
+                ),
+                attention=attention[layer],
+                pairs=np.array(pairs),
+                ratios=np.array(ratios),
+            )
+
+
+def _draw_person(
+    record: InstanceRecord,
+    names: Sequence[str],
+    shown: Sequence[int],
+    pixel: tuple[float, float] | None,
+    prefix: str,
+    pictures: _Pictures,
+) -> None:
+    body = body_keypoints(names)
+    labels = [names[index] for index in body]
+    # the finest level of the last layer, as in the paper
+    points = record.locations[-1, body, :, 0].reshape(len(body), -1, 2)
+    pictures.add(
+        f"{prefix}_fig7_sampling_points",
+        lambda path: draw_sampling_points(
+            record.image, points, record.target[body], record.labelled[body], labels, path
+        ),
+        image=record.image,
+        locations=points,
+        target=record.target[body],
+        labelled=record.labelled[body],
+        names=np.array(labels),
+    )
+    for index in shown:
+        target = record.target[index] if record.labelled[index] else None
+        locations, weights = record.locations[-1, index], record.weights[-1, index]
+        pictures.add(
+            f"{prefix}_fig11_{names[index]}",
+            lambda path, a=locations, b=weights, c=target: draw_weighted_points(record.image, a, b, c, path),
+            image=record.image,
+            locations=locations,
+            weights=weights,
+            target=record.target[index],
+        )
+    pictures.add(
+        f"{prefix}_refinement",
+        lambda path: draw_refinement(
+            record.image, record.coordinates[:, body], record.target[body], record.labelled[body], labels, path
+        ),
+        image=record.image,
+        coordinates=record.coordinates[:, body],
+        target=record.target[body],
+        labelled=record.labelled[body],
+        names=np.array(labels),
+    )
+    if record.encoder_weights is not None:
+        pictures.add(
+            f"{prefix}_encoder",
+            lambda path: draw_encoder_attention(
+                record.image, record.encoder_locations, record.encoder_weights, pixel, path
+            ),
+            image=record.image,
+            locations=record.encoder_locations,
+            weights=record.encoder_weights,
+            pixel=np.array(pixel),
+        )
+
+
+def keypoint_names(metainfo: dict) -> list[str]:
+    """Names of the keypoints, in order."""
+    return [metainfo["keypoint_id2name"][index] for index in range(metainfo["num_keypoints"])]
+
+
+def body_keypoints(names: Sequence[str]) -> list[int]:
+    """Keypoints that are not in the face: the 12 of COCO that Figure 7 shows; all if there are no others."""
+    body = [index for index, name in enumerate(names) if not any(part in name.lower() for part in FACE)]
+    return body or list(range(len(names)))
+
+
+def symmetric_pairs(metainfo: dict) -> list[tuple[int, int]]:
+    """Pairs of left and right keypoints."""
+    return [(first, second) for first, second in enumerate(metainfo["flip_indices"]) if first < second]
+
+
+def pattern_ratio(attention: np.ndarray, pairs: Sequence[tuple[int, int]]) -> float:
+    """Mean attention between the keypoints of the pairs, over the mean between all different keypoints.
+
+    Args:
+        attention: (K, K).
+        pairs: The pairs.
+
+    Returns:
+        The ratio; 1 means that the pairs attend to each other as much as any others.
+    """
+    between = np.mean([(attention[first, second] + attention[second, first]) / 2 for first, second in pairs])
+    return float(between / attention[~np.eye(len(attention), dtype=bool)].mean())
+
+
+def mean_skeleton(records: Sequence[InstanceRecord]) -> np.ndarray:
+    """Mean position (K, 2) of the annotated keypoints, where none is annotated that of the predicted ones."""
+    labelled = np.array([record.labelled for record in records])[..., None]
+    target = np.array([record.target for record in records])
+    predicted = np.array([record.coordinates[-1] for record in records]).mean(0)
+    count = labelled.sum(0)
+    return np.where(count > 0, (target * labelled).sum(0) / np.maximum(count, 1), predicted)
+
+
+def read_curve(label: str, folder: str | Path, metric: str) -> Curve:
+    """Read a metric over the epochs from the log of a training.
+
+    Args:
+        label: Its label.
+        folder: The work directory; all its runs are joined, as of a resumed training.
+        metric: The metric.
+
+    Returns:
+        The curve.
+
+    Raises:
+        UserError: If there is no log, or it does not have the metric.
+    """
+    files = sorted(Path(folder).rglob("scalars.json"))
+    if not files:
+        raise UserError(
+            f"{folder} must have the log of a training, vis_data/scalars.json, but has none: check the path."
+        )
+    entries = [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines() if line]
+    values = {int(entry["step"]): float(entry[metric]) for entry in entries if metric in entry}
+    if not values:
+        known = sorted({name for entry in entries for name in entry if "/" in name})
+        raise UserError(f"The log in {folder} has no {metric}: it has {', '.join(known) or 'no validation'}.")
+    return Curve(label, values)
+
+
+def _choose(names: Sequence[str], keypoints: Sequence[str] | None) -> list[int]:
+    if keypoints is None:
+        usual = [names.index(name) for name in ("right_shoulder", "right_knee") if name in names]
+        return usual or sorted({0, len(names) - 1})
+    for name in keypoints:
+        if name not in names:
+            raise UserError(f"There is no keypoint {name}: choose from {', '.join(names)}.")
+    return [names.index(name) for name in keypoints]

@@ -1,0 +1,59 @@
+"""Draw the paper's figures of a trained TFPose, with the drawn arrays as .npz beside each picture.
+
+Over the test data of the config: mean query-to-query attention (Figure 6, and 8 and 9 on a skeleton), error by decoder
+layer. Of each person of --persons: sampling points (Figure 7), attention weights (Figures 11 and 12), the refinement
+of each keypoint. Twelve persons: predicted skeletons (Figure 10). With --logs: curves of trainings (Figure 5).
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from tfpose_mm.apis import draw_figures, read_config
+
+from .cli import add_cfg_options, make_parser, not_negative, positive, run
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = make_parser(__doc__)
+    parser.add_argument("config", help="config with a TFPoseHead, or the name of a packaged one")
+    parser.add_argument("checkpoint", help="checkpoint file")
+    parser.add_argument("--out", type=Path, required=True, help="folder for pictures and arrays")
+    parser.add_argument(
+        "--persons", nargs="+", type=not_negative, default=[0], help="numbers in the test data (default: 0)"
+    )
+    parser.add_argument("--keypoints", nargs="+", help="keypoints of Figures 11 and 12 (default: shoulder and knee)")
+    parser.add_argument("--limit", type=positive, help="persons for the means (default: all)")
+    parser.add_argument("--pixel", nargs=2, type=float, metavar=("X", "Y"), help="pixel of the input for the encoder")
+    parser.add_argument("--logs", nargs="+", metavar="LABEL=FOLDER", default=[], help="work directories of trainings")
+    parser.add_argument("--metric", default="coco/AP", help="metric of the curves (default: %(default)s)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda:0 (default: %(default)s)")
+    add_cfg_options(parser)
+    args = parser.parse_args()
+    if not all("=" in text for text in args.logs):
+        parser.error("--logs needs LABEL=FOLDER")
+    return args
+
+
+def main() -> None:
+    """Draw and print the pictures."""
+    args = parse_args()
+    pictures = draw_figures(
+        read_config(args.config, args.cfg_options),
+        args.checkpoint,
+        args.out,
+        args.persons,
+        args.keypoints,
+        args.limit,
+        None if args.pixel is None else tuple(args.pixel),
+        dict(text.split("=", 1) for text in args.logs),
+        args.metric,
+        args.device,
+    )
+    print("\n".join(map(str, pictures)))
+
+
+if __name__ == "__main__":
+    run(main)
