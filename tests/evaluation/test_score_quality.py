@@ -7,7 +7,7 @@ import pytest
 from mmengine.structures import InstanceData
 from mmpose.structures import PoseDataSample
 
-from tfpose_mm.evaluation.score_quality import auroc, calibration_error, judge, reliability
+from tfpose_mm.evaluation.score_quality import auroc, by_threshold, calibration_error, judge, reliability
 
 
 def sample(offsets, scores, visible, box=(10.0, 20.0, 60.0, 120.0)):
@@ -56,3 +56,12 @@ def test_bins_by_hand():
         (pytest.approx(0.975), 1.0, 2),
     ]
     assert calibration_error(bins) == pytest.approx((0.95 + 2 * 0.365 + 2 * 0.025) / 5)
+
+
+def test_precision_above_thresholds():
+    scores, correct = np.array([0.05, 0.15, 0.5, 0.9]), np.array([False, True, False, True])
+    first, second, last = by_threshold(scores, correct, (0.0, 0.3, 0.95))
+    assert first == (0.0, 1.0, 0.5)
+    assert second == (0.3, 0.5, 0.5)
+    assert last[:2] == (0.95, 0.0)
+    assert np.isnan(last.correct)

@@ -13,7 +13,7 @@ from mmengine.structures import InstanceData
 from mmpose.codecs import UDPHeatmap
 from mmpose.structures import PoseDataSample
 
-from ..evaluation.score_quality import Bin, auroc, calibration_error, judge, reliability
+from ..evaluation.score_quality import Bin, Threshold, auroc, by_threshold, calibration_error, judge, reliability
 from ..utils import markdown_table
 from ..visualization import draw_reliability
 from .evaluation import need_annotations
@@ -31,6 +31,7 @@ class ScoreRow(NamedTuple):
         mean: Mean score.
         right: Fraction of correct keypoints.
         bins: The reliability diagram.
+        thresholds: Precision above several thresholds.
     """
 
     name: str
@@ -40,6 +41,7 @@ class ScoreRow(NamedTuple):
     mean: float
     right: float
     bins: list[Bin]
+    thresholds: list[Threshold]
 
 
 class KeepScores(Hook):
@@ -146,7 +148,7 @@ def compare_scores(
         bins = reliability(scores.clip(0, 1), right)
         name = kind or ("1.0" if len(kinds) > 1 else "the head's own")
         quality = (auroc(scores, right), calibration_error(bins), float(scores.mean()), float(right.mean()))
-        rows.append(ScoreRow(name, metrics.get("coco/AP"), *quality, bins))
+        rows.append(ScoreRow(name, metrics.get("coco/AP"), *quality, bins, by_threshold(scores, right)))
     (out / "keypoint_scores.md").write_text(format_scores(rows, maxima) + "\n", encoding="utf-8")
     draw_reliability({row.name: row.bins for row in rows}, out / "keypoint_scores.png")
     return rows, maxima
@@ -160,13 +162,18 @@ def format_scores(rows: Sequence[ScoreRow], maxima: float | None) -> str:
         maxima: Fraction of correct maxima of the auxiliary heat maps.
 
     Returns:
-        The table, and a sentence on the maxima.
+        The table, a table of thresholds for each kind of score that varies, and a sentence on the maxima.
     """
     table = [["score", "AP", "AUROC", "ECE", "mean score", "right"]]
     for row in rows:
         figures = (f"{figure:.3f}" for figure in (row.auroc, row.ece, row.mean, row.right))
         table.append([row.name, "-" if row.ap is None else f"{row.ap:.3f}", *figures])
     text = "\n".join(["Evaluated on annotated boxes.", "", *markdown_table(table)])
+    for row in rows:
+        if row.name not in ("1.0", "the head's own") or len({entry.drawn for entry in row.thresholds}) > 1:
+            table = [["keypoints above", "fraction of all", "right"]]
+            table += [[f"{t:.1f}", f"{drawn:.3f}", f"{right:.3f}"] for t, drawn, right in row.thresholds]
+            text += f"\n\nThresholds of the scores from {row.name}:\n\n" + "\n".join(markdown_table(table))
     if maxima is not None:
         text += (
             f"\n\nThe maxima of the auxiliary heat maps are right for {maxima:.3f} of the keypoints, the predicted "

@@ -23,6 +23,20 @@ class Bin(NamedTuple):
     number: int
 
 
+class Threshold(NamedTuple):
+    """The keypoints whose score is above a threshold.
+
+    Attributes:
+        threshold: The threshold.
+        drawn: Their fraction of all keypoints.
+        correct: Fraction of correct keypoints among them; NaN if there are none.
+    """
+
+    threshold: float
+    drawn: float
+    correct: float
+
+
 def judge(samples: Sequence[PoseDataSample], threshold: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
     """Return the scores of all labelled keypoints, and whether each keypoint is correct.
 
@@ -79,6 +93,28 @@ def reliability(scores: np.ndarray, correct: np.ndarray, number: int = 10) -> li
         for inside in members
         if inside.any()
     ]
+
+
+def by_threshold(
+    scores: np.ndarray, correct: np.ndarray, thresholds: Sequence[float] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
+) -> list[Threshold]:
+    """Precision and number of the keypoints above thresholds, to choose one for drawings.
+
+    Args:
+        scores: (M,).
+        correct: (M,) bool.
+        thresholds: The thresholds.
+
+    Returns:
+        A record for each threshold.
+    """
+    records = []
+    for threshold in thresholds:
+        drawn = scores > threshold
+        records.append(
+            Threshold(threshold, float(drawn.mean()), float(correct[drawn].mean()) if drawn.any() else float("nan"))
+        )
+    return records
 
 
 def calibration_error(bins: Sequence[Bin]) -> float:
