@@ -29,7 +29,7 @@ ALLOWED = {
     "engine": set(),
     "config": set(),
     "packaged_configs": set(),
-    "inference": {"engine"},
+    "inference": {"engine", "packaged_configs"},
     "apis": {
         "codecs",
         "config",

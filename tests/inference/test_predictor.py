@@ -125,8 +125,11 @@ def test_what_does_not_fit(checkpoint, tmp_path):
     torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), tmp_path / "fourteen.pth")
     with pytest.raises(UserError, match="The model predicts 14 keypoints, but the config's data have 17"):
         Predictor(cfg, tmp_path / "fourteen.pth")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(UserError, match=r"The checkpoint .*missing\.pth does not exist"):
         Predictor(TINY, tmp_path / "missing.pth")
+    with pytest.raises(UserError, match="There is no packaged config nowhere"):
+        Predictor("nowhere", checkpoint)
+    assert Predictor(TINY.stem, checkpoint).metainfo["num_keypoints"] == 17
 
 
 def test_boxes_of_other_images_are_counted(predictor, people, tmp_path):

@@ -17,6 +17,7 @@ from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 
 from ..engine import load_weights
+from ..packaged_configs import config_path
 from ..utils import UserError
 from .boxes import AnyBoxes, BoxProvider, FromFile, make_provider
 from .sources import Frame, Source, Unreadable, find_sources, read_frames
@@ -68,7 +69,7 @@ class Predictor:
             print(prediction.name, prediction.keypoints)
 
     Args:
-        config: Config of a top-down estimator, or its path.
+        config: Config of a top-down estimator, its path, or the name of a packaged one.
         checkpoint: Its weights.
         device: As in torch.
         keypoint_scores: ``"heatmap"`` takes them from the auxiliary heat maps, ``"sigma"`` from a learned sigma,
@@ -82,7 +83,9 @@ class Predictor:
     def __init__(
         self, config: str | Path | Config, checkpoint: str | Path, device: str = "cpu", keypoint_scores: str = "auto"
     ) -> None:
-        cfg = config if isinstance(config, Config) else Config.fromfile(str(config))
+        if not isinstance(config, Config):
+            config = Config.fromfile(str(config if Path(config).is_file() else config_path(str(config))))
+        cfg = config
         init_default_scope(cfg.get("default_scope", "mmpose"))
         model_cfg = cfg.model.copy()
         model_cfg.test_cfg = dict(model_cfg.get("test_cfg") or {})
