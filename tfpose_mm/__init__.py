@@ -1,8 +1,9 @@
 """TFPose (Direct Human Pose Estimation with Transformers) as a plugin for MMPose 1.x.
 
 Importing the package registers ``TFPoseLabel``, ``DeformableTransformerNeck``, ``SequentialNeck``, ``TFPoseHead``,
-``TFPoseLoss``, ``CocoSubmission``, ``CheckFiniteHook``, ``PlainCheckpointHook`` and ``packed_collate`` with MMPose. A
-config does so with ``custom_imports = dict(imports=["tfpose_mm"], allow_failed_imports=False)``. It also replaces
+``TFPoseLoss``, ``CocoSubmission``, ``CheckFiniteHook``, ``PlainCheckpointHook``, ``ValidationEtaHook`` and
+``packed_collate`` with MMPose. A config does so with
+``custom_imports = dict(imports=["tfpose_mm"], allow_failed_imports=False)``. It also replaces
 MMEngine's loaders of checkpoints by ones that run no code of a checkpoint (``tfpose_mm.engine``), and fixes what
 MMPose and xtcocotools cannot do under numpy 2 (``tfpose_mm.utils.compat``).
 """

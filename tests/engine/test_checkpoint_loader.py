@@ -273,7 +273,7 @@ def test_methods_of_histories_cannot_be_replaced(tmp_path):
         dict(message_hub=dict(log_scalars={"a": {}})),
         dict(message_hub=dict(log_scalars={"a": HistoryBuffer()})),
     ],
-    ids=str,
+    ids=["meta list", "meta text", "hub list", "metainfo text", "scalars list", "history without values", "no history"],
 )
 def test_unusual_metadata_are_no_reason_to_refuse(content, reader, tmp_path):
     torch.save(dict(state_dict={"weight": torch.ones(2)}, **content), tmp_path / "a.pth")

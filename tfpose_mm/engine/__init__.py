@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .checkpoint_loader import METADATA, read_checkpoint, register_loaders, sha256
-from .hooks import CheckFiniteHook, PlainCheckpointHook, to_plain
+from .hooks import CheckFiniteHook, PlainCheckpointHook, ValidationEtaHook, to_plain
 from .model_loading import check_fit, load_weights
 from .parameter_table import Difference, compare_parameters, format_differences
 
@@ -12,6 +12,7 @@ __all__ = [
     "CheckFiniteHook",
     "Difference",
     "PlainCheckpointHook",
+    "ValidationEtaHook",
     "check_fit",
     "compare_parameters",
     "format_differences",

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from .check_finite_hook import CheckFiniteHook
 from .plain_checkpoint_hook import PlainCheckpointHook, to_plain
+from .validation_eta_hook import ValidationEtaHook
 
-__all__ = ["CheckFiniteHook", "PlainCheckpointHook", "to_plain"]
+__all__ = ["CheckFiniteHook", "PlainCheckpointHook", "ValidationEtaHook", "to_plain"]
