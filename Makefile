@@ -2,10 +2,10 @@
 # make test   installs and runs the tests
 # make help   lists all commands
 
-# STACK selects the host packages: classic has OpenMMLab's releases of 2023 (torch 2.1), modern has today's torch with the
-# maintained continuations of MMEngine, MMCV and MMDetection. Each has an environment of its own.
+# STACK selects the host packages: classic has OpenMMLab's releases of 2023 (torch 2.1), modern has torch 2.11 with the
+# maintained forks onedl-mmengine, onedl-mmcv and onedl-mmdetection. Each uses its own virtual environment.
 STACK ?= classic
-# the first that runs: from the PATH, from pyenv, or the system's python3
+# the first Python that starts: from the PATH, from pyenv, or python3
 find-python = $(shell for python in $(1) $(HOME)/.pyenv/versions/*/bin/$(1) python3; do \
   "$$python" -c '' 2>/dev/null && echo "$$python" && exit; done; echo python3)
 ifeq ($(STACK),classic)
@@ -63,7 +63,7 @@ help:
 env: $(READY)
 
 # mmcv has no wheel on PyPI: its operators are compiled here, for the CPU, and pip keeps them in its cache. The cache may
-# have operators for another torch, so they are checked below. GPU users install a prebuilt mmcv: see the README.
+# have operators for another torch, so they are checked below. GPU users install MMCV as the README shows.
 $(READY): $(CONSTRAINTS) pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(not $(PYTHON_RANGE))' 2>/dev/null || { \
 	  echo "The $(STACK) stack needs Python $(PYTHONS), but $(PYTHON) is $$($(PYTHON) -V 2>&1): run 'make PYTHON=$(USUAL) STACK=$(STACK) $(MAKECMDGOALS)' or 'make STACK=$(OTHER) $(MAKECMDGOALS)'." >&2; exit 1; }

@@ -22,5 +22,7 @@ def test_a_config_by_its_name(tmp_path, monkeypatch):
 
 
 def test_a_wrong_name_gets_similar_ones():
-    with pytest.raises(UserError, match=r"There is no packaged config tfpose_r5_coco_.*tfpose_r50_coco_256x192"):
+    with pytest.raises(
+        UserError, match=r"tfpose_r5_coco_256x192 is neither a file nor a packaged config.*.*tfpose_r50_coco_256x192"
+    ):
         tfpose_mm.get_config("tfpose_r5_coco_256x192")

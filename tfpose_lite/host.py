@@ -19,7 +19,7 @@ CUDA_BUILD = "install an mmcv built with CUDA in an environment of your own, as 
 ONEDL_MMCV = "pip install --no-cache-dir --force-reinstall --no-deps --no-build-isolation onedl-mmcv==2.3.6"
 
 # import name: the distributions that provide it, each with the lowest supported version and the first unsupported one.
-# The onedl distributions are maintained continuations of OpenMMLab's. pyproject.toml has the same ranges.
+# The onedl distributions are maintained forks of OpenMMLab's. pyproject.toml has the same ranges.
 REQUIRED = {
     "torch": {"torch": ("2.1", "3")},
     "mmengine": {"mmengine": ("0.10", "1"), "onedl-mmengine": ("0.10.12", "1")},
@@ -238,7 +238,7 @@ def check_imports(modules: Sequence[str] = IMPORTS) -> list[Problem]:
 
 @contextlib.contextmanager
 def _without_notes() -> Iterator[None]:
-    """Leave out what onedl-mmdetection prints at import: notes on optional packages that nobody asked for."""
+    """Hide the messages about missing optional packages that onedl-mmdetection prints at import."""
     printed = io.StringIO()
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(printed):

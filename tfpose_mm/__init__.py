@@ -4,8 +4,8 @@ Importing the package registers ``TFPoseLabel``, ``DeformableTransformerNeck``, 
 ``TFPoseLoss``, ``CocoSubmission``, ``CheckFiniteHook``, ``PlainCheckpointHook``, ``ValidationEtaHook`` and
 ``packed_collate`` with MMPose. A config does so with
 ``custom_imports = dict(imports=["tfpose_mm"], allow_failed_imports=False)``. It also replaces
-MMEngine's loaders of checkpoints by ones that run no code of a checkpoint (``tfpose_mm.engine``), and fixes what
-MMPose and xtcocotools cannot do under numpy 2 (``tfpose_mm.utils.compat``).
+MMEngine's loaders of checkpoints by loaders that do not run code in a checkpoint (``tfpose_mm.engine``), and fixes
+errors of MMPose and xtcocotools with NumPy 2 (``tfpose_mm.utils.compat``).
 """
 
 from __future__ import annotations

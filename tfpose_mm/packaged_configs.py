@@ -38,7 +38,10 @@ def config_path(name: str) -> Path:
     key = name[: -len(".py")] if name.endswith(".py") else name
     if key not in paths:
         similar = difflib.get_close_matches(key, paths, n=3) or list(paths)[:3]
-        raise UserError(f"There is no packaged config {name}: tfpose_mm.list_configs() has {', '.join(similar)}, ...")
+        raise UserError(
+            f"{name} is neither a file nor a packaged config: check the path, or choose a name of "
+            f"tfpose_mm.list_configs(), for example {', '.join(similar)}."
+        )
     return paths[key]
 
 

@@ -103,7 +103,7 @@ def test_images_without_persons_are_kept(checkpoint, people, tmp_path):
         (dict(smoothing=True), "Smoothing needs tracking"),
         (dict(boxes="nowhere.json"), r"The box file nowhere\.json does not exist"),
         (dict(inputs="nowhere"), "The input nowhere does not exist"),
-        (dict(keypoint_scores="sigma"), "has no sigma"),
+        (dict(keypoint_scores="sigma"), "need a head with sigma"),
     ],
 )
 def test_wrong_options_write_nothing(options, message, checkpoint, people, tmp_path):
@@ -197,7 +197,7 @@ def test_ctrl_c_leaves_complete_records(checkpoint, people, tmp_path):
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors[-2000:]
-    assert errors.splitlines()[-1] == "interrupted: the files have all images and frames until then."
+    assert errors.splitlines()[-1] == "Interrupted: the files contain all results up to this point."
     records = json.loads((tmp_path / "out/predictions.json").read_text())["instance_info"]
     assert 0 < len(records) < 3000
     assert [record["image"] for record in records] == [f"images/{index:05d}.jpg" for index in range(len(records))]

@@ -364,7 +364,7 @@ def test_downloads(server, tmp_path, marker, monkeypatch):
     for address in ("torchvision://resnet50", "modelzoo://resnet50", "open-mmlab://a/b", "openmmlab://a/b"):
         assert set(CheckpointLoader.load_checkpoint(address)) == {"backbone.weight", "head.weight"}
     assert set(CheckpointLoader.load_checkpoint("mmcls://vgg")["state_dict"]) == {"weight"}
-    with pytest.raises(UserError, match="There are no weights torchvision://resnet51: check the name"):
+    with pytest.raises(UserError, match="pretrained weights, but torchvision://resnet51 is not: check the name"):
         CheckpointLoader.load_checkpoint("torchvision://resnet51")
     with pytest.raises(UserError, match=r"but got s3://bucket/x\.pth: download the file first"):
         CheckpointLoader.load_checkpoint("s3://bucket/x.pth")

@@ -64,4 +64,4 @@ def test_precision_above_thresholds():
     assert first == (0.0, 1.0, 0.5)
     assert second == (0.3, 0.5, 0.5)
     assert last[:2] == (0.95, 0.0)
-    assert np.isnan(last.correct)
+    assert np.isnan(last.precision)

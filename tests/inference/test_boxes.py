@@ -110,11 +110,11 @@ def test_a_detector_of_mmdetection(tmp_path):
         f"_base_ = {config!r}\nmodel = dict(backbone=dict(init_cfg=None))\ntest_cfg = None\n"
     )
     torch.manual_seed(0)
-    detector = FromDetector(str(tmp_path / "detector.py"), threshold=0.0)
+    detector = FromDetector(str(tmp_path / "detector.py"), None, threshold=0.0)
     boxes = detector(frame("a.jpg", size=(96, 128)))
     assert boxes.ndim == 2
     assert boxes.shape[1] == 5
-    strict = FromDetector(str(tmp_path / "detector.py"), threshold=0.999)
+    strict = FromDetector(str(tmp_path / "detector.py"), None, threshold=0.999)
     assert strict(frame("a.jpg", size=(96, 128))).shape == (0, 5)
     with pytest.raises(UserError, match=r"The detector's config nowhere\.py does not exist"):
-        FromDetector("nowhere.py")
+        FromDetector("nowhere.py", None)

@@ -95,7 +95,7 @@ def test_scores(predictor, checkpoint, people):
     (one,) = Predictor(TINY, checkpoint, keypoint_scores="one")(path)
     assert set(one.keypoint_scores[0]) == {1.0}
     np.testing.assert_allclose(one.keypoints, heatmap.keypoints, atol=1e-4)
-    with pytest.raises(UserError, match="has no sigma, but the scores should come from it: use auto"):
+    with pytest.raises(UserError, match="Keypoint scores sigma need a head with sigma, but the config's head has none"):
         Predictor(TINY, checkpoint, keypoint_scores="sigma")
     with pytest.raises(UserError, match="must be one of auto, heatmap, sigma, one, but got 1"):
         Predictor(TINY, checkpoint, keypoint_scores="1")
@@ -127,7 +127,7 @@ def test_what_does_not_fit(checkpoint, tmp_path):
         Predictor(cfg, tmp_path / "fourteen.pth")
     with pytest.raises(UserError, match=r"The checkpoint .*missing\.pth does not exist"):
         Predictor(TINY, tmp_path / "missing.pth")
-    with pytest.raises(UserError, match="There is no packaged config nowhere"):
+    with pytest.raises(UserError, match="nowhere is neither a file nor a packaged config"):
         Predictor("nowhere", checkpoint)
     assert Predictor(TINY.stem, checkpoint).metainfo["num_keypoints"] == 17
 

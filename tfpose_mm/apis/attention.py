@@ -1,4 +1,4 @@
-"""Record over a data set what a trained TFPose attends to, and how each decoder layer refines the keypoints."""
+"""Record the attention of a trained TFPose over a data set, and how each decoder layer refines the keypoints."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from ..utils import UserError
 
 @dataclass
 class InstanceRecord:
-    """One person.
+    """Recorded attention and coordinates of one person.
 
     Attributes:
         image: (h, w, 3) uint8 RGB, the model's input.
@@ -49,7 +49,7 @@ class InstanceRecord:
 
 @dataclass
 class AttentionStudy:
-    """Of a data set.
+    """Attention and errors of a model over a data set.
 
     Attributes:
         metainfo: MMPose's metainfo of the keypoints.
@@ -89,10 +89,11 @@ def study_attention(
         checkpoint: Its weights.
         chosen: Numbers of the persons in the data set, from 0, whose records are returned.
         examples: Number of persons, from the first, whose records are returned, too.
-        limit: Number of persons for the means; ``None`` takes all. The chosen ones are always included.
+        limit: Number of persons for the means; ``None`` takes all. The chosen persons and the examples are always
+            included.
         pixel: (x, y) of the model's input, whose encoder attention is recorded; ``None`` records none.
-        batch_size: Persons at once.
-        device: As in torch.
+        batch_size: Number of persons in a batch.
+        device: ``"cpu"`` or a CUDA device such as ``"cuda:0"``.
 
     Returns:
         The means, and the records of the chosen persons in the given order.
@@ -102,14 +103,16 @@ def study_attention(
             checkpoint does not fit.
     """
     if cfg.model.head.type != "TFPoseHead":
-        raise UserError(f"Attention is recorded of a TFPoseHead, but the config has a {cfg.model.head.type}.")
+        raise UserError(
+            f"Recording attention needs a TFPoseHead, but the config has a {cfg.model.head.type}: use another."
+        )
     init_default_scope(cfg.get("default_scope", "mmpose"))
     data_cfg = cfg.test_dataloader.dataset.copy()
     data_cfg["bbox_file"] = None  # detected boxes have no annotations
     data = DATASETS.build(data_cfg)
     wrong = [number for number in chosen if not 0 <= number < len(data)]
     if wrong:
-        raise UserError(f"The data have persons 0 to {len(data) - 1}, but person {wrong[0]} was chosen.")
+        raise UserError(f"The person number must be between 0 and {len(data) - 1}, but is {wrong[0]}: choose another.")
     model_cfg = cfg.model.copy()
     model_cfg.backbone["init_cfg"] = None
     model = MODELS.build(model_cfg).eval()
@@ -163,7 +166,7 @@ def _record(
     """The records of a batch, and the longer side of each box in pixels of the input."""
     batch = model.data_preprocessor(pseudo_collate(packed))
     feats, encoder = model.backbone(batch["inputs"]), None
-    if pixel is not None and hasattr(model.neck, "forward_with_records"):
+    if pixel is not None and model.with_neck and hasattr(model.neck, "forward_with_records"):
         feats, encoder = model.neck.forward_with_records(feats)
     elif model.with_neck:
         feats = model.neck(feats)
@@ -171,7 +174,7 @@ def _record(
     height, width = batch["inputs"].shape[-2:]
     size = np.array([width, height])
     if pixel is not None and not (0 <= pixel[0] < width and 0 <= pixel[1] < height):
-        raise UserError(f"The pixel must be inside the input of {width} x {height} pixels, but is {pixel}.")
+        raise UserError(f"The pixel must be inside the input of {width} x {height}, but is {pixel}: choose another.")
     coordinates = records.coordinates.cpu().numpy() * (size - 1)
     layers = [[_numpy(part) for part in layer] for layer in records.layers]
     pixels = _encoder_attention(encoder, pixel, size) if encoder is not None and encoder.layers else None

@@ -49,11 +49,11 @@ def draw_figures(
         persons: Numbers of the persons in the test data whose sampling points and refinement are drawn.
         keypoints: Keypoints whose attention weights are drawn (Figures 11 and 12). ``None`` takes the right shoulder
             and the right knee, or the first and last keypoint.
-        limit: Number of persons for the means; ``None`` takes all.
+        limit: Number of persons for the means; ``None`` takes all. The given and the first 12 are always included.
         pixel: (x, y) of the model's input, whose attention in the encoder is drawn.
         logs: Folders of trainings by label, for the curves of Figure 5.
         metric: The metric of the curves.
-        device: As in torch.
+        device: ``"cpu"`` or a CUDA device such as ``"cuda:0"``.
 
     Returns:
         The pictures.
@@ -257,7 +257,10 @@ def read_curve(label: str, folder: str | Path, metric: str) -> Curve:
     values = {int(entry["step"]): float(entry[metric]) for entry in entries if metric in entry}
     if not values:
         known = sorted({name for entry in entries for name in entry if "/" in name})
-        raise UserError(f"The log in {folder} has no {metric}: it has {', '.join(known) or 'no validation'}.")
+        raise UserError(
+            f"The log in {folder} must have the metric {metric}, but has {', '.join(known) or 'no validation'}: choose "
+            "another metric."
+        )
     return Curve(label, values)
 
 
@@ -267,5 +270,5 @@ def _choose(names: Sequence[str], keypoints: Sequence[str] | None) -> list[int]:
         return usual or sorted({0, len(names) - 1})
     for name in keypoints:
         if name not in names:
-            raise UserError(f"There is no keypoint {name}: choose from {', '.join(names)}.")
+            raise UserError(f"Keypoints must be among {', '.join(names)}, but got {name}: correct the name.")
     return [names.index(name) for name in keypoints]

@@ -170,9 +170,9 @@ def format_scores(rows: Sequence[ScoreRow], maxima: float | None) -> str:
         table.append([row.name, "-" if row.ap is None else f"{row.ap:.3f}", *figures])
     text = "\n".join(["Evaluated on annotated boxes.", "", *markdown_table(table)])
     for row in rows:
-        if row.name not in ("1.0", "the head's own") or len({entry.drawn for entry in row.thresholds}) > 1:
-            table = [["keypoints above", "fraction of all", "right"]]
-            table += [[f"{t:.1f}", f"{drawn:.3f}", f"{right:.3f}"] for t, drawn, right in row.thresholds]
+        if row.name not in ("1.0", "the head's own") or len({entry.above for entry in row.thresholds}) > 1:
+            table = [["threshold", "fraction above", "precision"]]
+            table += [[f"{t:.1f}", f"{above:.3f}", f"{precision:.3f}"] for t, above, precision in row.thresholds]
             text += f"\n\nThresholds of the scores from {row.name}:\n\n" + "\n".join(markdown_table(table))
     if maxima is not None:
         text += (

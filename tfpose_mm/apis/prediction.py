@@ -72,14 +72,14 @@ def predict(
     """Predict images and videos and write the results.
 
     Args:
-        config: Config of a top-down estimator, or its path.
+        config: Config of a top-down estimator, its path, or the name of a packaged one.
         checkpoint: Its weights.
         inputs: See :class:`Predictor`.
         out: Folder for ``results.json`` (COCO), ``predictions.json`` (MMPose), ``predictions.csv`` and the drawings in
             ``drawn/``: a picture for each image, an ``.mp4`` for each video.
         boxes: Person boxes, see :class:`Predictor`.
-        batch_size: Persons that the model gets at once.
-        device: As in torch.
+        batch_size: Number of persons in a batch.
+        device: ``"cpu"`` or a CUDA device such as ``"cuda:0"``.
         keypoint_scores: See :class:`Predictor`.
         draw: Whether to draw.
         threshold: Keypoints with a lower score are not drawn; the files have all.
@@ -97,7 +97,7 @@ def predict(
     if (out / "results.json").exists():
         raise UserError(f"{out} already has results: delete it or choose another folder; nothing was changed.")
     if smoothing and not tracking:
-        raise UserError("Smoothing needs tracking, which tells who is who: use both.")
+        raise UserError("Smoothing needs tracking, but tracking is off: use --track with --smooth.")
     sources = find_sources(inputs)
     predictor = Predictor(config, checkpoint, device, keypoint_scores)
     predictions = predictor([source.name for source in sources], boxes, batch_size, keep_images=draw)
@@ -178,7 +178,9 @@ class _Drawer:
         if prediction.source.kind == "image":
             path = self.folder / self._new_name(Path(prediction.name).stem, ".jpg")
             if not cv2.imwrite(str(path), image):
-                raise RuntimeError(f"OpenCV could not write {path}.")
+                raise RuntimeError(
+                    f"OpenCV could not write {path}: check the folder's permissions and the free disk space."
+                )
             return
         if prediction.name != self.name:
             self.close()

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from ..engine import METADATA, read_checkpoint, sha256, to_plain
 from ..utils import UserError
 
-# what belongs to the training and to the machine that it ran on
+# config entries that hold for one training run only
 OF_THE_RUN = ("work_dir", "load_from", "resume", "launcher")
 
 
@@ -25,8 +25,8 @@ class Published(NamedTuple):
     Attributes:
         weights: The ``.safetensors`` file.
         config: The config, ``None`` if the checkpoint has none.
-        sha256: SHA-256 of the weights, whose first 8 digits end both names.
-        metrics: Of the checkpoint's validation; empty if it was saved before.
+        sha256: SHA-256 of the ``.safetensors`` file; its first 8 digits end both names.
+        metrics: Validation metrics; empty if the checkpoint was saved before its validation.
     """
 
     weights: Path
@@ -83,7 +83,9 @@ def _dense_tensors(state: Mapping, checkpoint: str | Path) -> dict[str, torch.Te
         raise UserError(f"{checkpoint} must have parameters, but has none: choose a checkpoint of a model.")
     for name, value in tensors.items():
         if value.layout != torch.strided or value.is_quantized or value.is_meta:
-            raise UserError(f"{checkpoint} must have dense parameters, but {name} is sparse, quantized or empty.")
+            raise UserError(
+                f"{checkpoint} must have dense parameters, but {name} is sparse, quantized or without data."
+            )
     return {name: value.detach().resolve_conj().contiguous().clone() for name, value in tensors.items()}
 
 

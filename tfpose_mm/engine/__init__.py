@@ -1,4 +1,4 @@
-"""Hooks for MMEngine's loops, and the loader of checkpoints. Importing it replaces MMEngine's loaders."""
+"""Hooks for MMEngine's loops, and the loader of checkpoints. Importing this package replaces MMEngine's loaders."""
 
 from __future__ import annotations
 

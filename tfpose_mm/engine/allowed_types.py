@@ -1,8 +1,8 @@
-"""What a checkpoint may contain, besides tensors: what MMEngine's training checkpoints need, and no more.
+"""Types that a checkpoint may contain besides tensors: those that MMEngine's training checkpoints need.
 
 A pickle names functions and classes by their full path, calls them, and sets their state. The names below are read as
-functions and classes of this file, which only keep data: NumPy's own functions believe sizes and flags in a file, with
-which a file can read and write any memory. Any other name stops the loading.
+functions and classes of this file, which only keep data: NumPy's own functions do not check sizes and flags, so
+a file could read or write any memory. Loading fails on any other name.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Read checkpoints without running code that they contain, for our tools and for MMEngine.
+"""Read checkpoints without running code that they contain, for the tools of this package and for MMEngine.
 
 MMEngine reads every checkpoint (``load_from``, ``resume``, ``init_cfg``, ``mim test``, inferencers) with the loaders of
 its ``CheckpointLoader``. Importing ``tfpose_mm`` replaces them by the functions below.
@@ -46,7 +46,7 @@ def read_checkpoint(path: str | Path, map_location: Device = "cpu") -> dict[str,
 
     Args:
         path: The file: a ``.safetensors`` file, or one that ``torch.save`` wrote.
-        map_location: Where the tensors go: a device; otherwise the CPU.
+        map_location: Device of the tensors. Functions and ``None`` give the CPU.
 
     Returns:
         The content: MMEngine's dict with ``state_dict``, ``meta`` and so on, or the parameters by their names.
@@ -115,7 +115,7 @@ def _shorten(text: str) -> str:
 
 
 def _check_content(path: Path, content: object) -> None:
-    """Check what all that read a checkpoint rely on."""
+    """Check the structure that all readers of a checkpoint expect."""
     if not isinstance(content, dict):
         raise UserError(f"{path} must contain a dict with parameters, but contains a {type(content).__name__}.")
     state = content.get("state_dict", content)
@@ -258,7 +258,9 @@ def load_from_model_zoo(filename: str, map_location: Device = None) -> dict[str,
         name = get_deprecated_model_names().get(name, name)
     addresses = tables.get(scheme.replace("modelzoo", "torchvision"), get_external_models)()
     if name not in addresses:
-        raise UserError(f"There are no weights {filename}: check the name.")
+        raise UserError(
+            f"The name must be in MMEngine's list of pretrained weights, but {filename} is not: check the name."
+        )
     load = load_from_http if addresses[name].startswith("http") else load_from_local
     content = load(addresses[name], map_location)
     if scheme == "mmcls":

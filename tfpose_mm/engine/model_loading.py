@@ -21,7 +21,7 @@ def load_weights(model: nn.Module, checkpoint: str | Path) -> None:
         checkpoint: The file. Parameters that the model does not have are ignored.
 
     Raises:
-        FileNotFoundError: If there is no such file.
+        MissingFileError: If there is no such file.
         UserError: If it cannot be read, or a parameter of the model is missing or has another shape; the message has a
             table of all differences.
     """

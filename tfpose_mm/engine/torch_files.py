@@ -1,7 +1,7 @@
 """Read files of ``torch.save`` for torch before 2.6, whose ``torch.load`` is not safe, also with ``weights_only=True``.
 
-CVE-2025-32434: it runs TorchScript and reads tar files. This reader knows the two formats that hold parameters: a zip
-file with a pickle and raw data, and the one of torch before 1.6, pickles and raw data in a row. Python's unpickler
+With CVE-2025-32434, it runs TorchScript and reads tar files. This reader knows the two formats that hold parameters: a
+zip file with a pickle and raw data, and the one of torch before 1.6, pickles and raw data in a row. Python's unpickler
 reads the pickle, with the allowed names only.
 """
 
@@ -21,7 +21,7 @@ from tfpose_mm.utils import UserError
 
 from .allowed_types import ALLOWED
 
-MAX_NUMEL = 1 << 48  # far above any tensor, far below an overflow
+MAX_NUMEL = 1 << 48  # larger than any real tensor, small enough to avoid an overflow
 ZIP = b"PK\x03\x04"
 LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."  # torch before 1.6: its magic number, pickled
 STORAGES = {

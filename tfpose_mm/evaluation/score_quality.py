@@ -28,13 +28,13 @@ class Threshold(NamedTuple):
 
     Attributes:
         threshold: The threshold.
-        drawn: Their fraction of all keypoints.
-        correct: Fraction of correct keypoints among them; NaN if there are none.
+        above: Fraction of all keypoints.
+        precision: Fraction of correct keypoints among them; NaN if there are none.
     """
 
     threshold: float
-    drawn: float
-    correct: float
+    above: float
+    precision: float
 
 
 def judge(samples: Sequence[PoseDataSample], threshold: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
@@ -98,7 +98,7 @@ def reliability(scores: np.ndarray, correct: np.ndarray, number: int = 10) -> li
 def by_threshold(
     scores: np.ndarray, correct: np.ndarray, thresholds: Sequence[float] = (0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7)
 ) -> list[Threshold]:
-    """Precision and number of the keypoints above thresholds, to choose one for drawings.
+    """Fraction and precision of the keypoints above each threshold; used to choose a threshold for drawing.
 
     Args:
         scores: (M,).

@@ -19,7 +19,7 @@ Boxes = np.ndarray  # (P, 5): x1, y1, x2, y2 in pixels of the image, and the sco
 
 
 class BoxProvider(Protocol):
-    """What gives the person boxes of frames."""
+    """Interface of an object that returns the person boxes of a frame."""
 
     def __call__(self, frame: Frame) -> Boxes:
         """Return the boxes (P, 5) of a frame."""
@@ -65,20 +65,23 @@ class FromFunction:
 
 
 class FromDetector:
-    """Boxes of MMDetection's model.
+    """Boxes of an MMDetection detector.
 
     Args:
-        config: Its config, or a name of MMDetection's model zoo.
-        weights: Its weights; ``None`` takes those that belong to a name of the model zoo, or random ones.
-        device: As in torch.
+        config: Its config file.
+        weights: Its checkpoint.
+        device: ``"cpu"`` or a CUDA device such as ``"cuda:0"``.
         threshold: Lowest score.
         category: Number of the class person.
+
+    Raises:
+        UserError: If the config file does not exist.
     """
 
     def __init__(
         self,
         config: str,
-        weights: str | None = None,
+        weights: str | None,
         device: str = "cpu",
         threshold: float = SCORE_THRESHOLD,
         category: int = 0,
@@ -169,7 +172,7 @@ class FromFile:
             sources: All inputs.
 
         Returns:
-            The number of boxes whose image is not among the inputs.
+            The number of boxes whose image is not among the inputs; of a video, the number of its frames.
 
         Raises:
             UserError: If no entry belongs to an input.
@@ -210,7 +213,7 @@ AnyBoxes = Union[None, str, Path, Callable[[np.ndarray], np.ndarray], BoxProvide
 
 
 def make_provider(boxes: AnyBoxes) -> BoxProvider:
-    """The provider of what a user gave: ``None`` is the whole image, a path a json file, else a function."""
+    """Make a box provider: ``None`` uses the whole image, a path a json file, a function its result."""
     if boxes is None:
         return WholeImage()
     if isinstance(boxes, (str, Path)):
@@ -235,12 +238,17 @@ def as_boxes(boxes: Sequence | np.ndarray, what: str) -> Boxes:
         return np.zeros((0, 5), np.float32)
     try:
         array = np.asarray(boxes, dtype=np.float32)
+        shape = str(array.shape)
     except (TypeError, ValueError):
-        array = np.zeros(0)
+        array, shape = np.zeros(0), "values that are not numbers, or boxes of different lengths"
     if array.ndim != 2 or array.shape[1] not in (4, 5):
-        raise UserError(f"{what} must give boxes (P, 4) or (P, 5), x1 y1 x2 y2 [score], but gave {array.shape}.")
-    if not np.isfinite(array).all() or (array[:, 2:4] <= array[:, :2]).any():
-        raise UserError(f"{what} must give boxes x1 y1 x2 y2 with x2 > x1 and y2 > y1, but gave {array[0].tolist()}.")
+        raise UserError(f"{what} must give boxes (P, 4) or (P, 5), x1 y1 x2 y2 [score], but gave {shape}: correct it.")
+    wrong = ~np.isfinite(array).all(1) | (array[:, 2:4] <= array[:, :2]).any(1)
+    if wrong.any():
+        box = array[wrong][0].tolist()
+        raise UserError(
+            f"{what} must give boxes x1 y1 x2 y2 with x2 > x1 and y2 > y1, but gave {box}: correct this box."
+        )
     return array if array.shape[1] == 5 else np.concatenate([array, np.ones((len(array), 1), np.float32)], axis=1)
 
 

@@ -71,7 +71,7 @@ class Predictor:
     Args:
         config: Config of a top-down estimator, its path, or the name of a packaged one.
         checkpoint: Its weights.
-        device: As in torch.
+        device: ``"cpu"`` or a CUDA device such as ``"cuda:0"``.
         keypoint_scores: ``"heatmap"`` takes them from the auxiliary heat maps, ``"sigma"`` from a learned sigma,
             ``"one"`` is the paper's 1.0. ``"auto"``, the default, is ``"heatmap"`` where the model has the auxiliary
             branch, and else what the model gives.
@@ -99,7 +99,9 @@ class Predictor:
         self.model.to(device)
         self.metainfo = dataset_meta_from_config(cfg, dataset_mode="test")
         if self.metainfo is None:
-            raise UserError("The config must name its keypoints in the metainfo of its test data, but names none.")
+            raise UserError(
+                "The config must name its keypoints in the metainfo of its test data, but names none: set it."
+            )
         self._check_keypoints()
         self.pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
         self.unreadable: list[Unreadable] = []
@@ -109,7 +111,9 @@ class Predictor:
         head = getattr(self.model.head, "num_joints", None) or getattr(self.model.head, "out_channels", None)
         number = self.metainfo["num_keypoints"]
         if isinstance(head, int) and head != number:
-            raise UserError(f"The model predicts {head} keypoints, but the config's data have {number}: correct one.")
+            raise UserError(
+                f"The model predicts {head} keypoints, but the config's data have {number}: use its own config."
+            )
 
     def __call__(
         self,
@@ -125,7 +129,7 @@ class Predictor:
             boxes: Person boxes. ``None`` takes the whole image; a path is a json file, see :class:`FromFile`; a
                 function gets an image (H, W, 3) uint8 BGR and returns boxes (P, 4) or (P, 5) as x1, y1, x2, y2 and
                 score; or a :class:`FromDetector`.
-            batch_size: Persons that the model gets at once. They come from several images.
+            batch_size: Number of persons in a batch. They come from several images.
             keep_images: Whether predictions have their image.
 
         Yields:
@@ -238,5 +242,7 @@ def choose_scores(head: dict, wanted: str) -> str:
     if wanted == "auto":
         return "heatmap" if has["heatmap"] else "one"
     if not has[wanted]:
-        raise UserError(f"The config's head has no {wanted}, but the scores should come from it: use auto.")
+        raise UserError(
+            f"Keypoint scores {wanted} need a head with {wanted}, but the config's head has none: use auto."
+        )
     return wanted

@@ -47,7 +47,7 @@ class Frame(NamedTuple):
 
 
 class Unreadable(NamedTuple):
-    """A source that could not be read, or ended early.
+    """A source that could not be read.
 
     Attributes:
         name: The name of the source.
@@ -156,5 +156,5 @@ def _read_video(source: Source, unreadable: list[Unreadable]) -> Iterator[Frame]
     finally:
         capture.release()
     if index == 0:
-        what = "the camera gives no picture" if camera else "it has no frame that OpenCV can decode"
+        what = "the camera returns no image" if camera else "it has no frame that OpenCV can decode"
         unreadable.append(Unreadable(source.name, what))

@@ -11,14 +11,15 @@ from .predictor import Prediction
 
 
 def track(predictions: Iterable[Prediction], min_iou: float = 0.3, max_missing: int = 15) -> Iterator[Prediction]:
-    """Number the persons of videos: a person keeps the number while its boxes in successive frames overlap.
+    """Assign track numbers to the persons of videos.
 
-    Boxes of a frame are assigned to persons with the largest sum of IoU. Numbers start at 1 in each video or image.
+    A person keeps the number while its boxes in successive frames overlap. Boxes of a frame are assigned to persons with
+    the largest sum of IoU. Numbers start at 1 in each video or image.
 
     Args:
         predictions: Of whole videos, in order; ``track_ids`` (P,) is set.
         min_iou: Smallest IoU of two boxes of the same person.
-        max_missing: A person that is missing in more frames than this gets a new number.
+        max_missing: A person that is missing in more consecutive frames than this gets a new number.
 
     Yields:
         The predictions.
@@ -72,7 +73,7 @@ class OneEuroFilter:
 
         Args:
             value: The sample, (..., 2); it is not changed.
-            unit: Speeds are measured in this many units of the values per second.
+            unit: The speed is divided by this length, for example the box size in pixels.
             steps: Samples since the last one, above 1 where some are missing.
 
         Returns:

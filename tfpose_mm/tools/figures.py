@@ -1,8 +1,9 @@
 """Draw the paper's figures of a trained TFPose, with the drawn arrays as .npz beside each picture.
 
-Over the test data of the config: mean query-to-query attention (Figure 6, and 8 and 9 on a skeleton), error by decoder
-layer. Of each person of --persons: sampling points (Figure 7), attention weights (Figures 11 and 12), the refinement
-of each keypoint. Twelve persons: predicted skeletons (Figure 10). With --logs: curves of trainings (Figure 5).
+It draws for the test data of the config: mean query-to-query attention (Figure 6, and 8 and 9 on a skeleton) and the
+error by decoder layer. It draws for each person in --persons: sampling points (Figure 7), attention weights (Figures 11
+and 12) and the refinement of each keypoint. It draws predicted skeletons of the first 12 persons (Figure 10). With
+--logs it draws curves of trainings (Figure 5).
 """
 
 from __future__ import annotations
@@ -22,18 +23,22 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("checkpoint", help="checkpoint file")
     parser.add_argument("--out", type=Path, required=True, help="folder for pictures and arrays")
     parser.add_argument(
-        "--persons", nargs="+", type=not_negative, default=[0], help="numbers in the test data (default: 0)"
+        "--persons", nargs="+", type=not_negative, default=[0], help="indices of persons in the test data (default: 0)"
     )
-    parser.add_argument("--keypoints", nargs="+", help="keypoints of Figures 11 and 12 (default: shoulder and knee)")
-    parser.add_argument("--limit", type=positive, help="persons for the means (default: all)")
-    parser.add_argument("--pixel", nargs=2, type=float, metavar=("X", "Y"), help="pixel of the input for the encoder")
+    parser.add_argument(
+        "--keypoints", nargs="+", help="keypoints of Figures 11 and 12 (default: right_shoulder right_knee)"
+    )
+    parser.add_argument("--limit", type=positive, help="persons for the means, at least 12 (default: all)")
+    parser.add_argument(
+        "--pixel", nargs=2, type=float, metavar=("X", "Y"), help="input pixel whose encoder attention is drawn"
+    )
     parser.add_argument("--logs", nargs="+", metavar="LABEL=FOLDER", default=[], help="work directories of trainings")
     parser.add_argument("--metric", default="coco/AP", help="metric of the curves (default: %(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda:0 (default: %(default)s)")
     add_cfg_options(parser)
     args = parser.parse_args()
     if not all("=" in text for text in args.logs):
-        parser.error("--logs needs LABEL=FOLDER")
+        parser.error(f"--logs must have the form LABEL=FOLDER, but got {' '.join(args.logs)}")
     return args
 
 

@@ -1,6 +1,6 @@
 """Predict the keypoints of persons in images, folders, videos or a webcam; write drawings, json and CSV.
 
-Without --boxes or --detector the whole image is one person. A name or glob pattern with * must be quoted.
+Without --boxes or --detector the whole image is one person. Quote a glob pattern.
 Exit status: 0; 3 if a file could not be read (the rest is done); 130 after Ctrl-C (what was done is written).
 """
 
@@ -35,7 +35,7 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--device", default="cpu", help="cpu or cuda:0 (default: %(default)s)")
     parser.add_argument(
-        "--keypoint-scores", choices=SCORES, default="auto", help="auto takes the heat maps where the model has them"
+        "--keypoint-scores", choices=SCORES, default="auto", help="auto: from the heat maps if the model has them"
     )
     parser.add_argument(
         "--threshold", type=float, default=DRAW_THRESHOLD, help="lowest drawn keypoint score (default: %(default)s)"
@@ -44,7 +44,10 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--track", action="store_true", help="number the persons of videos")
     parser.add_argument("--smooth", action="store_true", help="smooth the keypoints of videos; needs --track")
     add_cfg_options(parser)
-    return parser.parse_args()
+    args = parser.parse_args()
+    if bool(args.detector) != bool(args.detector_weights):
+        parser.error("--detector and --detector-weights must be given together")
+    return args
 
 
 def main() -> int:
@@ -76,7 +79,7 @@ def main() -> int:
     for name, reason in summary.unreadable:
         print(f"{name} could not be read: {reason}.", file=sys.stderr)
     if summary.interrupted:
-        print("interrupted: the files have all images and frames until then.", file=sys.stderr)
+        print("Interrupted: the files contain all results up to this point.", file=sys.stderr)
         return 130
     return 3 if summary.unreadable else 0
 

@@ -1,8 +1,8 @@
 """Publish a checkpoint: write its weights as .safetensors, which cannot contain code, and its config.
 
-The new files are OUT-HASH.safetensors and OUT-HASH.py; HASH is the beginning of the SHA-256 of the weights. All tools
-of this package, mim test, load_from and init_cfg read the result. It has no optimizer state: keep the checkpoint to
-resume the training.
+The new files are OUT-HASH.safetensors and OUT-HASH.py; HASH is the beginning of the SHA-256 of the first file. The
+tools of this package, mim test, load_from and init_cfg read the result. It has no optimizer state: keep the checkpoint
+to resume the training.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The paper's figures of attention, and how the decoder refines keypoints. Data in, picture out."""
+"""The paper's figures of attention, and how the decoder refines keypoints. All functions write image files."""
 
 from __future__ import annotations
 

@@ -67,12 +67,15 @@ def _draw_label(image: np.ndarray, box: np.ndarray, label: str, width: int) -> N
 
 
 class VideoWriter:
-    """Write a video: H.264 with ffmpeg where it is installed, which browsers play, and else MPEG-4 with OpenCV.
+    """Write a video: H.264, which browsers play, if an ffmpeg with libx264 is installed; else MPEG-4 with OpenCV.
 
     Args:
         path: The ``.mp4`` file; it is replaced.
         fps: Frames per second.
         size: Width and height, in pixels.
+
+    Raises:
+        RuntimeError: If OpenCV cannot write the file.
     """
 
     def __init__(self, path: Path, fps: float, size: tuple[int, int]) -> None:
@@ -88,7 +91,7 @@ class VideoWriter:
         else:
             self.writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), fps, size)
             if not self.writer.isOpened():
-                raise RuntimeError(f"OpenCV could not write {path}.")
+                raise RuntimeError(f"OpenCV could not write {path}: check permissions and free disk space.")
 
     def write(self, image: np.ndarray) -> None:
         """Append a frame, (H, W, 3) uint8 BGR."""

@@ -90,8 +90,8 @@ class PlainCheckpointHook(Hook):
         """
         if runner.cfg.get("resume") and not {"meta", "message_hub", "optimizer"} <= set(checkpoint):
             raise UserError(
-                "To resume needs a training checkpoint with the state of the optimizer, but the file has weights only: "
-                "use load_from without resume, which starts a new training from them."
+                "Resuming needs a training checkpoint with the state of the optimizer, but the file has weights only: "
+                "set load_from without resume to start a new training from these weights."
             )
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         differences = compare_parameters(model.state_dict(), checkpoint.get("state_dict", checkpoint))
