@@ -13,8 +13,8 @@ from .predictor import Prediction
 def track(predictions: Iterable[Prediction], min_iou: float = 0.3, max_missing: int = 15) -> Iterator[Prediction]:
     """Assign track numbers to the persons of videos.
 
-    A person keeps the number while its boxes in successive frames overlap. Boxes of a frame are assigned to persons with
-    the largest sum of IoU. Numbers start at 1 in each video or image.
+    A person keeps the number while its boxes in successive frames overlap. Boxes of a frame are assigned to persons
+    with the largest sum of IoU. Numbers start at 1 in each video or image.
 
     Args:
         predictions: Of whole videos, in order; ``track_ids`` (P,) is set.
