@@ -14,8 +14,15 @@ from mmpose.registry import MODELS
 from tests.helpers.models import randomise
 from tests.helpers.paths import ROOT, TINY
 from tests.helpers.processes import NO_WORKERS, start
-from tfpose_mm.apis import Predictor, draw_figures, study_attention
-from tfpose_mm.apis.figures import body_keypoints, keypoint_names, pattern_ratio, read_curve, symmetric_pairs
+from tfpose_mm.apis import InstanceRecord, Predictor, draw_figures, study_attention
+from tfpose_mm.apis.figures import (
+    body_keypoints,
+    example_skeleton,
+    keypoint_names,
+    pattern_ratio,
+    read_curve,
+    symmetric_pairs,
+)
 from tfpose_mm.utils import UserError
 
 
@@ -171,6 +178,17 @@ def test_patterns():
     assert keypoint_names(metainfo) == ["nose", "left_eye", "right_eye"]
     assert body_keypoints(["nose", "left_hip"]) == [1]
     assert body_keypoints(["nose", "left_eye"]) == [0, 1]
+
+
+def test_the_skeleton_is_of_a_person_who_faces_the_camera():
+    def record(points, labelled=(True, True, True)):
+        points = np.array(points, dtype=float)
+        return InstanceRecord(None, points, np.array(labelled), points[None], None, None, None)
+
+    side, front = record([[5, 0], [5, 9], [6, 9]]), record([[5, 0], [1, 9], [9, 9]])
+    hidden = record([[5, 0], [0, 9], [30, 9]], labelled=(True, False, False))
+    assert np.array_equal(example_skeleton([side, front, hidden], [(1, 2)]), front.target)
+    assert example_skeleton([side], []).shape == (3, 2)
 
 
 @pytest.mark.slow

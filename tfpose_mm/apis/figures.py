@@ -118,7 +118,7 @@ def _draw_means(study: AttentionStudy, names: Sequence[str], pictures: _Pictures
         attention=attention,
         names=np.array(names),
     )
-    positions = mean_skeleton(study.examples)
+    positions = example_skeleton(study.examples, symmetric_pairs(study.metainfo))
     for figure, pattern, pairs in (
         (8, "symmetric", symmetric_pairs(study.metainfo)),
         (9, "adjacent", [tuple(link) for link in study.metainfo["skeleton_links"]]),
@@ -225,13 +225,24 @@ def pattern_ratio(attention: np.ndarray, pairs: Sequence[tuple[int, int]]) -> fl
     return float(between / attention[~np.eye(len(attention), dtype=bool)].mean())
 
 
-def mean_skeleton(records: Sequence[InstanceRecord]) -> np.ndarray:
-    """Mean position (K, 2) of the annotated keypoints, where none is annotated that of the predicted ones."""
-    labelled = np.array([record.labelled for record in records])[..., None]
-    target = np.array([record.target for record in records])
-    predicted = np.array([record.coordinates[-1] for record in records]).mean(0)
-    count = labelled.sum(0)
-    return np.where(count > 0, (target * labelled).sum(0) / np.maximum(count, 1), predicted)
+def example_skeleton(records: Sequence[InstanceRecord], pairs: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Keypoints (K, 2) on which attention is drawn: of the person whose keypoints are easiest to tell apart.
+
+    Args:
+        records: Persons.
+        pairs: Pairs of left and right keypoints.
+
+    Returns:
+        Of the persons with the most annotated keypoints, the last coordinates of the one with the largest mean distance
+        between the keypoints of the pairs.
+    """
+
+    def separation(record: InstanceRecord) -> tuple[int, float]:
+        points = record.coordinates[-1]
+        distances = [float(np.linalg.norm(points[first] - points[second])) for first, second in pairs]
+        return int(record.labelled.sum()), float(np.mean(distances)) if distances else 0.0
+
+    return max(records, key=separation).coordinates[-1]
 
 
 def read_curve(label: str, folder: str | Path, metric: str) -> Curve:

@@ -38,7 +38,7 @@ def draw_query_attention(attention: np.ndarray, names: Sequence[str], path: Path
         axis.set_xticks(range(count), names, rotation=90, fontsize=6)
         axis.set_yticks(range(count), names, fontsize=6)
         axis.tick_params(labelbottom=layer + columns >= layers)
-    figure.colorbar(image, ax=axes, label="mean attention weight", shrink=0.8)
+    _colour_bar(figure, image, axes, "mean attention weight", shrink=0.8)
     figure.supxlabel("attended query (key)", fontsize=8)
     figure.supylabel("query", fontsize=8)
     figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.06)
@@ -66,7 +66,7 @@ def draw_skeleton_attention(
     for first, second in pairs:
         for row, column in ((first, second), (second, first)):
             left.add_patch(_square(column, row))
-    figure.colorbar(image, ax=left, label="mean attention weight", shrink=0.8)
+    _colour_bar(figure, image, left, "mean attention weight", shrink=0.8)
     strongest = max((attention[i, j] + attention[j, i] for i, j in pairs), default=1.0)
     for first, second in pairs:
         strength = (attention[first, second] + attention[second, first]) / strongest
@@ -132,7 +132,7 @@ def draw_weighted_points(
         points = axis.scatter(*places.T, c=values, s=9, cmap="plasma", vmin=0, vmax=weights.max(), linewidths=0)
         if target is not None:
             axis.scatter(*target, marker="x", s=40, color=YELLOW, linewidths=1.6)
-    figure.colorbar(points, ax=axes, label="attention weight", shrink=0.8)
+    _colour_bar(figure, points, axes, "attention weight", shrink=0.8)
     figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.06)
 
 
@@ -163,7 +163,7 @@ def draw_encoder_attention(
             linewidths=0,
         )
         axis.scatter(*pixel, marker="x", s=40, color=YELLOW, linewidths=1.6)
-    figure.colorbar(points, ax=axes, label="attention weight", shrink=0.8)
+    _colour_bar(figure, points, axes, "attention weight", shrink=0.8)
     figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.06)
 
 
@@ -223,7 +223,7 @@ def draw_refinement(
         )
         if labelled[index]:
             _circle(axis, target[index], image)
-    figure.colorbar(points, ax=axes, label="decoder layer (0: learned y_0)", shrink=0.5, ticks=range(len(coordinates)))
+    _colour_bar(figure, points, axes, "decoder layer (0: learned y_0)", shrink=0.7, ticks=range(len(coordinates)))
     figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.06)
 
 
@@ -254,6 +254,12 @@ def draw_layer_errors(errors: np.ndarray, correct: np.ndarray, names: Sequence[s
         axis.set_xticks(list(layers))
         axis.grid(alpha=0.3)
     figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.06)
+
+
+def _colour_bar(figure: Figure, drawn: object, axes: object, label: str, **options: object) -> None:
+    bar = figure.colorbar(drawn, ax=axes, **options)
+    bar.set_label(label, fontsize=8)
+    bar.ax.tick_params(labelsize=7)
 
 
 def _panels(image: np.ndarray, count: int, columns: int) -> tuple[Figure, list[Axes]]:
