@@ -45,7 +45,8 @@ def draw_people(
         visualizer = PoseLocalVisualizer(radius=width + 1, line_width=width)
         visualizer.set_dataset_meta(metainfo)
         sample = PoseDataSample()
-        sample.pred_instances = InstanceData(keypoints=np.asarray(keypoints), keypoint_scores=np.asarray(scores))
+        # MMPose's visualizer compares keypoints_visible with the threshold
+        sample.pred_instances = InstanceData(keypoints=np.asarray(keypoints), keypoints_visible=np.asarray(scores))
         rgb = visualizer.add_datasample(
             "", cv2.cvtColor(drawn, cv2.COLOR_BGR2RGB), sample, draw_gt=False, draw_heatmap=False, kpt_thr=threshold
         )
