@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import os
@@ -188,7 +189,14 @@ def test_ctrl_c_leaves_complete_records(checkpoint, people, tmp_path):
     command = [*PREDICT, NAME, checkpoint, "images", "--out", "out", "--no-drawings"]
     env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     process = subprocess.Popen(
-        [*map(str, command)], cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        [*map(str, command)],
+        cwd=tmp_path,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a process in the background of a shell script ignores Ctrl-C, and so do its children
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
     table = tmp_path / "out/predictions.csv"
     end = time.monotonic() + 120

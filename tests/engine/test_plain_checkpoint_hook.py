@@ -111,7 +111,10 @@ def test_weights_only_are_no_training_to_resume(people, tmp_path, monkeypatch):
     monkeypatch.setenv("SYNTHETIC_ROOT", str(people))
     state = MODELS.build(Config.fromfile(str(TINY)).model).state_dict()
     torch.save(dict(state_dict=state, meta={}), tmp_path / "weights.pth")
-    with pytest.raises(UserError, match="Resuming needs a training checkpoint with the state of the optimizer"):
+    with pytest.raises(
+        UserError,
+        match="Resuming needs a training checkpoint with epoch and logged",
+    ):
         train(tmp_path, resume=True, load_from=str(tmp_path / "weights.pth"))
 
 

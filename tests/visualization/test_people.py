@@ -20,9 +20,8 @@ def drawn_at(picture, point):
 def test_only_keypoints_with_a_score_above_the_threshold_are_drawn(metainfo):
     keypoints = np.stack([10 + 20 * np.arange(17) % 180, 10 + 11 * np.arange(17)], axis=-1)[None].astype(float)
     scores = np.linspace(0, 0.8, 17)[None]
-    picture = draw_people(
-        np.zeros((200, 200, 3), np.uint8), keypoints, scores, [], dict(metainfo, skeleton_links=[]), 0.42
-    )
+    without_links = dict(metainfo, skeleton_links=[], skeleton_link_colors=np.zeros((0, 3), np.uint8))
+    picture = draw_people(np.zeros((200, 200, 3), np.uint8), keypoints, scores, [], without_links, 0.42)
     drawn = [drawn_at(picture, point) for point in keypoints[0]]
     assert drawn == (scores[0] > 0.42).tolist()
 
@@ -42,7 +41,7 @@ def test_labels_stay_inside_the_image(metainfo):
     none = np.zeros((1, 17, 2))
     for box in ([-20.0, -20.0, 30.0, 30.0], [70.0, 50.0, 200.0, 100.0]):
         picture = draw_people(image, none, none[..., 0], np.array([box]), metainfo, 0.5, ["person 1"])
-        assert picture.max() == 255  # the white text
+        assert picture.max() > 240  # the white text
         assert image.max() == 0
 
 

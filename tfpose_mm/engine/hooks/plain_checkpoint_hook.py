@@ -88,10 +88,10 @@ class PlainCheckpointHook(Hook):
         Raises:
             UserError: If a training should resume from a file that has weights only.
         """
-        if runner.cfg.get("resume") and not {"meta", "message_hub", "optimizer"} <= set(checkpoint):
+        if runner.cfg.get("resume") and not {"meta", "message_hub"} <= set(checkpoint):
             raise UserError(
-                "Resuming needs a training checkpoint with the state of the optimizer, but the file has weights only: "
-                "set load_from without resume to start a new training from these weights."
+                "Resuming needs a training checkpoint with epoch and logged values, but the file has weights only: set "
+                "load_from without resume to start a new training from these weights."
             )
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         differences = compare_parameters(model.state_dict(), checkpoint.get("state_dict", checkpoint))
