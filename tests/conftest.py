@@ -6,6 +6,7 @@ import torch
 from mmpose.utils import register_all_modules
 
 import tfpose_mm  # noqa: F401 - registers its modules
+from tests.helpers.models import load_tiny, randomise
 from tfpose_mm.datasets.synthetic import write_dataset
 
 register_all_modules()
@@ -15,6 +16,15 @@ register_all_modules()
 def _seed():
     torch.manual_seed(0)
     np.random.seed(0)
+
+
+@pytest.fixture(scope="session")
+def checkpoint(tmp_path_factory):
+    """A checkpoint of the demo's model with every parameter changed; tests must not change it."""
+    path = tmp_path_factory.mktemp("checkpoint") / "moved.pth"
+    torch.manual_seed(0)
+    torch.save(dict(state_dict=randomise(load_tiny()[1]).state_dict()), path)
+    return path
 
 
 @pytest.fixture(scope="session")

@@ -6,14 +6,13 @@ import sys
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.runner import Runner
 from mmpose.apis import MMPoseInferencer, init_model
 from mmpose.registry import MODELS
 
 from tests.helpers import malicious
 from tests.helpers.paths import TINY
-from tests.helpers.processes import NO_WORKERS, mim, start
+from tests.helpers.processes import in_process_config, mim, start
 from tfpose_mm.apis import compare_models, compare_scores, evaluate, publish, read_config
 from tfpose_mm.utils import UserError
 
@@ -28,10 +27,7 @@ def marker(tmp_path):
 @pytest.fixture
 def config(people, tmp_path, monkeypatch):
     monkeypatch.setenv("SYNTHETIC_ROOT", str(people))
-    cfg = Config.fromfile(str(TINY))
-    cfg.merge_from_dict({option.split("=")[0]: eval(option.split("=")[1]) for option in NO_WORKERS[:-1]})
-    cfg.work_dir = str(tmp_path / "work")
-    return cfg
+    return in_process_config(tmp_path / "work")
 
 
 @pytest.fixture

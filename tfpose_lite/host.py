@@ -187,9 +187,10 @@ def check_versions() -> list[Problem]:
     """Required packages that are missing, installed twice or outside their range."""
     problems = []
     for module, ranges in REQUIRED.items():
-        found = _installed([*ranges, "mmcv-lite"] if module == "mmcv" and _installed(ranges) else ranges)
-        if len(found) > 1:
-            problems.append(_installed_twice(found))
+        found = _installed(ranges)
+        same_files = {**found, **(_installed(["mmcv-lite"]) if module == "mmcv" else {})}
+        if found and len(same_files) > 1:
+            problems.append(_installed_twice(same_files))
         elif not found:
             problems.append(_missing(module))
         else:

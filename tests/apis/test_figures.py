@@ -18,20 +18,11 @@ from tfpose_mm.apis import InstanceRecord, Predictor, draw_figures, study_attent
 from tfpose_mm.apis.figures import (
     body_keypoints,
     example_skeleton,
-    keypoint_names,
     pattern_ratio,
     read_curve,
     symmetric_pairs,
 )
-from tfpose_mm.utils import UserError
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    path = tmp_path_factory.mktemp("checkpoint") / "moved.pth"
-    torch.manual_seed(0)
-    torch.save(dict(state_dict=randomise(MODELS.build(Config.fromfile(str(TINY)).model)).state_dict()), path)
-    return path
+from tfpose_mm.utils import UserError, keypoint_names
 
 
 @pytest.fixture
@@ -111,18 +102,17 @@ def test_wrong_arguments(config, checkpoint, people):
         study_attention(peer, checkpoint)
 
 
-def test_encoder_attention_of_a_pixel(config, checkpoint):
+def test_encoder_attention_of_a_pixel(config, tmp_path):
     config.model.neck.num_layers = 1
     torch.manual_seed(0)
-    study = study_attention(config, save(config, checkpoint), limit=1, pixel=(40.0, 70.0))
+    study = study_attention(config, save(config, tmp_path / "encoder.pth"), limit=1, pixel=(40.0, 70.0))
     (record,) = study.instances
     assert record.encoder_weights.shape[0] == 1
     np.testing.assert_allclose(record.encoder_weights.sum((2, 3)), 1, rtol=1e-5)
     assert record.encoder_locations.shape == (*record.encoder_weights.shape, 2)
 
 
-def save(config, checkpoint):
-    path = checkpoint.with_name("encoder.pth")
+def save(config, path):
     torch.save(dict(state_dict=randomise(MODELS.build(config.model)).state_dict()), path)
     return path
 

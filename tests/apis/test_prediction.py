@@ -14,13 +14,9 @@ import time
 import cv2
 import numpy as np
 import pytest
-import torch
-from mmengine.config import Config
-from mmpose.registry import MODELS
 from xtcocotools.coco import COCO
 from xtcocotools.cocoeval import COCOeval
 
-from tests.helpers.models import randomise
 from tests.helpers.paths import TINY
 from tests.helpers.processes import NO_WORKERS, mim, start
 from tests.inference.test_sources import write_video
@@ -29,14 +25,6 @@ from tfpose_mm.utils import UserError
 
 PREDICT = [sys.executable, "-m", "tfpose_mm.tools.predict"]
 NAME = "tfpose_tiny_synthetic_128x96"
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    path = tmp_path_factory.mktemp("checkpoint") / "moved.pth"
-    torch.manual_seed(0)
-    torch.save(dict(state_dict=randomise(MODELS.build(Config.fromfile(str(TINY)).model)).state_dict()), path)
-    return path
 
 
 def draw_nothing(checkpoint, inputs, out, **options):

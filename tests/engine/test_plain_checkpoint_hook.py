@@ -14,7 +14,7 @@ from mmengine.runner import Runner
 from mmpose.registry import MODELS
 
 from tests.helpers.paths import TINY
-from tests.helpers.processes import NO_WORKERS
+from tests.helpers.processes import in_process_config
 from tfpose_mm.engine import read_checkpoint, to_plain
 from tfpose_mm.utils import UserError
 
@@ -48,9 +48,7 @@ def test_other_types_are_left_out_with_a_warning(monkeypatch):
 
 
 def train(tmp_path, **changes):
-    cfg = Config.fromfile(str(TINY))
-    cfg.merge_from_dict({option.split("=")[0]: eval(option.split("=")[1]) for option in NO_WORKERS[:-1]})
-    cfg.merge_from_dict(dict(work_dir=str(tmp_path / "work"), **changes))
+    cfg = in_process_config(tmp_path / "work", **changes)
     cfg.train_cfg.update(max_epochs=changes.get("train_cfg.max_epochs", 1), val_interval=1)
     runner = Runner.from_cfg(cfg)
     runner.train()
@@ -79,12 +77,10 @@ def test_torch_s_own_loader_takes_a_checkpoint_and_it_resumes_without_a_warning(
 
 def test_differences_are_logged_as_a_table(people, tmp_path, monkeypatch):
     monkeypatch.setenv("SYNTHETIC_ROOT", str(people))
-    cfg = Config.fromfile(str(TINY))
-    cfg.merge_from_dict({option.split("=")[0]: eval(option.split("=")[1]) for option in NO_WORKERS[:-1]})
+    cfg = in_process_config(tmp_path / "work", load_from=str(tmp_path / "other.pth"))
     state = MODELS.build(cfg.model).state_dict()
     removed = state.pop("head.transformer_decoder.reference_points")
     torch.save(dict(state_dict={**state, "head.old": torch.ones(3)}), tmp_path / "other.pth")
-    cfg.merge_from_dict(dict(work_dir=str(tmp_path / "work"), load_from=str(tmp_path / "other.pth")))
     runner = Runner.from_cfg(cfg)
     messages = []
     monkeypatch.setattr(runner.logger, "warning", lambda message, *args, **kwargs: messages.append(str(message)))

@@ -3,13 +3,11 @@ from __future__ import annotations
 from types import SimpleNamespace
 
 import pytest
-from mmengine.config import Config
 from mmengine.hooks import IterTimerHook, LoggerHook
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import Runner
 
-from tests.helpers.paths import TINY
-from tests.helpers.processes import NO_WORKERS
+from tests.helpers.processes import in_process_config
 from tfpose_mm.engine import ValidationEtaHook
 from tfpose_mm.engine.hooks import validation_eta_hook
 
@@ -60,8 +58,5 @@ def test_trainings_without_validation_are_unchanged():
 
 def test_it_runs_between_the_timer_and_the_logger(people, tmp_path, monkeypatch):
     monkeypatch.setenv("SYNTHETIC_ROOT", str(people))
-    cfg = Config.fromfile(str(TINY))
-    cfg.merge_from_dict({option.split("=")[0]: eval(option.split("=")[1]) for option in NO_WORKERS[:-1]})
-    cfg.merge_from_dict(dict(work_dir=str(tmp_path)))
-    kinds = [type(hook) for hook in Runner.from_cfg(cfg).hooks]
+    kinds = [type(hook) for hook in Runner.from_cfg(in_process_config(tmp_path)).hooks]
     assert kinds.index(IterTimerHook) < kinds.index(ValidationEtaHook) < kinds.index(LoggerHook)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+from mmengine.config import Config
 
 from .paths import TINY
 
@@ -23,6 +26,18 @@ SMALL = [
     "default_hooks.logger.interval=1",
 ]
 NO_WORKERS = SMALL[5:]
+
+
+def in_process_config(work_dir, **changes):
+    """The demo's config for a runner in this process: without worker processes; changes by dotted keys."""
+    cfg = Config.fromfile(str(TINY))
+    cfg.merge_from_dict({name: ast.literal_eval(value) for name, value in map(_split, NO_WORKERS)})
+    cfg.merge_from_dict(dict(work_dir=str(work_dir), **changes))
+    return cfg
+
+
+def _split(option):
+    return option.split("=", 1)
 
 
 def start(*command, cwd, **environment):

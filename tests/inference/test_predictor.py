@@ -16,14 +16,6 @@ from tfpose_mm.inference import Frame, FromFunction, Predictor, Source, choose_s
 from tfpose_mm.utils import UserError
 
 
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    path = tmp_path_factory.mktemp("checkpoint") / "moved.pth"
-    torch.manual_seed(0)
-    torch.save(dict(state_dict=randomise(MODELS.build(Config.fromfile(str(TINY)).model)).state_dict()), path)
-    return path
-
-
 @pytest.fixture
 def predictor(checkpoint):
     return Predictor(TINY, checkpoint)

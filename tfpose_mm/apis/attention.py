@@ -11,10 +11,11 @@ import torch
 from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from mmengine.registry import init_default_scope
-from mmpose.registry import DATASETS, MODELS
+from mmpose.registry import DATASETS
 from torch import nn
 
-from ..engine import load_weights
+from ..engine import load_model
+from ..evaluation.score_quality import labelled_keypoints
 from ..models.layers import EncoderRecords
 from ..utils import UserError
 
@@ -113,11 +114,7 @@ def study_attention(
     wrong = [number for number in chosen if not 0 <= number < len(data)]
     if wrong:
         raise UserError(f"The person number must be between 0 and {len(data) - 1}, but is {wrong[0]}: choose another.")
-    model_cfg = cfg.model.copy()
-    model_cfg.backbone["init_cfg"] = None
-    model = MODELS.build(model_cfg).eval()
-    load_weights(model, checkpoint)
-    model.to(device)
+    model = load_model(cfg.model, checkpoint, device)
 
     first = range(min(examples, len(data)))
     numbers = [*range(len(data) if limit is None else min(limit, len(data)))]
@@ -186,7 +183,7 @@ def _record(
         record = InstanceRecord(
             np.ascontiguousarray(data["inputs"].numpy().transpose(1, 2, 0)[..., ::-1]),
             target,
-            np.asarray(sample.gt_instances.keypoints_visible[0]).reshape(len(target), -1)[:, 0] > 0,
+            labelled_keypoints(sample.gt_instances),
             coordinates[:, index],
             # (0, 0) and (1, 1) are the outer corners of the first and last pixel
             np.stack([layer[1][index] for layer in layers]) * size - 0.5,

@@ -16,6 +16,8 @@ from mmpose.datasets.datasets.wholebody import CocoWholeBodyDataset
 from mmpose.evaluation.metrics import CocoMetric
 from mmpose.registry import DATASETS, METRICS, TRANSFORMS
 
+from ..utils import keypoint_names
+
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 TEST_CFG = ("flip_test", "shift_coords", "output_heatmaps", "keypoint_scores")  # keys that TFPoseHead reads
 OTHERS = ("flip_mode", "shift_heatmap")  # keys that may remain from the config of another head
@@ -174,7 +176,7 @@ def _needed_fields(cfg: Config, data: dict) -> list[tuple[str, str]]:
 
 def _metainfo(metainfo: dict, needed: list[tuple[str, str]]) -> Iterator[str]:
     number, flip = metainfo["num_keypoints"], metainfo["flip_indices"]
-    names = [metainfo["keypoint_id2name"][index] for index in range(number)]
+    names = keypoint_names(metainfo)
     for index, partner in enumerate(flip):
         if flip[partner] != index:
             yield (

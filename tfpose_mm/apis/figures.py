@@ -9,7 +9,7 @@ from typing import Sequence
 import numpy as np
 from mmengine.config import Config
 
-from ..utils import UserError
+from ..utils import UserError, keypoint_names
 from ..visualization import (
     Curve,
     draw_curves,
@@ -193,11 +193,6 @@ def _draw_person(
             weights=record.encoder_weights,
             pixel=np.array(pixel),
         )
-
-
-def keypoint_names(metainfo: dict) -> list[str]:
-    """Names of the keypoints, in order."""
-    return [metainfo["keypoint_id2name"][index] for index in range(metainfo["num_keypoints"])]
 
 
 def body_keypoints(names: Sequence[str]) -> list[int]:

@@ -100,7 +100,7 @@ def predict(
         raise UserError("Smoothing needs tracking, but tracking is off: use --track with --smooth.")
     sources = find_sources(inputs)
     predictor = Predictor(config, checkpoint, device, keypoint_scores)
-    predictions = predictor([source.name for source in sources], boxes, batch_size, keep_images=draw)
+    predictions = predictor.predict_sources(sources, boxes, batch_size, keep_images=draw)
     if tracking:
         predictions = track(predictions)
     if smoothing:

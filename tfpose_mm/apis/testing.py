@@ -13,7 +13,7 @@ from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from mmpose.structures import PoseDataSample
 
-from ..engine import CheckFiniteHook, PlainCheckpointHook, check_fit, read_checkpoint
+from ..engine import CheckFiniteHook, PlainCheckpointHook, read_fitting_weights
 from ..packaged_configs import config_path, list_configs
 from ..utils import UserError
 
@@ -139,8 +139,7 @@ def run_test(cfg: Config, checkpoint: str, work_dir: Path, keep: Hook) -> tuple[
     cfg.load_from = str(checkpoint)
     cfg.work_dir = str(work_dir)
     runner = _QuietRunner.from_cfg(cfg)
-    content = read_checkpoint(checkpoint)
-    check_fit(runner.model, content.get("state_dict", content), checkpoint)
+    read_fitting_weights(runner.model, checkpoint)
     for kind in (CheckFiniteHook, PlainCheckpointHook):
         if not any(isinstance(hook, kind) for hook in runner.hooks):
             runner.register_hook(kind())

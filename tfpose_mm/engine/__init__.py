@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .checkpoint_loader import METADATA, read_checkpoint, register_loaders, sha256
 from .hooks import CheckFiniteHook, PlainCheckpointHook, ValidationEtaHook, to_plain
-from .model_loading import check_fit, load_weights
+from .model_loading import load_model, read_fitting_weights
 from .parameter_table import Difference, compare_parameters, format_differences
 
 __all__ = [
@@ -13,11 +13,11 @@ __all__ = [
     "Difference",
     "PlainCheckpointHook",
     "ValidationEtaHook",
-    "check_fit",
     "compare_parameters",
     "format_differences",
-    "load_weights",
+    "load_model",
     "read_checkpoint",
+    "read_fitting_weights",
     "register_loaders",
     "sha256",
     "to_plain",

@@ -123,6 +123,28 @@ ALLOWED: dict[str, Callable] = {
 }
 
 
+def map_values(value: object, function: Callable[[object], object]) -> object:
+    """Apply a function to all values in dicts, lists and tuples.
+
+    Args:
+        value: A value or a container; dicts and lists are changed.
+        function: It is applied to what is not a container.
+
+    Returns:
+        The changed container, or a new one if it is a tuple; the result of the function for a value.
+    """
+    if isinstance(value, dict):
+        for key, item in value.items():
+            value[key] = map_values(item, function)
+    elif isinstance(value, list):
+        value[:] = [map_values(item, function) for item in value]
+    elif type(value) is tuple:
+        return tuple(map_values(item, function) for item in value)
+    else:
+        return function(value)
+    return value
+
+
 def restore_arrays(value: object) -> object:
     """Replace the arrays that :class:`Array` stands for, in dicts, lists and tuples.
 
@@ -132,20 +154,15 @@ def restore_arrays(value: object) -> object:
     Returns:
         The value, or a new one if it is a tuple or an array.
     """
+    return map_values(value, _restore)
+
+
+def _restore(value: object) -> object:
     if isinstance(value, Array):
         array = value.read()
         if array.dtype == object:
             array.reshape(-1)[:] = [restore_arrays(item) for item in array.reshape(-1)]
         return array
-    if isinstance(value, Dtype):
-        return value.dtype
-    if isinstance(value, dict):
-        for key, item in value.items():
-            value[key] = restore_arrays(item)
-    elif isinstance(value, list):
-        value[:] = [restore_arrays(item) for item in value]
-    elif type(value) is tuple:
-        return tuple(restore_arrays(item) for item in value)
-    elif isinstance(value, LogHistory):
+    if isinstance(value, LogHistory):
         restore_arrays(vars(value))
-    return value
+    return value.dtype if isinstance(value, Dtype) else value

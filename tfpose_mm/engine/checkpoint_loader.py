@@ -30,7 +30,7 @@ from safetensors import safe_open
 from tfpose_lite.host import parse_version
 from tfpose_mm.utils import MissingFileError, UserError
 
-from .allowed_types import ALLOWED, LogHistory, restore_arrays
+from .allowed_types import ALLOWED, LogHistory, map_values, restore_arrays
 from .torch_files import LEGACY, ZIP, read_torch_file
 
 METADATA = "tfpose_mm"  # key of the JSON text in a published file
@@ -73,7 +73,9 @@ def read_checkpoint(path: str | Path, map_location: Device = "cpu") -> dict[str,
         reason = _reason(str(error)) or type(error).__name__
         raise UserError(f"{path} is not a complete checkpoint ({reason}): use another file.") from error
     _check_content(path, content)
-    return content if map_location in (None, "cpu") else _move(content, map_location)
+    if isinstance(map_location, (str, torch.device)) and torch.device(map_location).type != "cpu":
+        map_values(content, lambda value: value.to(map_location) if isinstance(value, torch.Tensor) else value)
+    return content
 
 
 def _read_torch(path: Path) -> object:
@@ -125,19 +127,6 @@ def _check_content(path: Path, content: object) -> None:
         for name in ("meta", "message_hub"):
             if not isinstance(content.get(name, {}), dict):
                 del content[name]  # MMEngine expects dicts
-
-
-def _move(value: Any, device: Device) -> Any:  # noqa: ANN401 - containers of anything
-    if isinstance(value, torch.Tensor):
-        return value.to(device) if isinstance(device, (str, torch.device)) else value
-    if isinstance(value, dict):
-        for key, item in value.items():
-            value[key] = _move(item, device)
-    elif isinstance(value, list):
-        value[:] = [_move(item, device) for item in value]
-    elif type(value) is tuple:
-        return tuple(_move(item, device) for item in value)
-    return value
 
 
 def _restore_objects(content: dict) -> None:

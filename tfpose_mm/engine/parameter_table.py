@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Mapping, NamedTuple, Sequence
 
 import torch
@@ -39,9 +40,7 @@ def compare_parameters(model: Mapping[str, torch.Tensor], checkpoint: Mapping[st
         The differences, in the order of the model, then unexpected ones.
     """
     expected = _shapes(model)
-    given = {
-        name[len("module.") :] if name.startswith("module.") else name: s for name, s in _shapes(checkpoint).items()
-    }
+    given = _shapes(without_module(checkpoint))
     differences = []
     for name, shape in expected.items():
         if name not in given:
@@ -49,6 +48,11 @@ def compare_parameters(model: Mapping[str, torch.Tensor], checkpoint: Mapping[st
         elif given[name] != shape:
             differences.append(Difference(name, "other shape", shape, given[name]))
     return differences + [Difference(n, "unexpected", None, shape) for n, shape in given.items() if n not in expected]
+
+
+def without_module(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A state dict without the leading ``module.`` of names, which wrappers for several GPUs add."""
+    return {re.sub(r"^module\.", "", name): value for name, value in state.items()}
 
 
 def format_differences(differences: Sequence[Difference]) -> str:

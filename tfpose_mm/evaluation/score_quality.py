@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple, Sequence
 
 import numpy as np
+from mmengine.structures import InstanceData
 from mmpose.structures import PoseDataSample
 from scipy.stats import rankdata
 
@@ -37,6 +38,19 @@ class Threshold(NamedTuple):
     precision: float
 
 
+def labelled_keypoints(annotated: InstanceData) -> np.ndarray:
+    """Whether each keypoint of a person is annotated.
+
+    Args:
+        annotated: The person's ``gt_instances``; keypoints_visible is (1, K) or (1, K, 2).
+
+    Returns:
+        (K,) bool.
+    """
+    visible = np.asarray(annotated.keypoints_visible)[0]
+    return visible.reshape(len(visible), -1)[:, 0] > 0
+
+
 def judge(samples: Sequence[PoseDataSample], threshold: float = 0.2) -> tuple[np.ndarray, np.ndarray]:
     """Return the scores of all labelled keypoints, and whether each keypoint is correct.
 
@@ -52,7 +66,7 @@ def judge(samples: Sequence[PoseDataSample], threshold: float = 0.2) -> tuple[np
         predicted, annotated = sample.pred_instances, sample.gt_instances
         x1, y1, x2, y2 = np.asarray(annotated.bboxes)[0]
         distance = np.linalg.norm(predicted.keypoints[0] - annotated.keypoints[0], axis=-1) / max(x2 - x1, y2 - y1)
-        labelled = np.asarray(annotated.keypoints_visible)[0].reshape(len(distance), -1)[:, 0] > 0
+        labelled = labelled_keypoints(annotated)
         scores.append(np.asarray(predicted.keypoint_scores)[0][labelled])
         correct.append((distance <= threshold)[labelled])
     return np.concatenate(scores), np.concatenate(correct)

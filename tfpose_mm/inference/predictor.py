@@ -13,10 +13,9 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import init_default_scope
 from mmpose.apis.inference import dataset_meta_from_config
-from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 
-from ..engine import load_weights
+from ..engine import load_model
 from ..packaged_configs import config_path
 from ..utils import UserError
 from .boxes import AnyBoxes, BoxProvider, FromFile, make_provider
@@ -92,11 +91,8 @@ class Predictor:
         self.keypoint_scores = choose_scores(model_cfg.head, keypoint_scores)
         if model_cfg.head.type == "TFPoseHead":
             model_cfg.test_cfg["keypoint_scores"] = None if self.keypoint_scores == "one" else self.keypoint_scores
-        model_cfg.backbone["init_cfg"] = None
-        self.cfg, self.device = cfg, device
-        self.model = MODELS.build(model_cfg).eval()
-        load_weights(self.model, checkpoint)
-        self.model.to(device)
+        self.cfg = cfg
+        self.model = load_model(model_cfg, checkpoint, device)
         self.metainfo = dataset_meta_from_config(cfg, dataset_mode="test")
         if self.metainfo is None:
             raise UserError(
@@ -139,7 +135,16 @@ class Predictor:
         Raises:
             UserError: If an input does not exist, or the boxes cannot be used.
         """
-        sources = find_sources(inputs)
+        return self.predict_sources(find_sources(inputs), boxes, batch_size, keep_images)
+
+    def predict_sources(
+        self,
+        sources: Sequence[Source],
+        boxes: AnyBoxes = None,
+        batch_size: int = BATCH_SIZE,
+        keep_images: bool = False,
+    ) -> Iterator[Prediction]:
+        """Predict all persons of sources that :func:`find_sources` found; see :meth:`__call__`."""
         provider = make_provider(boxes)
         self.unreadable = []
         self.unmatched = provider.match(sources) if isinstance(provider, FromFile) else 0

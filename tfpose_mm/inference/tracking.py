@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Iterable, Iterator
 
 import numpy as np
+from mmdet.evaluation.functional import bbox_overlaps
 from scipy.optimize import linear_sum_assignment
 
 from .predictor import Prediction
@@ -27,12 +29,12 @@ def track(predictions: Iterable[Prediction], min_iou: float = 0.3, max_missing: 
     name, last = None, {}  # number of a person: (box, frame)
     for prediction in predictions:
         if prediction.name != name:
-            name, last, numbers = prediction.name, {}, iter(range(1, 1 << 60))
+            name, last, numbers = prediction.name, {}, itertools.count(1)
         last = {person: seen for person, seen in last.items() if prediction.index - seen[1] <= max_missing + 1}
         ids = np.zeros(len(prediction.boxes), dtype=int)
         if last and len(ids):
             people = list(last)
-            overlaps = _iou(prediction.boxes, np.array([last[person][0] for person in people]))
+            overlaps = bbox_overlaps(prediction.boxes, np.array([last[person][0] for person in people]))
             for row, column in zip(*linear_sum_assignment(overlaps, maximize=True)):
                 if overlaps[row, column] >= min_iou:
                     ids[row] = people[column]
@@ -41,15 +43,6 @@ def track(predictions: Iterable[Prediction], min_iou: float = 0.3, max_missing: 
         last.update({int(person): (box, prediction.index) for person, box in zip(ids, prediction.boxes)})
         prediction.track_ids = ids
         yield prediction
-
-
-def _iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """IoU of boxes (P, 4) and (Q, 4): (P, Q)."""
-    corner = np.maximum(first[:, None, :2], second[None, :, :2])
-    other = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    common = np.clip(other - corner, 0, None).prod(-1)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(-1) for boxes in (first, second)]
-    return common / (areas[0][:, None] + areas[1][None] - common)
 
 
 class OneEuroFilter:

@@ -10,6 +10,7 @@ from types import TracebackType
 import numpy as np
 from mmpose.evaluation.functional import oks_nms
 
+from ..utils import keypoint_names
 from .predictor import Prediction
 
 COCO = dict(keypoint_score_thr=0.2, nms_thr=0.9)  # MMPose's CocoMetric
@@ -64,7 +65,7 @@ class PredictionWriter:
         folder.mkdir(parents=True, exist_ok=True)
         self.metainfo = metainfo
         self.coco = {**COCO, **(coco or {})}
-        self.names = [metainfo["keypoint_id2name"][index] for index in range(metainfo["num_keypoints"])]
+        self.names = keypoint_names(metainfo)
         self.results = JsonList(folder / "results.json")
         meta = json.dumps(metainfo, default=_to_json)
         self.predictions = JsonList(folder / "predictions.json", f'{{"meta_info": {meta},\n"instance_info": ', "}")
@@ -73,14 +74,12 @@ class PredictionWriter:
         columns = [f"{name}_{part}" for name in self.names for part in ("x", "y", "score")]
         self.rows.writerow(["image", "frame", "person", "track", "x1", "y1", "x2", "y2", "box_score", *columns])
         self.images = 0
-        self.frames = 0
         self.last_name: str | None = None
 
     def write(self, prediction: Prediction) -> None:
         """Write an image or frame to all files."""
         self.images += prediction.name != self.last_name
         self.last_name = prediction.name
-        self.frames += 1
         persons = [_instance(prediction, row) for row in range(len(prediction.boxes))]
         record = dict(image=prediction.name, frame_id=prediction.index, instances=persons)
         self.predictions.append(record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .errors import MissingFileError, UserError
+from .keypoints import keypoint_names
 from .tables import markdown_table
 
-__all__ = ["MissingFileError", "UserError", "markdown_table"]
+__all__ = ["MissingFileError", "UserError", "keypoint_names", "markdown_table"]
