@@ -1,4 +1,4 @@
-# make demo   installs, draws synthetic images, trains a small TFPose, evaluates it and draws its predictions
+# make demo   installs, draws synthetic images, trains a small TFPose, evaluates it and writes a report with figures
 # make test   installs and runs the tests
 # make help   lists all commands
 
@@ -40,7 +40,7 @@ READY := $(VENV)/ready
 CONFIG := configs/tfpose_tiny_synthetic_128x96.py
 DATA := $(DEMO)/data/annotations/person_keypoints_val.json
 CHECKPOINT := $(DEMO)/train/trained.pth
-REPORT := $(DEMO)/report/report.txt
+REPORT := $(DEMO)/report/report.html
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PINNED := $(PIP) install -c $(CONSTRAINTS)
 # up to 4 processes with one thread each; all tests of a file run in the same process
@@ -55,7 +55,7 @@ help:
 	@echo "make coverage   run all tests and print the branch coverage; make faults checks that seeded faults fail tests"
 	@echo "make env        only create the environment in $(VENV)"
 	@echo "make lint       check the style; make format fixes it"
-	@echo "make picture    put the demo's contact sheet into docs/images"
+	@echo "make picture    put the demo's contact sheet and figures into docs/images"
 	@echo "make clean      delete the demo's results; the environment stays"
 	@echo "Options: STACK=classic (torch 2.1, Python 3.9 to 3.11) or STACK=modern (torch 2.11, Python 3.12)"
 	@echo "         PYTHON=$(PYTHON) VENV=$(VENV) DEMO=$(DEMO)"
@@ -81,7 +81,7 @@ $(READY): $(CONSTRAINTS) pyproject.toml
 	  $(MAKE) --no-print-directory mmcv FRESH="--no-cache-dir --force-reinstall --no-deps"; }
 	@echo "[3/4] mmpose, mmdet, mim and the tools for tests"
 	@$(PINNED) --no-build-isolation chumpy && $(PINNED) --no-build-isolation $(HOSTS) && \
-	  $(PINNED) safetensors pytest pytest-cov pytest-xdist ruff || { \
+	  $(PINNED) safetensors pytest pytest-cov pytest-xdist ruff playwright tensorboard || { \
 	  echo "Installing mmpose failed: see the lines above for the package; check the network and run make again." >&2; exit 1; }
 	@echo "[4/4] tfpose_mm"
 	@$(PIP) install --no-deps --no-build-isolation -e .
@@ -100,7 +100,8 @@ mmcv:
 	echo
 
 demo: $(REPORT)
-	@cat $(REPORT)
+	@cat $(DEMO)/report/report.txt
+	@echo "report:      $(REPORT): open it in a browser"
 
 $(DATA): $(wildcard tfpose_mm/datasets/synthetic/*.py) | $(READY)
 	@echo "[1/3] Drawing synthetic images"
@@ -118,10 +119,12 @@ $(CHECKPOINT): $(DATA) $(CONFIG) $(wildcard configs/_base_/*.py)
 	@cp "$$(cat $(DEMO)/train/last_checkpoint)" $@
 
 $(REPORT): $(CHECKPOINT)
-	@echo "[3/3] Evaluating on the validation images (some seconds; log: $(DEMO)/report.log)"
+	@echo "[3/3] Evaluating on the validation images, writing the report (about a minute; log: $(DEMO)/report.log)"
 	@rm -rf $(DEMO)/report # of another checkpoint
-	@SYNTHETIC_ROOT=$(DEMO)/data \
-	  $(BIN)/python -m tfpose_mm.tools.evaluate $(CONFIG) $(CHECKPOINT) --out $(DEMO)/report > $(DEMO)/report.log || { \
+	@export SYNTHETIC_ROOT=$(DEMO)/data; \
+	  $(BIN)/python -m tfpose_mm.tools.evaluate $(CONFIG) $(CHECKPOINT) --out $(DEMO)/report > $(DEMO)/report.log && \
+	  $(BIN)/python -m tfpose_mm.tools.report $(CONFIG) $(CHECKPOINT) --out $(DEMO)/report --logs demo=$(DEMO)/train \
+	  >> $(DEMO)/report.log || { \
 	  echo "Evaluating failed: see $(DEMO)/report.log; run 'make clean' and 'make demo' to start from scratch." >&2; exit 1; }
 
 test: $(READY)
@@ -143,7 +146,10 @@ format: $(READY)
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
 
 picture: demo
-	@$(BIN)/python -c 'import cv2; cv2.imwrite("docs/images/demo.jpg", cv2.imread("$(DEMO)/report/predictions.png"))'
+	@$(BIN)/python -c 'import cv2; \
+	  pictures = {"demo": "predictions", "refinement": "figures/person0_refinement", \
+	    "sampling_points": "figures/person0_fig7_sampling_points"}; \
+	  [cv2.imwrite(f"docs/images/{name}.jpg", cv2.imread(f"$(DEMO)/report/{path}.png")) for name, path in pictures.items()]'
 
 clean:
 	rm -rf $(DEMO)/data $(DEMO)/train $(DEMO)/report $(DEMO)/report.log

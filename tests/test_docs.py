@@ -63,6 +63,8 @@ def test_command_exists(page, command, monkeypatch):
         makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
         for target in (argument for argument in arguments if "=" not in argument):
             assert re.search(rf"^{target}:", makefile, re.M), target
+    elif program == "python" and arguments[0].startswith("$DEMO/"):
+        assert (Path(mmpose.__path__[0]) / ".mim/demo" / arguments[0][len("$DEMO/") :]).is_file()
     elif program == "python":
         assert arguments[0] == "-m"
         module = importlib.import_module(arguments[1])

@@ -10,10 +10,16 @@ import sys
 import zipfile
 from pathlib import Path
 
+import cv2
+import mmdet
+import mmpose
 import pytest
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, DefaultScope
 
 from tests.helpers.paths import ROOT
-from tests.helpers.processes import start
+from tests.helpers.processes import NO_WORKERS, start
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +38,7 @@ def test_wheel_holds_the_package_and_its_configs(wheel):
     for folder, target in ((ROOT / name, target) for name, target in folders.items()):
         for path in folder.rglob("*.py"):
             assert f"{target}/{path.relative_to(folder)}" in names
+    assert "tfpose_mm/visualization/page.html.jinja" in names
     assert not [name for name in names if name.split("/")[0] in ("tests", "benchmarks")]
 
 
@@ -52,6 +59,81 @@ print(type(model.head).__name__, tfpose_mm.__version__)
     )
     assert process.returncode == 0, process.stderr
     assert process.stdout.split()[-2:] == ["TFPoseHead", "0.1.0"]
+
+
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory):
+    """The wheel in a folder of its own, for PYTHONPATH."""
+    site = tmp_path_factory.mktemp("site")
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", site, wheel]
+    subprocess.run([*map(str, pip)], check=True)
+    return site
+
+
+@pytest.mark.slow
+def test_tools_work_from_an_installed_wheel(installed, checkpoint, people, tmp_path):
+    """Prediction, figures and report, by the name of a packaged config, in a folder that has nothing else."""
+    environment = dict(cwd=tmp_path, PYTHONPATH=installed, SYNTHETIC_ROOT=people)
+    where = start(sys.executable, "-c", "import tfpose_mm; print(tfpose_mm.__file__)", **environment)
+    assert str(installed) in where.stdout
+    tool = [sys.executable, "-m"]
+    model = ["tfpose_tiny_synthetic_128x96", checkpoint]
+    images = people / "val"
+    options = ["--cfg-options", *NO_WORKERS]
+    for command, files in (
+        (["tfpose_mm.tools.predict", *model, images, "--out", "predicted"], ["predictions.json", "drawn"]),
+        (["tfpose_mm.tools.figures", *model, "--out", "figures", "--limit", "2"], ["person0_refinement.png"]),
+        (["tfpose_mm.tools.report", *model, "--out", "report", *options], ["report.html", "report.json", "figures"]),
+    ):
+        process = start(*tool, *command, **environment)
+        assert process.returncode == 0, process.stderr[-3000:]
+        for file in files:
+            assert (tmp_path / command[command.index("--out") + 1] / file).exists(), file
+    assert {path.name for path in tmp_path.iterdir()} == {"predicted", "figures", "report"}
+    again = start(*tool, *command, **environment)
+    assert again.returncode == 2
+    assert again.stderr.splitlines()[-1] == (
+        "error: report/report.html exists already: delete it or choose another folder; nothing was changed."
+    )
+
+
+@pytest.mark.slow
+def test_mim_test_draws_from_an_installed_wheel(installed, checkpoint, people, tmp_path):
+    """With the path of a packaged config."""
+    environment = dict(cwd=tmp_path, PYTHONPATH=installed, SYNTHETIC_ROOT=people)
+    config = installed / "tfpose_mm/.mim/configs/tfpose_tiny_synthetic_128x96.py"
+    mim = Path(sys.executable).with_name("mim")
+    tested = start(
+        *(mim, "test", "mmpose", config, "--checkpoint", checkpoint, "--show-dir", "drawn", "--work-dir", "work"),
+        *("--cfg-options", *NO_WORKERS),
+        **environment,
+    )
+    assert tested.returncode == 0, tested.stderr[-3000:]
+    assert list((tmp_path / "work").rglob("drawn/**/*.png"))
+
+
+@pytest.mark.slow
+def test_the_demo_scripts_of_mmpose_work_from_an_installed_wheel(installed, checkpoint, people, tmp_path):
+    """As docs/prediction.md shows; the detector has random weights."""
+    environment = dict(cwd=tmp_path, PYTHONPATH=installed)
+    config = installed / "tfpose_mm/.mim/configs/tfpose_tiny_synthetic_128x96.py"
+    demo, image = Path(mmpose.__path__[0]) / ".mim/demo", people / "val/000000000001.jpg"
+    command = [image, config, checkpoint, "--out-file", "drawn.jpg", "--device", "cpu"]
+    drawn = start(sys.executable, demo / "image_demo.py", *command, **environment)
+    assert drawn.returncode == 0, drawn.stderr[-3000:]
+    assert cv2.imread(str(tmp_path / "drawn.jpg")).std() > 5
+
+    base = f"{mmdet.__path__[0]}/.mim/configs/rtmdet/rtmdet_tiny_8xb32-300e_coco.py"
+    (tmp_path / "detector.py").write_text(f"_base_ = {base!r}\nmodel = dict(backbone=dict(init_cfg=None))\n")
+    with DefaultScope.overwrite_default_scope("mmdet"):
+        detector = MODELS.build(Config.fromfile(tmp_path / "detector.py").model)
+    torch.save(dict(state_dict=detector.state_dict(), meta={}), tmp_path / "detector.pth")
+    command = ["detector.py", "detector.pth", config, checkpoint, "--input", image, "--output-root", "drawn"]
+    options = ["--save-predictions", "--device", "cpu", "--bbox-thr", "0.9"]  # random weights find nobody above 0.9
+    drawn = start(sys.executable, demo / "topdown_demo_with_mmdet.py", *command, *options, **environment)
+    assert drawn.returncode == 0, drawn.stderr[-3000:]
+    (record,) = json.loads((tmp_path / "drawn/results_000000000001.json").read_text())["instance_info"]
+    assert len(record["keypoints"]) == 17
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")
@@ -86,12 +168,9 @@ def test_make_refuses_an_unknown_stack():
 
 
 @pytest.mark.slow
-def test_mim_search_lists_the_configs_of_an_installed_wheel(wheel, tmp_path):
-    site = tmp_path / "site"
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", site, wheel]
-    subprocess.run([*map(str, pip)], check=True)
+def test_mim_search_lists_the_configs_of_an_installed_wheel(installed, tmp_path):
     mim = Path(sys.executable).with_name("mim")
-    process = start(mim, "search", "tfpose_mm", "--json", "found.json", cwd=tmp_path, PYTHONPATH=site)
+    process = start(mim, "search", "tfpose_mm", "--json", "found.json", cwd=tmp_path, PYTHONPATH=installed)
     assert process.returncode == 0, process.stderr
     found = json.loads((tmp_path / "found.json").read_text())
     assert found["config"]["tfpose_r50_coco_256x192"] == "configs/tfpose_r50_coco_256x192.py"
@@ -100,4 +179,4 @@ def test_mim_search_lists_the_configs_of_an_installed_wheel(wheel, tmp_path):
     configs = [path for path in (ROOT / "configs").rglob("*.py") if "_base_" not in path.parts]
     assert set(found["config"]) == {path.stem for path in configs}
     for config in found["config"].values():
-        assert (site / "tfpose_mm/.mim" / config).is_file(), config
+        assert (installed / "tfpose_mm/.mim" / config).is_file(), config

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import sys
 
@@ -14,8 +15,8 @@ from mmpose.apis import MMPoseInferencer
 from mmpose.registry import MODELS
 
 from tests.helpers.models import randomise
-from tests.helpers.paths import TINY
-from tests.helpers.processes import NO_WORKERS, mim, start
+from tests.helpers.paths import ROOT, TINY
+from tests.helpers.processes import NO_WORKERS, SMALL, mim, start
 
 pytestmark = pytest.mark.slow
 
@@ -38,7 +39,7 @@ def test_mim_trains(trained):
     log = process.stdout + process.stderr
     assert process.returncode == 0, log[-3000:]
     assert "Epoch(train) [1][2/2]" in log
-    assert "d0.loss_kpt" in log
+    assert "loss_kpt_layer1" in log
     assert "loss_heatmap" in log
     assert "coco/AP:" in log
     assert (folder / "work/epoch_1.pth").is_file()
@@ -222,3 +223,36 @@ def test_another_number_of_joints_is_named(people, tmp_path):
     process = mim("train", "--work-dir", "work", cwd=tmp_path, data=people, options=["model.head.num_joints=14"])
     assert process.returncode != 0
     assert "TFPoseHead predicts num_joints=14 keypoints, but the data set's keypoint labels have 17" in process.stderr
+
+
+def tensorboard_tags(folder):
+    """Names of the values in the only event file below a folder."""
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    (path,) = folder.rglob("events.out.tfevents*")
+    events = accumulator.EventAccumulator(str(path))
+    events.Reload()
+    return set(events.Tags()["scalars"])
+
+
+def test_tensorboard_by_one_option(people, tmp_path):
+    options = ["visualizer.vis_backends.0.type=TensorboardVisBackend"]
+    process = mim("train", "--work-dir", "work", cwd=tmp_path, data=people, options=options)
+    assert process.returncode == 0, (process.stdout + process.stderr)[-3000:]
+    assert {"loss_kpt_layer1", "loss_kpt", "loss_heatmap", "lr", "coco/AP"} <= tensorboard_tags(tmp_path / "work")
+
+
+def test_tensorboard_beside_the_log_and_pictures_of_the_validation(people, tmp_path):
+    """The line for a config, and the option, of docs/training.md."""
+    page = (ROOT / "docs/training.md").read_text(encoding="utf-8")
+    (line,) = re.findall(r"^visualizer = .*$", page, re.M)
+    (tmp_path / "mine.py").write_text(f"_base_ = {str(TINY)!r}\n{line}\n")
+    hook = [f"default_hooks.visualization.{option}" for option in ("enable=True", "interval=1")]
+    assert "--cfg-options " + hook[0] in page
+    command = ["mim", "train", "mmpose", "mine.py", "--work-dir", "work", "--cfg-options", *SMALL, *hook]
+    process = start(*command, cwd=tmp_path, SYNTHETIC_ROOT=people)
+    assert process.returncode == 0, (process.stdout + process.stderr)[-3000:]
+    assert "coco/AP" in tensorboard_tags(tmp_path / "work")
+    (scalars,) = (tmp_path / "work").rglob("scalars.json")
+    assert "loss_kpt_layer1" in scalars.read_text()
+    (pictures,) = (tmp_path / "work").rglob("vis_image")
+    assert cv2.imread(str(next(pictures.iterdir()))).std() > 5

@@ -19,7 +19,6 @@ from tfpose_mm.apis.figures import (
     body_keypoints,
     example_skeleton,
     pattern_ratio,
-    read_curve,
     symmetric_pairs,
 )
 from tfpose_mm.utils import UserError, keypoint_names
@@ -146,14 +145,6 @@ def test_pictures_and_arrays(config, checkpoint, tmp_path):
     assert points["names"][0] == "left_shoulder"
     curve = np.load(tmp_path / "out/fig5_curves.npz")["with heat maps"]
     assert curve.tolist() == [[4, 0.1], [8, 0.3]]
-
-
-def test_logs_that_do_not_fit(tmp_path):
-    with pytest.raises(UserError, match=r"must have .*vis_data"):
-        read_curve("a", tmp_path, "coco/AP")
-    (tmp_path / "scalars.json").write_text('{"PCK/PCK": 0.1, "step": 4}\n')
-    with pytest.raises(UserError, match="must have the metric coco/AP, but has PCK/PCK"):
-        read_curve("a", tmp_path, "coco/AP")
 
 
 def test_patterns():

@@ -9,6 +9,7 @@ from .attention import AttentionStudy, InstanceRecord, study_attention
 from .comparison import compare_models, format_rows
 from .complexity import Complexity, count_complexity
 from .config_checks import find_problems
+from .error_analysis import EvaluatedModel, analyse_checkpoint
 from .evaluation import evaluate, format_table
 from .figures import draw_figures
 from .keypoint_scores import compare_scores, format_scores
@@ -18,6 +19,7 @@ from .mpii_submission import submit_mpii
 from .prediction import DRAW_THRESHOLD, PredictionSummary, predict
 from .publishing import Published, publish
 from .recipe import ParameterGroup, build_optimizer, check_recipe, describe, parameter_groups
+from .report import write_report
 from .testing import KeepSamples, need_checkpoint, need_file, read_config, run_test
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "SCORES",
     "AttentionStudy",
     "Complexity",
+    "EvaluatedModel",
     "FromDetector",
     "FromFile",
     "InstanceRecord",
@@ -39,6 +42,7 @@ __all__ = [
     "Predictor",
     "Published",
     "Timing",
+    "analyse_checkpoint",
     "build_optimizer",
     "check_recipe",
     "compare_models",
@@ -69,4 +73,5 @@ __all__ = [
     "time_parts",
     "time_training",
     "write_dataset",
+    "write_report",
 ]

@@ -132,8 +132,15 @@ def _evaluators(cfg: Config) -> list[dict]:
     return cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
 
 
-def format_table(metrics: dict[str, float]) -> str:
-    """The metrics as a table: the usual ones first, with short names, then all others."""
+def metric_rows(metrics: dict[str, float]) -> list[tuple[str, str]]:
+    """The metrics as text: the usual ones first, with short names, then all others.
+
+    Args:
+        metrics: The metrics, by MMPose's names.
+
+    Returns:
+        Name and value of each metric.
+    """
     names = {**NAMES, **MPII} if "Head PCK" in metrics else NAMES  # PCKAccuracy's PCK is a fraction
     rows = [(names[name], metrics[name]) for name in names if name in metrics]
     others = [name for name in metrics if name not in names and not name.startswith("coco/")]
@@ -141,7 +148,19 @@ def format_table(metrics: dict[str, float]) -> str:
     rows += [(p if prefixes.count(p) == 1 else name, metrics[name]) for name, p in zip(others, prefixes)]
     per_cent = MPII.values() if "Head PCK" in metrics else ()
     # COCO gives -1 if no instance has that size
-    rows = [(name, "n/a" if value < 0 else f"{value:.{1 if name in per_cent else 3}f}") for name, value in rows]
+    return [(name, "n/a" if value < 0 else f"{value:.{1 if name in per_cent else 3}f}") for name, value in rows]
+
+
+def format_table(metrics: dict[str, float]) -> str:
+    """The metrics as a table.
+
+    Args:
+        metrics: The metrics, by MMPose's names.
+
+    Returns:
+        The lines of the table.
+    """
+    rows = metric_rows(metrics)
     width = max(len(name) for name, _ in rows)
     rule = f"+-{'-' * width}-+-------+"
     return "\n".join([rule, *(f"| {name:<{width}} | {value:>5} |" for name, value in rows), rule])

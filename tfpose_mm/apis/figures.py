@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Sequence
 
@@ -11,7 +10,6 @@ from mmengine.config import Config
 
 from ..utils import UserError, keypoint_names
 from ..visualization import (
-    Curve,
     draw_curves,
     draw_encoder_attention,
     draw_layer_errors,
@@ -23,6 +21,7 @@ from ..visualization import (
     draw_weighted_points,
 )
 from .attention import AttentionStudy, InstanceRecord, study_attention
+from .training_log import read_curve
 
 FACE = ("nose", "eye", "ear")
 EXAMPLES = 12  # persons of Figure 10
@@ -63,14 +62,43 @@ def draw_figures(
     """
     curves = [read_curve(label, folder, metric) for label, folder in (logs or {}).items()]
     study = study_attention(cfg, checkpoint, persons, EXAMPLES, limit, pixel, device=device)
+    pictures = draw_study(study, out, persons, keypoints, pixel)
+    if curves:
+        path = Path(out) / "fig5_curves.png"
+        draw_curves(curves, metric, path)
+        values = {curve.name: np.array(sorted(curve.values.items())) for curve in curves}
+        np.savez_compressed(path.with_suffix(".npz"), **values)
+        pictures.insert(0, path)
+    return pictures
+
+
+def draw_study(
+    study: AttentionStudy,
+    out: str | Path,
+    persons: Sequence[int],
+    keypoints: Sequence[str] | None = None,
+    pixel: tuple[float, float] | None = None,
+) -> list[Path]:
+    """Draw the figures of recorded attention.
+
+    Args:
+        study: The recorded attention.
+        out: Folder for the pictures and for ``.npz`` files with the drawn arrays.
+        persons: Numbers of the recorded persons, for the names of the files.
+        keypoints: See :func:`draw_figures`.
+        pixel: The recorded pixel.
+
+    Returns:
+        The pictures.
+
+    Raises:
+        UserError: If a keypoint does not exist.
+    """
     names = keypoint_names(study.metainfo)
     shown = _choose(names, keypoints)
     out = Path(out)
     out.mkdir(parents=True, exist_ok=True)
     pictures = _Pictures(out)
-    if curves:
-        values = {curve.name: np.array(sorted(curve.values.items())) for curve in curves}
-        pictures.add("fig5_curves", lambda path: draw_curves(curves, metric, path), **values)
     _draw_means(study, names, pictures)
     for number, record in zip(persons, study.instances):
         _draw_person(record, names, shown, pixel, f"person{number}", pictures)
@@ -238,36 +266,6 @@ def example_skeleton(records: Sequence[InstanceRecord], pairs: Sequence[tuple[in
         return int(record.labelled.sum()), float(np.mean(distances)) if distances else 0.0
 
     return max(records, key=separation).coordinates[-1]
-
-
-def read_curve(label: str, folder: str | Path, metric: str) -> Curve:
-    """Read a metric over the epochs from the log of a training.
-
-    Args:
-        label: Its label.
-        folder: The work directory; all its runs are joined, as of a resumed training.
-        metric: The metric.
-
-    Returns:
-        The curve.
-
-    Raises:
-        UserError: If there is no log, or it does not have the metric.
-    """
-    files = sorted(Path(folder).rglob("scalars.json"))
-    if not files:
-        raise UserError(
-            f"{folder} must have the log of a training, vis_data/scalars.json, but has none: check the path."
-        )
-    entries = [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines() if line]
-    values = {int(entry["step"]): float(entry[metric]) for entry in entries if metric in entry}
-    if not values:
-        known = sorted({name for entry in entries for name in entry if "/" in name})
-        raise UserError(
-            f"The log in {folder} must have the metric {metric}, but has {', '.join(known) or 'no validation'}: choose "
-            "another metric."
-        )
-    return Curve(label, values)
 
 
 def _choose(names: Sequence[str], keypoints: Sequence[str] | None) -> list[int]:

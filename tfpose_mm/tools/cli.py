@@ -57,6 +57,31 @@ def add_cfg_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_logs(parser: argparse.ArgumentParser) -> None:
+    """Give a tool the option ``--logs``.
+
+    Args:
+        parser: The tool's parser.
+    """
+    parser.add_argument("--logs", nargs="+", metavar="LABEL=FOLDER", default=[], help="work directories of trainings")
+
+
+def read_logs(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Parse the command line of a tool with ``--logs``.
+
+    Args:
+        parser: The tool's parser.
+
+    Returns:
+        The arguments; ``logs`` has the folders by label.
+    """
+    args = parser.parse_args()
+    if not all("=" in text for text in args.logs):
+        parser.error(f"--logs must have the form LABEL=FOLDER, but got {' '.join(args.logs)}")
+    args.logs = dict(text.split("=", 1) for text in args.logs)
+    return args
+
+
 def not_negative(text: str) -> int:
     """A whole number of 0 or more, for ``type=`` of an argument.
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from tfpose_mm.apis import draw_figures, read_config
 
-from .cli import add_cfg_options, make_parser, not_negative, positive, run
+from .cli import add_cfg_options, add_logs, make_parser, not_negative, positive, read_logs, run
 
 
 def parse_args() -> argparse.Namespace:
@@ -32,14 +32,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--pixel", nargs=2, type=float, metavar=("X", "Y"), help="input pixel whose encoder attention is drawn"
     )
-    parser.add_argument("--logs", nargs="+", metavar="LABEL=FOLDER", default=[], help="work directories of trainings")
+    add_logs(parser)
     parser.add_argument("--metric", default="coco/AP", help="metric of the curves (default: %(default)s)")
     parser.add_argument("--device", default="cpu", help="cpu or cuda:0 (default: %(default)s)")
     add_cfg_options(parser)
-    args = parser.parse_args()
-    if not all("=" in text for text in args.logs):
-        parser.error(f"--logs must have the form LABEL=FOLDER, but got {' '.join(args.logs)}")
-    return args
+    return read_logs(parser)
 
 
 def main() -> None:
@@ -53,7 +50,7 @@ def main() -> None:
         args.keypoints,
         args.limit,
         None if args.pixel is None else tuple(args.pixel),
-        dict(text.split("=", 1) for text in args.logs),
+        args.logs,
         args.metric,
         args.device,
     )

@@ -40,37 +40,79 @@ def draw_contact_sheet(
     """
     if not samples:
         raise UserError("A contact sheet needs at least one sample, but got none: check the annotation file.")
-    visualizer = PoseLocalVisualizer(radius=2, line_width=2)
-    visualizer.set_dataset_meta(metainfo)
-    pairs = [_draw_pair(visualizer, sample, cell) for sample in samples]
+    pairs = [_draw_sample(sample, metainfo, cell) for sample in samples]
     columns = min(columns, len(pairs))
     pairs += [np.full_like(pairs[0], _PAPER)] * (-len(pairs) % columns)
     rows = [np.concatenate(pairs[start : start + columns], axis=1) for start in range(0, len(pairs), columns)]
     return np.concatenate([_header(columns, cell), *rows])
 
 
-def _draw_pair(visualizer: PoseLocalVisualizer, sample: PoseDataSample, cell: tuple[int, int]) -> np.ndarray:
-    path = sample.metainfo["img_path"]
-    image = cv2.imread(path)
-    if image is None:
-        raise UserError(f"The image {path} is missing or cannot be read: check the data set's data_prefix.")
-    truth, predicted = sample.gt_instances, sample.pred_instances
-    matrix = _crop_matrix(np.asarray(truth.bboxes)[0], cell)
-    crop = cv2.warpAffine(image, matrix, cell, flags=cv2.INTER_CUBIC, borderValue=(_PAPER,) * 3)
+def _draw_sample(sample: PoseDataSample, metainfo: dict, cell: tuple[int, int]) -> np.ndarray:
+    annotated = sample.gt_instances
+    visible = np.asarray(annotated.keypoints_visible)[0]
+    pair = draw_pair(
+        sample.metainfo["img_path"],
+        np.asarray(annotated.bboxes)[0],
+        np.asarray(annotated.keypoints)[0],
+        visible.reshape(len(visible), -1)[:, 0] > 0,
+        np.asarray(sample.pred_instances.keypoints)[0],
+        metainfo,
+        cell,
+    )
+    return cv2.copyMakeBorder(pair, 0, _GAP, 0, 2 * _GAP, cv2.BORDER_CONSTANT, value=(_PAPER,) * 3)
 
+
+def draw_pair(
+    image_path: str,
+    box: np.ndarray,
+    target: np.ndarray,
+    labelled: np.ndarray,
+    predicted: np.ndarray,
+    metainfo: dict,
+    cell: tuple[int, int],
+    marks: Sequence[tuple[int, tuple[int, int, int]]] = (),
+) -> np.ndarray:
+    """Draw a person twice: the annotation on the left, the prediction on the right.
+
+    Args:
+        image_path: The image.
+        box: (4,), the person's box as x1, y1, x2, y2 in pixels of the image; a margin around it is shown, too.
+        target: (K, 2), annotated keypoints (x, y) in pixels of the image.
+        labelled: (K,), whether a keypoint is annotated; others are not drawn on the left.
+        predicted: (K, 2), predicted keypoints.
+        metainfo: The data set's metainfo: skeleton links, colours, names.
+        cell: Width and height of one picture, in pixels.
+        marks: Predicted keypoints that get a ring, each with its colour (B, G, R).
+
+    Returns:
+        The pair, (height, 2 * width, 3) uint8 BGR.
+
+    Raises:
+        UserError: If the image is missing.
+    """
+    image = cv2.imread(image_path)
+    if image is None:
+        raise UserError(f"The image {image_path} is missing or cannot be read: check the data set's data_prefix.")
+    matrix = _crop_matrix(box, cell)
+    crop = cv2.warpAffine(image, matrix, cell, flags=cv2.INTER_CUBIC, borderValue=(_PAPER,) * 3)
+    visualizer = PoseLocalVisualizer(radius=2, line_width=2)
+    visualizer.set_dataset_meta(metainfo)
+    points = cv2.transform(np.asarray(predicted, dtype=np.float64)[None], matrix)
     drawn = PoseDataSample()
     drawn.gt_instances = InstanceData(
-        keypoints=cv2.transform(np.asarray(truth.keypoints, dtype=np.float64), matrix),
-        keypoints_visible=np.asarray(truth.keypoints_visible),
+        keypoints=cv2.transform(np.asarray(target, dtype=np.float64)[None], matrix),
+        keypoints_visible=np.asarray(labelled, dtype=np.float32)[None],
     )
-    drawn.pred_instances = InstanceData(
-        keypoints=cv2.transform(np.asarray(predicted.keypoints, dtype=np.float64), matrix),
-        keypoints_visible=np.ones(predicted.keypoints.shape[:2], dtype=np.float32),
-    )
+    drawn.pred_instances = InstanceData(keypoints=points, keypoints_visible=np.ones(points.shape[:2], dtype=np.float32))
     rgb = cv2.cvtColor(crop, cv2.COLOR_BGR2RGB)
     pair = visualizer.add_datasample("", rgb, drawn, draw_bbox=False, draw_heatmap=False, kpt_thr=0.3)
     pair = cv2.cvtColor(pair, cv2.COLOR_RGB2BGR)
-    return cv2.copyMakeBorder(pair, 0, _GAP, 0, 2 * _GAP, cv2.BORDER_CONSTANT, value=(_PAPER,) * 3)
+    right = pair[:, cell[0] :]
+    for index, colour in marks:
+        centre = tuple(int(value) for value in points[0, index].round())
+        cv2.circle(right, centre, 8, (255, 255, 255), 4, cv2.LINE_AA)
+        cv2.circle(right, centre, 8, colour, 2, cv2.LINE_AA)
+    return pair
 
 
 def _crop_matrix(box: np.ndarray, cell: tuple[int, int]) -> np.ndarray:

@@ -1,10 +1,11 @@
-"""Plot of accuracy over epochs, as in Figure 5 of the paper."""
+"""Plots of a training: accuracy over epochs, as in Figure 5 of the paper, and losses over iterations."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple, Sequence
+from typing import Mapping, NamedTuple, Sequence
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
@@ -49,4 +50,35 @@ def draw_curves(curves: Sequence[Curve], metric: str, path: Path) -> None:
     axis.set_ylabel(metric)
     axis.grid(alpha=0.3)
     axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0)  # beside the plot
+    figure.savefig(path, dpi=120)
+
+
+def draw_losses(trainings: Mapping[str, Mapping[str, Mapping[int, float]]], path: Path) -> None:
+    """Draw losses, learning rate and training accuracy of trainings, a panel for each logged value.
+
+    Args:
+        trainings: For each label the logged values, by name and iteration.
+        path: The image file.
+    """
+    names = sorted({name for values in trainings.values() for name in values})
+    columns = min(3, len(names))
+    rows = -(-len(names) // columns)
+    figure = Figure(figsize=(3.2 * columns + 0.4, 2.3 * rows + 0.5), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(rows, columns, sharex=True)).reshape(-1)
+    for axis in axes[len(names) :]:
+        axis.set_visible(False)
+    for axis, name in zip(axes, names):
+        for index, (label, values) in enumerate(trainings.items()):
+            series = values.get(name, {})
+            turn, place = divmod(index, COLOURS)
+            axis.plot(list(series), list(series.values()), f"C{place}", linestyle=LINES[turn % len(LINES)], label=label)
+        axis.set_title(name, fontsize=9)
+        axis.grid(alpha=0.3)
+        axis.tick_params(labelsize=7)
+        axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    for axis in axes[max(0, len(names) - columns) : len(names)]:
+        axis.tick_params(labelbottom=True)
+        axis.set_xlabel("iteration", fontsize=8)
+    if len(trainings) > 1:
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8)
     figure.savefig(path, dpi=120)

@@ -40,7 +40,7 @@ def maps(batch=3, channels=(32, 32, 32), seed=0):
 def test_any_number_of_joints(num_joints):
     model = randomise(build(tiny_model_cfg(num_joints)))
     losses = model.loss(images(), samples(num_joints=num_joints))
-    assert set(losses) == {"d0.loss_kpt", "loss_kpt", "loss_heatmap", "acc_pose"}
+    assert set(losses) == {"loss_kpt_layer1", "loss_kpt", "loss_heatmap", "acc_pose"}
     assert all(torch.isfinite(loss) for loss in losses.values())
     model.eval()
     coordinates = model(images(), None, mode="tensor")

@@ -29,7 +29,7 @@ def build(**cfg):
 def test_equations_5_to_7():
     x = inputs()
     losses = build(aux_weight=7.0)(**x)
-    assert list(losses) == ["d0.loss_kpt", "d1.loss_kpt", "loss_kpt", "loss_heatmap"]
+    assert list(losses) == ["loss_kpt_layer1", "loss_kpt_layer2", "loss_kpt", "loss_heatmap"]
     visible = x["keypoint_weights"]
     count = visible.numel()
     total = 0.0
@@ -71,7 +71,7 @@ def test_a_batch_without_visible_joints():
 def test_without_heatmaps():
     x = inputs()
     losses = build()(x["coordinates"], x["keypoint_labels"], x["keypoint_weights"])
-    assert list(losses) == ["d0.loss_kpt", "d1.loss_kpt", "loss_kpt"]
+    assert list(losses) == ["loss_kpt_layer1", "loss_kpt_layer2", "loss_kpt"]
 
 
 @pytest.mark.parametrize("target", [None, torch.zeros(3, K, 6, 8)])
@@ -100,7 +100,7 @@ def test_sigma_is_trained_by_mmpose_s_rle(layers):
         rle.append(0.3 / (2 * 5) * loss.sigma_loss(layer[..., :2], layer[..., 2:], labels, weights[..., None]))
         l1.append(((layer[..., :2] - labels).abs() * weights[..., None]).mean())
     expected = rle if layers == "all" else [*l1[:-1], rle[-1]]
-    for value, name in zip(expected, ("d0.loss_kpt", "d1.loss_kpt", "loss_kpt")):
+    for value, name in zip(expected, ("loss_kpt_layer1", "loss_kpt_layer2", "loss_kpt")):
         torch.testing.assert_close(losses[name], value)
     sum(losses.values()).backward()
     trained = coordinates.grad[..., 2:].abs().sum((1, 2, 3)) > 0

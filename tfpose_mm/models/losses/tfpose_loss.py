@@ -74,7 +74,7 @@ class TFPoseLoss(nn.Module):
             heatmap_targets: H, (B, K, H, W).
 
         Returns:
-            ``d0.loss_kpt`` .. for all layers but the last, ``loss_kpt`` for the last and, with heat maps,
+            ``loss_kpt_layer1`` .. for all layers but the last, ``loss_kpt`` for the last and, with heat maps,
             ``loss_heatmap``, which includes lambda.
 
         Raises:
@@ -92,7 +92,7 @@ class TFPoseLoss(nn.Module):
             self._regression(layer, keypoint_labels, keypoint_weights, is_last=index == number - 1)
             for index, layer in enumerate(coordinates)
         )
-        losses = {f"d{index}.loss_kpt": loss for index, loss in enumerate(earlier)}
+        losses = {f"loss_kpt_layer{layer}": loss for layer, loss in enumerate(earlier, 1)}
         losses["loss_kpt"] = last
         if heatmaps is not None:
             if heatmap_targets is None or heatmaps.shape != heatmap_targets.shape:

@@ -1,0 +1,177 @@
+"""Errors of keypoints: distance, keypoint similarity, and the kinds of coco-analyze (jitter, inversion, swap, miss)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Sequence
+
+import numpy as np
+
+ERROR_KINDS = ("good", "jitter", "inversion", "swap", "miss")
+GOOD, JITTER, INVERSION, SWAP, MISS = range(5)
+LOW, HIGH = 0.5, 0.85  # keypoint similarities that bound jitter
+
+
+@dataclass
+class EvaluatedPerson:
+    """A predicted person and its annotation, in pixels of the image.
+
+    Attributes:
+        image_path: The image.
+        image_id: Its number; the persons of an image share it.
+        instance_id: Number of the annotation.
+        keypoints: (K, 2), predicted (x, y).
+        target: (K, 2), annotated (x, y).
+        labelled: (K,) bool, whether a keypoint is annotated.
+        box: (4,), annotated box as x1, y1, x2, y2.
+        area: Area of the person in pixels, as OKS uses it.
+    """
+
+    image_path: str
+    image_id: int
+    instance_id: int
+    keypoints: np.ndarray
+    target: np.ndarray
+    labelled: np.ndarray
+    box: np.ndarray
+    area: float
+
+
+@dataclass
+class ErrorAnalysis:
+    """Errors of N persons with K keypoints.
+
+    Attributes:
+        distance: (N, K), distance from the annotation over the longer side of the box; NaN if not annotated.
+        similarity: (N, K), keypoint similarity with the annotation, in [0, 1]; NaN if not annotated.
+        kinds: (N, K), index in :data:`ERROR_KINDS`; -1 if not annotated.
+    """
+
+    distance: np.ndarray
+    similarity: np.ndarray
+    kinds: np.ndarray
+
+    @property
+    def oks(self) -> np.ndarray:
+        """(N,), object keypoint similarity of each person; NaN for a person without annotated keypoints."""
+        return _mean(self.similarity, axis=1)
+
+    @property
+    def mean_similarity(self) -> np.ndarray:
+        """(K,), mean keypoint similarity of each keypoint; NaN for a keypoint that is never annotated."""
+        return _mean(self.similarity, axis=0)
+
+    def pck(self, threshold: float) -> np.ndarray:
+        """Fraction of annotated keypoints whose distance is below a threshold, as in MMPose's ``PCKAccuracy``.
+
+        Args:
+            threshold: In longer sides of the box.
+
+        Returns:
+            (K,), one value for each keypoint; NaN for a keypoint that is never annotated.
+        """
+        return _mean(np.where(np.isnan(self.distance), np.nan, self.distance < threshold), axis=0)
+
+    def counts(self) -> np.ndarray:
+        """(K, 5), how often each keypoint has each kind of :data:`ERROR_KINDS`."""
+        return np.stack([(self.kinds == kind).sum(0) for kind in range(len(ERROR_KINDS))], axis=1)
+
+
+def _mean(values: np.ndarray, axis: int) -> np.ndarray:
+    """Mean without NaN; NaN where there is no other value."""
+    number = (~np.isnan(values)).sum(axis)
+    return np.where(number > 0, np.nansum(values, axis) / np.maximum(number, 1), np.nan)
+
+
+def keypoint_similarity(
+    predicted: np.ndarray, target: np.ndarray, area: float | np.ndarray, sigmas: np.ndarray
+) -> np.ndarray:
+    """The term of each keypoint in COCO's OKS: exp(-d^2 / (2 (2 sigma)^2 area)).
+
+    Args:
+        predicted: (..., K, 2), in pixels.
+        target: (..., K, 2), in pixels.
+        area: Area of the annotated person in pixels.
+        sigmas: (K,), the data set's sigmas.
+
+    Returns:
+        (..., K), in [0, 1].
+    """
+    squared = ((predicted - target) ** 2).sum(-1)
+    return np.exp(-squared / (2 * (2 * sigmas) ** 2 * (area + np.spacing(1))))
+
+
+def classify_keypoints(
+    person: EvaluatedPerson, others: Sequence[EvaluatedPerson], flip_indices: Sequence[int], sigmas: np.ndarray
+) -> np.ndarray:
+    """The kind of error of each keypoint, as coco-analyze defines it.
+
+    The predicted keypoint is compared with the annotated keypoint, with its left or right counterpart, and with both of
+    every other person in the image. The annotation with the largest keypoint similarity decides:
+
+    - miss: the largest similarity is below 0.5;
+    - good: it is that of the annotated keypoint and above 0.85;
+    - jitter: it is that of the annotated keypoint, 0.5 to 0.85;
+    - inversion: it is that of the counterpart;
+    - swap: it is that of another person.
+
+    Source: Ronchi and Perona, "Benchmarking and Error Diagnosis in Multi-Instance Pose Estimation", ICCV 2017,
+    section 3. coco-analyze matches predictions and annotations first; here the prediction for an annotated box belongs
+    to its annotation.
+
+    Args:
+        person: The person.
+        others: The other annotated persons of the image.
+        flip_indices: For each keypoint its left or right counterpart, or itself.
+        sigmas: (K,), the data set's sigmas.
+
+    Returns:
+        (K,), index in :data:`ERROR_KINDS`; -1 for keypoints that are not annotated.
+    """
+    flip = list(flip_indices)
+    candidates = [person, *others]
+    rows = []  # first the person and the counterpart, then the same of the others
+    for candidate in candidates:
+        for target, labelled in (
+            (candidate.target, candidate.labelled),
+            (candidate.target[flip], candidate.labelled[flip]),
+        ):
+            similarity = keypoint_similarity(person.keypoints, target, candidate.area, sigmas)
+            rows.append(np.where(labelled, similarity, -1.0))
+    largest, nearest = np.max(rows, 0), np.argmax(rows, 0)  # the first of equal ones
+    own = nearest == 0
+    kinds = np.select(
+        [largest < LOW, own & (largest > HIGH), own, nearest == 1], [MISS, GOOD, JITTER, INVERSION], default=SWAP
+    )
+    return np.where(person.labelled, kinds, -1)
+
+
+def analyse_errors(
+    persons: Sequence[EvaluatedPerson], flip_indices: Sequence[int], sigmas: Sequence[float]
+) -> ErrorAnalysis:
+    """Compute the errors of persons.
+
+    Args:
+        persons: The persons of a data set.
+        flip_indices: For each of the K keypoints its left or right counterpart, or itself.
+        sigmas: The K sigmas of the data set.
+
+    Returns:
+        Distances, similarities and kinds, in the order of the persons.
+    """
+    sigmas = np.asarray(sigmas, dtype=float)
+    by_image: dict[int, list[EvaluatedPerson]] = defaultdict(list)
+    for person in persons:
+        by_image[person.image_id].append(person)
+    distance, similarity, kinds = [], [], []
+    for person in persons:
+        others = [other for other in by_image[person.image_id] if other is not person]
+        longer = max(person.box[2] - person.box[0], person.box[3] - person.box[1], np.spacing(1))
+        distance.append(
+            np.where(person.labelled, np.linalg.norm(person.keypoints - person.target, axis=-1) / longer, np.nan)
+        )
+        own = keypoint_similarity(person.keypoints, person.target, person.area, sigmas)
+        similarity.append(np.where(person.labelled, own, np.nan))
+        kinds.append(classify_keypoints(person, others, flip_indices, sigmas))
+    return ErrorAnalysis(np.array(distance), np.array(similarity), np.array(kinds))
