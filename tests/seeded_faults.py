@@ -26,6 +26,20 @@ class Fault(NamedTuple):
 
 FAULTS = (
     Fault(
+        "keypoints on their counterpart are swaps",
+        "tfpose_mm/evaluation/error_kinds.py",
+        "nearest == 1]",
+        "nearest == 2]",
+        "tests/evaluation/test_error_kinds.py",
+    ),
+    Fault(
+        "keypoint similarity without the factor 2 of sigma",
+        "tfpose_mm/evaluation/error_kinds.py",
+        "(2 * sigmas) ** 2",
+        "sigmas**2",
+        "tests/evaluation/test_error_kinds.py",
+    ),
+    Fault(
         "a sign in equation (4)",
         f"{LAYERS}/decoder.py",
         "inverse_sigmoid(coordinates) + step[..., :2]",

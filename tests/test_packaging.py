@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -78,10 +79,14 @@ def test_tools_work_from_an_installed_wheel(installed, checkpoint, people, tmp_p
     assert str(installed) in where.stdout
     tool = [sys.executable, "-m"]
     model = ["tfpose_tiny_synthetic_128x96", checkpoint]
-    images = people / "val"
+    images, boxes = people / "val", people / "annotations/person_keypoints_val.json"
     options = ["--cfg-options", *NO_WORKERS]
     for command, files in (
         (["tfpose_mm.tools.predict", *model, images, "--out", "predicted"], ["predictions.json", "drawn"]),
+        (
+            ["tfpose_mm.tools.predict", *model, images, "--boxes", boxes, "--no-drawings", "--out", "boxes"],
+            ["results.json", "predictions.csv"],
+        ),
         (["tfpose_mm.tools.figures", *model, "--out", "figures", "--limit", "2"], ["person0_refinement.png"]),
         (["tfpose_mm.tools.report", *model, "--out", "report", *options], ["report.html", "report.json", "figures"]),
     ):
@@ -89,11 +94,12 @@ def test_tools_work_from_an_installed_wheel(installed, checkpoint, people, tmp_p
         assert process.returncode == 0, process.stderr[-3000:]
         for file in files:
             assert (tmp_path / command[command.index("--out") + 1] / file).exists(), file
-    assert {path.name for path in tmp_path.iterdir()} == {"predicted", "figures", "report"}
+    assert {path.name for path in tmp_path.iterdir()} == {"predicted", "boxes", "figures", "report"}
     again = start(*tool, *command, **environment)
     assert again.returncode == 2
     assert again.stderr.splitlines()[-1] == (
-        "error: report/report.html exists already: delete it or choose another folder; nothing was changed."
+        "error: The folder must not have a report, but report/report.html exists: delete it or choose another folder; "
+        "nothing was changed."
     )
 
 
@@ -109,7 +115,26 @@ def test_mim_test_draws_from_an_installed_wheel(installed, checkpoint, people, t
         **environment,
     )
     assert tested.returncode == 0, tested.stderr[-3000:]
-    assert list((tmp_path / "work").rglob("drawn/**/*.png"))
+    assert list((tmp_path / "work").rglob("drawn/*"))
+
+
+@pytest.mark.slow
+def test_mmpose_s_functions_work_from_an_installed_wheel(installed, checkpoint, people, tmp_path):
+    """The Python block of docs/prediction.md with inference_topdown and MMPoseInferencer."""
+    page = (ROOT / "docs/prediction.md").read_text(encoding="utf-8")
+    (block,) = (b for b in re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S) if "MMPoseInferencer" in b)
+    for shown, real in (
+        ("configs/", f"{installed}/tfpose_mm/.mim/configs/"),
+        ("work_dirs/tiny/epoch_16.pth", str(checkpoint)),
+        ("data/synthetic", str(people)),
+    ):
+        assert shown in block
+        block = block.replace(shown, real)
+    (tmp_path / "snippet.py").write_text(block)
+    process = start(sys.executable, "snippet.py", cwd=tmp_path, PYTHONPATH=installed)
+    assert process.returncode == 0, process.stderr[-3000:]
+    images = {path.name for path in (people / "val").iterdir()}
+    assert {path.name for path in (tmp_path / "work_dirs/inferencer/visualizations").iterdir()} == images
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from tests.helpers.models import randomise
 from tests.helpers.paths import ROOT, TINY
 from tests.helpers.processes import NO_WORKERS, start
 from tfpose_mm.apis import InstanceRecord, Predictor, draw_figures, study_attention
-from tfpose_mm.apis.figures import (
+from tfpose_mm.apis.attention_patterns import (
     body_keypoints,
     example_skeleton,
     pattern_ratio,
@@ -121,7 +121,7 @@ def test_pictures_and_arrays(config, checkpoint, tmp_path):
     folder.mkdir(parents=True)
     lines = [{"coco/AP": 0.1, "step": 4}, {"loss": 1.0, "step": 5}, {"coco/AP": 0.3, "step": 8}]
     (folder / "scalars.json").write_text("\n".join(json.dumps(line) for line in lines))
-    logs = {"with heat maps": str(tmp_path / "run")}
+    logs = [("with heat maps", str(tmp_path / "run"))]
     pictures = draw_figures(config, checkpoint, tmp_path / "out", persons=(0, 3), keypoints=["nose"], logs=logs)
     names = [path.stem for path in pictures]
     assert [name for name in names if not name.startswith("fig8") and not name.startswith("fig9")] == [
@@ -143,7 +143,7 @@ def test_pictures_and_arrays(config, checkpoint, tmp_path):
     points = np.load(tmp_path / "out/person3_fig7_sampling_points.npz")
     assert points["locations"].shape[::2] == (12, 2)
     assert points["names"][0] == "left_shoulder"
-    curve = np.load(tmp_path / "out/fig5_curves.npz")["with heat maps"]
+    curve = np.load(tmp_path / "out/fig5_curves.npz")["0 with heat maps"]
     assert curve.tolist() == [[4, 0.1], [8, 0.3]]
 
 
@@ -159,6 +159,7 @@ def test_patterns():
     assert keypoint_names(metainfo) == ["nose", "left_eye", "right_eye"]
     assert body_keypoints(["nose", "left_hip"]) == [1]
     assert body_keypoints(["nose", "left_eye"]) == [0, 1]
+    assert body_keypoints(["Nearknee", "forearm", "right-ear", "eyes"]) == [0, 1]
 
 
 def test_the_skeleton_is_of_a_person_who_faces_the_camera():

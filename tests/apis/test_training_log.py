@@ -34,3 +34,11 @@ def test_what_the_log_lacks_is_named(tmp_path):
     write(tmp_path, "run", [{"coco/AP": 0.1, "step": 1}])
     with pytest.raises(UserError, match=r"must have the metric PCK, but has coco/AP: choose another"):
         read_curve("run", tmp_path, "PCK")
+
+
+def test_an_unfinished_last_line_is_left_out(tmp_path):
+    (tmp_path / "scalars.json").write_text('{"coco/AP": 0.1, "step": 1}\n{"coco/AP": 0.2, "st')
+    assert read_curve("run", tmp_path, "coco/AP").values == {1: 0.1}
+    (tmp_path / "scalars.json").write_text('{"coco/AP": 0.1, "st\n{"coco/AP": 0.2, "step": 2}\n')
+    with pytest.raises(UserError, match=r"Line 1 of .*scalars.json must be JSON, but is not"):
+        read_curve("run", tmp_path, "coco/AP")

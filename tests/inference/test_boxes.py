@@ -86,12 +86,20 @@ def test_boxes_of_other_images(tmp_path):
         boxes.match([Source("x.jpg", "image")])
 
 
+def test_a_name_of_two_inputs(tmp_path):
+    boxes = FromFile(write(tmp_path / "boxes.json", {"1.jpg": [[0, 0, 5, 5]]}))
+    with pytest.raises(UserError, match=r"1\.jpg ends those of a/1\.jpg and b/1\.jpg: use longer names, with folders"):
+        boxes.match([Source("a/1.jpg", "image"), Source("b/1.jpg", "image")])
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ("{", "is not json"),
         ("3", "must have COCO annotations, COCO detections, or boxes by file name"),
         ('[{"bbox": [1, 2, 3, 4]}]', "an entry does not fit"),
+        ('{"a.jpg": [[0, 0, 5, 5]], "b.jpg": [[5, 5, 5, 9]]}', r"for b\.jpg, must give boxes .* but gave \[5"),
+        ('{"a.mp4": [[[0, 0, 5, 5]], [[5, 5, 5, 9]]]}', r"for a\.mp4, must give boxes .* but gave \[5"),
         ('{"images": [], "annotations": [{"image_id": 1, "bbox": [0, 0, 1, 1]}]}', "an entry does not fit"),
     ],
 )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -36,6 +37,24 @@ def prediction(persons, name="a.jpg", index=0, track_ids=None, image_id=None, se
         image_id=image_id,
         track_ids=track_ids,
     )
+
+
+def test_an_entry_is_written_at_once(tmp_path):
+    """Ctrl-C between two writes would leave a file without its end."""
+    entries = JsonList(tmp_path / "list.json")
+    written = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(entries, "file", SimpleNamespace(seek=int, flush=int, write=written.append), raising=False)
+        entries.append(dict(n=1))
+    assert written == ['\n{"n": 1}\n]\n']
+    entries.close()
+
+
+def test_without_sigmas_all_persons_are_kept(tmp_path):
+    twice = prediction(2)
+    twice.keypoints[1], twice.boxes[1] = twice.keypoints[0], twice.boxes[0]
+    assert len(coco_results(twice, 1, META["sigmas"], 0.2, 0.9)) == 1
+    assert len(coco_results(twice, 1, [], 0.2, 0.9)) == 2
 
 
 def test_json_is_valid_after_each_entry(tmp_path):

@@ -1,5 +1,9 @@
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
+
 import numpy as np
 import pytest
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
@@ -49,6 +53,35 @@ def test_the_image_is_not_changed_and_nobody_is_drawn(metainfo):
     image = np.full((40, 30, 3), 7, np.uint8)
     picture = draw_people(image, np.zeros((0, 17, 2)), np.zeros((0, 17)), np.zeros((0, 4)), metainfo, 0.5)
     assert np.array_equal(picture, image)
+
+
+def test_ctrl_c_in_the_terminal_does_not_end_ffmpeg(tmp_path, monkeypatch):
+    """A stand-in that, as ffmpeg, is ended by SIGINT: it is not in the process group of the terminal."""
+    fake = tmp_path / "ffmpeg"
+    fake.write_text(
+        '#!/bin/sh\nif [ "$2" = -encoders ]; then echo libx264; exit; fi\ncat > /dev/null; ps -o pgid= $$ > group\n'
+    )
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.chdir(tmp_path)
+    writer = VideoWriter(tmp_path / "clip.mp4", 10, (64, 48))
+    writer.write(np.zeros((48, 64, 3), np.uint8))
+    writer.close()
+    assert int((tmp_path / "group").read_text()) != os.getpgrp()
+
+
+def test_browsers_play_the_video(tmp_path):
+    """H.264 with an ffmpeg that has libx264."""
+    if shutil.which("ffmpeg") is None:
+        assert os.environ.get("CI") != "true", "needs ffmpeg (apt-get install ffmpeg)"
+        pytest.skip("needs ffmpeg (apt-get install ffmpeg)")
+    writer = VideoWriter(tmp_path / "clip.mp4", 12, (65, 47))  # odd sizes
+    for value in range(6):
+        writer.write(np.full((47, 65, 3), 40 * value, np.uint8))
+    writer.close()
+    probe = ["ffprobe", "-v", "error", "-count_frames", "-show_entries", "stream=codec_name,pix_fmt,nb_read_frames"]
+    shown = subprocess.run([*probe, tmp_path / "clip.mp4"], capture_output=True, text=True, check=True).stdout
+    assert {"codec_name=h264", "pix_fmt=yuv420p", "nb_read_frames=6"} <= set(shown.split())
 
 
 def test_a_video_that_cannot_be_written(tmp_path, monkeypatch):

@@ -15,8 +15,9 @@ from mmpose.structures import PoseDataSample
 
 from ..evaluation import ErrorAnalysis, EvaluatedPerson, analyse_errors
 from ..evaluation.score_quality import labelled_keypoints
+from ..utils import UserError
 from .evaluation import need_annotations
-from .testing import KeepSamples, run_test
+from .testing import KeepSamples, need_file, run_test
 
 AREA_OF_BOX = 0.53  # MMPose's area of a person whose annotation has none, as a fraction of its box
 
@@ -88,16 +89,20 @@ def analyse_checkpoint(cfg: Config, checkpoint: str | Path, work_dir: str | Path
         Metrics, persons and errors.
 
     Raises:
-        UserError: If annotations or checkpoint are missing, or the checkpoint does not fit; see :func:`run_test`.
+        UserError: If annotations, detected boxes or checkpoint are missing, if the checkpoint does not fit (see
+            :func:`run_test`), or if the config computes no metric.
     """
     need_annotations(cfg)
-    detected = None
-    if cfg.test_dataloader.dataset.get("bbox_file"):
+    detected, boxes = None, cfg.test_dataloader.dataset.get("bbox_file")
+    if boxes:
+        need_file("file of detected boxes", boxes, "set test_dataloader.dataset.bbox_file=None for annotated boxes")
         _, detected = run_test(copy.deepcopy(cfg), str(checkpoint), Path(work_dir) / "detected_boxes", KeepSamples(0))
     annotated = copy.deepcopy(cfg)
     annotated.test_dataloader.dataset.bbox_file = None
     keep = KeepPersons()
     runner, metrics = run_test(annotated, str(checkpoint), Path(work_dir) / "annotated_boxes", keep)
+    if not metrics:
+        raise UserError("The config's test_evaluator needs at least one metric, but computes none: add one to it.")
     metainfo = runner.test_dataloader.dataset.metainfo
     errors = analyse_errors(keep.persons, metainfo["flip_indices"], metainfo["sigmas"])
     return EvaluatedModel(metrics, detected, metainfo, keep.persons, errors)

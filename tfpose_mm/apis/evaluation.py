@@ -36,8 +36,17 @@ NAMES = {
 
 
 def annotation_file(cfg: Config) -> Path:
-    """The annotation file that a config tests on."""
+    """The annotation file that a config tests on.
+
+    Raises:
+        UserError: If the test data are not one data set with an annotation file, as of MMPose's ``CombinedDataset``.
+    """
     data = cfg.test_dataloader.dataset
+    if "ann_file" not in data:
+        raise UserError(
+            f"The test data must be one data set with an ann_file, but the config has a {data.type}: set "
+            "test_dataloader.dataset to one of its data sets."
+        )
     return Path(data.get("data_root") or "") / data.ann_file
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Sequence
+from typing import Callable, NamedTuple, Sequence
 
 import numpy as np
 from mmengine.config import Config
@@ -21,10 +21,22 @@ from ..visualization import (
     draw_weighted_points,
 )
 from .attention import AttentionStudy, InstanceRecord, study_attention
+from .attention_patterns import body_keypoints, example_skeleton, pattern_ratio, symmetric_pairs
 from .training_log import read_curve
 
-FACE = ("nose", "eye", "ear")
 EXAMPLES = 12  # persons of Figure 10
+
+
+class DrawnFigure(NamedTuple):
+    """A figure.
+
+    Attributes:
+        path: The picture; its arrays are in an ``.npz`` file of the same name.
+        caption: What it shows.
+    """
+
+    path: Path
+    caption: str
 
 
 def draw_figures(
@@ -35,7 +47,7 @@ def draw_figures(
     keypoints: Sequence[str] | None = None,
     limit: int | None = None,
     pixel: tuple[float, float] | None = None,
-    logs: dict[str, str] | None = None,
+    logs: Sequence[tuple[str, str]] = (),
     metric: str = "coco/AP",
     device: str = "cpu",
 ) -> list[Path]:
@@ -50,7 +62,7 @@ def draw_figures(
             and the right knee, or the first and last keypoint.
         limit: Number of persons for the means; ``None`` takes all. The given and the first 12 are always included.
         pixel: (x, y) of the model's input, whose attention in the encoder is drawn.
-        logs: Folders of trainings by label, for the curves of Figure 5.
+        logs: Label and folder of trainings, for the curves of Figure 5; seeds of a model have the same label.
         metric: The metric of the curves.
         device: ``"cpu"`` or a CUDA device such as ``"cuda:0"``.
 
@@ -60,13 +72,13 @@ def draw_figures(
     Raises:
         UserError: If an argument does not fit; see also :func:`study_attention`.
     """
-    curves = [read_curve(label, folder, metric) for label, folder in (logs or {}).items()]
+    curves = [read_curve(label, folder, metric) for label, folder in logs]
     study = study_attention(cfg, checkpoint, persons, EXAMPLES, limit, pixel, device=device)
-    pictures = draw_study(study, out, persons, keypoints, pixel)
+    pictures = [figure.path for figure in draw_study(study, out, persons, keypoints, pixel)]
     if curves:
         path = Path(out) / "fig5_curves.png"
         draw_curves(curves, metric, path)
-        values = {curve.name: np.array(sorted(curve.values.items())) for curve in curves}
+        values = {f"{i} {curve.name}": np.array(sorted(curve.values.items())) for i, curve in enumerate(curves)}
         np.savez_compressed(path.with_suffix(".npz"), **values)
         pictures.insert(0, path)
     return pictures
@@ -78,7 +90,7 @@ def draw_study(
     persons: Sequence[int],
     keypoints: Sequence[str] | None = None,
     pixel: tuple[float, float] | None = None,
-) -> list[Path]:
+) -> list[DrawnFigure]:
     """Draw the figures of recorded attention.
 
     Args:
@@ -89,7 +101,7 @@ def draw_study(
         pixel: The recorded pixel.
 
     Returns:
-        The pictures.
+        The figures.
 
     Raises:
         UserError: If a keypoint does not exist.
@@ -101,16 +113,17 @@ def draw_study(
     pictures = _Pictures(out)
     _draw_means(study, names, pictures)
     for number, record in zip(persons, study.instances):
-        _draw_person(record, names, shown, pixel, f"person{number}", pictures)
+        _draw_person(record, names, shown, pixel, number, pictures)
     records = study.examples
     links, lower = study.metainfo["skeleton_links"], study.metainfo["lower_body_ids"]
     final = [record.coordinates[-1] for record in records]
     pictures.add(
         "fig10_qualitative",
+        "Predictions, upper body green, lower body blue (Figure 10 of the paper).",
         lambda path: draw_qualitative([record.image for record in records], final, links, lower, path),
         keypoints=np.array(final),
     )
-    return pictures.paths
+    return pictures.figures
 
 
 class _Pictures:
@@ -118,44 +131,52 @@ class _Pictures:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.paths: list[Path] = []
+        self.figures: list[DrawnFigure] = []
 
-    def add(self, name: str, draw: object, **arrays: np.ndarray) -> None:
+    def add(self, name: str, caption: str, draw: Callable[[Path], None], **arrays: np.ndarray) -> None:
         """Draw a picture, and save its arrays beside it."""
         path = self.folder / f"{name}.png"
         draw(path)
         np.savez_compressed(path.with_suffix(".npz"), **arrays)
-        self.paths.append(path)
+        self.figures.append(DrawnFigure(path, caption))
 
 
 def _draw_means(study: AttentionStudy, names: Sequence[str], pictures: _Pictures) -> None:
-    errors, correct = study.errors, study.correct
+    errors, correct, attention = study.errors, study.correct, study.query_attention
     pictures.add(
         "layer_errors",
+        "PCK@0.2 and mean error after each decoder layer.",
         lambda path: draw_layer_errors(errors, correct, names, path),
         errors=errors,
         correct=correct,
         names=np.array(names),
     )
-    attention = study.query_attention
     if attention is None:
         return
     pictures.add(
         "fig6_query_attention",
+        "Mean query-to-query attention of each decoder layer (Figure 6 of the paper).",
         lambda path: draw_query_attention(attention, names, path),
         attention=attention,
         names=np.array(names),
     )
+    _draw_patterns(study, attention, names, pictures)
+
+
+def _draw_patterns(study: AttentionStudy, attention: np.ndarray, names: Sequence[str], pictures: _Pictures) -> None:
+    """Figures 8 and 9, each in the layer where the pattern is strongest."""
     positions = example_skeleton(study.examples, symmetric_pairs(study.metainfo))
-    for figure, pattern, pairs in (
-        (8, "symmetric", symmetric_pairs(study.metainfo)),
-        (9, "adjacent", [tuple(link) for link in study.metainfo["skeleton_links"]]),
+    for figure, pattern, between, pairs in (
+        (8, "symmetric", "left and right keypoints", symmetric_pairs(study.metainfo)),
+        (9, "adjacent", "linked keypoints", [tuple(link) for link in study.metainfo["skeleton_links"]]),
     ):
         if pairs:
             ratios = [pattern_ratio(layer, pairs) for layer in attention]
             layer = int(np.argmax(ratios))
             pictures.add(
                 f"fig{figure}_{pattern}_layer{layer + 1}",
+                f"Attention between {between} in decoder layer {layer + 1}, {ratios[layer]:.2f} times the mean between "
+                f"all pairs (Figure {figure} of the paper).",
                 lambda path, layer=layer, pairs=pairs: draw_skeleton_attention(
                     attention[layer], positions, pairs, names, path
                 ),
@@ -170,102 +191,61 @@ def _draw_person(
     names: Sequence[str],
     shown: Sequence[int],
     pixel: tuple[float, float] | None,
-    prefix: str,
+    person: int,
     pictures: _Pictures,
 ) -> None:
     body = body_keypoints(names)
     labels = [names[index] for index in body]
+    target, labelled = record.target[body], record.labelled[body]
+    common = dict(image=record.image, target=target, labelled=labelled, names=np.array(labels))
     # the finest level of the last layer, as in the paper
     points = record.locations[-1, body, :, 0].reshape(len(body), -1, 2)
     pictures.add(
-        f"{prefix}_fig7_sampling_points",
-        lambda path: draw_sampling_points(
-            record.image, points, record.target[body], record.labelled[body], labels, path
-        ),
-        image=record.image,
+        f"person{person}_fig7_sampling_points",
+        f"Person {person}: sampling points of each keypoint, finest level, last decoder layer. The yellow circle is "
+        "the annotated position (Figure 7 of the paper).",
+        lambda path: draw_sampling_points(record.image, points, target, labelled, labels, path),
         locations=points,
-        target=record.target[body],
-        labelled=record.labelled[body],
-        names=np.array(labels),
+        **common,
     )
     for index in shown:
-        target = record.target[index] if record.labelled[index] else None
-        locations, weights = record.locations[-1, index], record.weights[-1, index]
+        _draw_weights(record, index, names[index], person, pictures)
+    coordinates = record.coordinates[:, body]
+    pictures.add(
+        f"person{person}_refinement",
+        f"Person {person}: the coordinates y_0 to y_{len(coordinates) - 1} of each keypoint. The yellow circle is the "
+        "annotated position.",
+        lambda path: draw_refinement(record.image, coordinates, target, labelled, labels, path),
+        coordinates=coordinates,
+        **common,
+    )
+    if record.encoder_weights is not None:
+        locations, weights = record.encoder_locations, record.encoder_weights
         pictures.add(
-            f"{prefix}_fig11_{names[index]}",
-            lambda path, a=locations, b=weights, c=target: draw_weighted_points(record.image, a, b, c, path),
+            f"person{person}_encoder",
+            f"Person {person}: attention of the pixel {pixel} in each encoder layer.",
+            lambda path: draw_encoder_attention(record.image, locations, weights, pixel, path),
             image=record.image,
             locations=locations,
             weights=weights,
-            target=record.target[index],
-        )
-    pictures.add(
-        f"{prefix}_refinement",
-        lambda path: draw_refinement(
-            record.image, record.coordinates[:, body], record.target[body], record.labelled[body], labels, path
-        ),
-        image=record.image,
-        coordinates=record.coordinates[:, body],
-        target=record.target[body],
-        labelled=record.labelled[body],
-        names=np.array(labels),
-    )
-    if record.encoder_weights is not None:
-        pictures.add(
-            f"{prefix}_encoder",
-            lambda path: draw_encoder_attention(
-                record.image, record.encoder_locations, record.encoder_weights, pixel, path
-            ),
-            image=record.image,
-            locations=record.encoder_locations,
-            weights=record.encoder_weights,
             pixel=np.array(pixel),
         )
 
 
-def body_keypoints(names: Sequence[str]) -> list[int]:
-    """Keypoints that are not in the face: the 12 of COCO that Figure 7 shows; all if there are no others."""
-    body = [index for index, name in enumerate(names) if not any(part in name.lower() for part in FACE)]
-    return body or list(range(len(names)))
-
-
-def symmetric_pairs(metainfo: dict) -> list[tuple[int, int]]:
-    """Pairs of left and right keypoints."""
-    return [(first, second) for first, second in enumerate(metainfo["flip_indices"]) if first < second]
-
-
-def pattern_ratio(attention: np.ndarray, pairs: Sequence[tuple[int, int]]) -> float:
-    """Mean attention between the keypoints of the pairs, over the mean between all different keypoints.
-
-    Args:
-        attention: (K, K).
-        pairs: The pairs.
-
-    Returns:
-        The ratio; 1 means that the pairs attend to each other as much as any others.
-    """
-    between = np.mean([(attention[first, second] + attention[second, first]) / 2 for first, second in pairs])
-    return float(between / attention[~np.eye(len(attention), dtype=bool)].mean())
-
-
-def example_skeleton(records: Sequence[InstanceRecord], pairs: Sequence[tuple[int, int]]) -> np.ndarray:
-    """Keypoints (K, 2) on which attention is drawn: of the person whose keypoints are easiest to tell apart.
-
-    Args:
-        records: Persons.
-        pairs: Pairs of left and right keypoints.
-
-    Returns:
-        Of the persons with the most annotated keypoints, the last coordinates of the one with the largest mean distance
-        between the keypoints of the pairs.
-    """
-
-    def separation(record: InstanceRecord) -> tuple[int, float]:
-        points = record.coordinates[-1]
-        distances = [float(np.linalg.norm(points[first] - points[second])) for first, second in pairs]
-        return int(record.labelled.sum()), float(np.mean(distances)) if distances else 0.0
-
-    return max(records, key=separation).coordinates[-1]
+def _draw_weights(record: InstanceRecord, index: int, name: str, person: int, pictures: _Pictures) -> None:
+    """Figures 11 and 12, for one keypoint."""
+    target = record.target[index] if record.labelled[index] else None
+    locations, weights = record.locations[-1, index], record.weights[-1, index]
+    pictures.add(
+        f"person{person}_fig11_{name}",
+        f"Person {person}: sampling points of {name} on each level, coloured by attention weight, last decoder layer. "
+        "The cross is the annotated position (Figures 11 and 12 of the paper).",
+        lambda path: draw_weighted_points(record.image, locations, weights, target, path),
+        image=record.image,
+        locations=locations,
+        weights=weights,
+        target=record.target[index],
+    )
 
 
 def _choose(names: Sequence[str], keypoints: Sequence[str] | None) -> list[int]:

@@ -65,7 +65,8 @@ def describe_device(device: str) -> str:
 
 
 def _processor() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
+    file = Path("/proc/cpuinfo")  # only on Linux
+    for line in file.read_text().splitlines() if file.exists() else ():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()
     return platform.machine()  # Linux on ARM gives no model name

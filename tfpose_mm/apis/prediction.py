@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Sequence
+from typing import Iterator, Sequence
 
 import cv2
 from mmengine.config import Config
@@ -114,16 +115,30 @@ def predict(
         task = bar.add_task("predicting", total=_count(sources))
         try:
             for prediction in predictions:
-                writer.write(prediction)
-                if draw:
-                    drawer.draw(prediction)
-                summary.images += 1
-                summary.persons += len(prediction.boxes)
+                with _held_interrupts():
+                    writer.write(prediction)
+                    if draw:
+                        drawer.draw(prediction)
+                    summary.images += 1
+                    summary.persons += len(prediction.boxes)
                 bar.advance(task)
         except KeyboardInterrupt:
             summary.interrupted = True
     summary.seconds = time.monotonic() - start
     return summary
+
+
+@contextlib.contextmanager
+def _held_interrupts() -> Iterator[None]:
+    """Let Ctrl-C wait until the block has ended, so that all files have the same images."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _coco_settings(cfg: Config) -> dict:

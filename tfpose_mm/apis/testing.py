@@ -6,6 +6,7 @@ import logging
 from pathlib import Path
 from typing import Sequence
 
+import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.hub import get_config
@@ -66,6 +67,40 @@ def need_checkpoint(path: str | Path) -> None:
         UserError: If the file does not exist.
     """
     need_file("checkpoint", path, "train one first, as the README shows")
+
+
+def need_device(device: str) -> None:
+    """Raise a UserError if a device is not there.
+
+    Args:
+        device: ``"cpu"`` or a CUDA device such as ``"cuda:0"``.
+
+    Raises:
+        UserError: If torch cannot use it.
+    """
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise UserError(f"The device must be cpu or a GPU that torch can use, but {device} fails: {reason}") from error
+
+
+def input_size(cfg: Config) -> tuple[int, int]:
+    """The size of the model's input.
+
+    Args:
+        cfg: Config of a top-down estimator.
+
+    Returns:
+        Width and height in pixels.
+
+    Raises:
+        UserError: If the test pipeline has no ``TopdownAffine``.
+    """
+    for step in cfg.test_dataloader.dataset.get("pipeline", ()):
+        if step["type"].rpartition(".")[2] == "TopdownAffine":
+            return tuple(step["input_size"])
+    raise UserError("The test pipeline must have a TopdownAffine, which gives the input size, but has none: add it.")
 
 
 def read_config(path: str | Path, options: dict | None = None) -> Config:

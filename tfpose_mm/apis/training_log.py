@@ -29,7 +29,20 @@ def read_log(folder: str | Path) -> list[dict]:
         raise UserError(
             f"{folder} must have the log of a training, vis_data/scalars.json, but has none: check the path."
         )
-    return [json.loads(line) for file in files for line in file.read_text(encoding="utf-8").splitlines() if line]
+    return [entry for file in files for entry in _read_lines(file)]
+
+
+def _read_lines(file: Path) -> list[dict]:
+    """The entries of a file; a last line that a running training has not finished is left out."""
+    lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line]
+    entries = []
+    for number, line in enumerate(lines, 1):
+        try:
+            entries.append(json.loads(line))
+        except ValueError as error:
+            if number < len(lines):
+                raise UserError(f"Line {number} of {file} must be JSON, but is not: {error}.") from error
+    return entries
 
 
 def read_curve(label: str, folder: str | Path, metric: str) -> Curve:

@@ -44,18 +44,29 @@ class ErrorAnalysis:
 
     Attributes:
         distance: (N, K), distance from the annotation over the longer side of the box; NaN if not annotated.
-        similarity: (N, K), keypoint similarity with the annotation, in [0, 1]; NaN if not annotated.
-        kinds: (N, K), index in :data:`ERROR_KINDS`; -1 if not annotated.
+        similarity: (N, K), keypoint similarity with the annotation, in [0, 1]; NaN if not annotated. ``None`` if the
+            data set has no sigmas.
+        kinds: (N, K), index in :data:`ERROR_KINDS`; -1 if not annotated. ``None`` if the data set has no sigmas.
     """
 
     distance: np.ndarray
-    similarity: np.ndarray
-    kinds: np.ndarray
+    similarity: np.ndarray | None
+    kinds: np.ndarray | None
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """(N, K), whether a keypoint is annotated."""
+        return ~np.isnan(self.distance)
 
     @property
     def oks(self) -> np.ndarray:
         """(N,), object keypoint similarity of each person; NaN for a person without annotated keypoints."""
         return _mean(self.similarity, axis=1)
+
+    @property
+    def mean_distance(self) -> np.ndarray:
+        """(N,), mean distance of each person; NaN for a person without annotated keypoints."""
+        return _mean(self.distance, axis=1)
 
     @property
     def mean_similarity(self) -> np.ndarray:
@@ -155,23 +166,29 @@ def analyse_errors(
     Args:
         persons: The persons of a data set.
         flip_indices: For each of the K keypoints its left or right counterpart, or itself.
-        sigmas: The K sigmas of the data set.
+        sigmas: The K sigmas of the data set. Some data sets of MMPose have none: then similarities and kinds are
+            ``None``.
 
     Returns:
         Distances, similarities and kinds, in the order of the persons.
     """
     sigmas = np.asarray(sigmas, dtype=float)
+    distance = np.array([_distance(person) for person in persons]).reshape(len(persons), -1)
+    if not sigmas.size:
+        return ErrorAnalysis(distance, None, None)
     by_image: dict[int, list[EvaluatedPerson]] = defaultdict(list)
     for person in persons:
         by_image[person.image_id].append(person)
-    distance, similarity, kinds = [], [], []
+    similarity, kinds = [], []
     for person in persons:
         others = [other for other in by_image[person.image_id] if other is not person]
-        longer = max(person.box[2] - person.box[0], person.box[3] - person.box[1], np.spacing(1))
-        distance.append(
-            np.where(person.labelled, np.linalg.norm(person.keypoints - person.target, axis=-1) / longer, np.nan)
-        )
         own = keypoint_similarity(person.keypoints, person.target, person.area, sigmas)
         similarity.append(np.where(person.labelled, own, np.nan))
         kinds.append(classify_keypoints(person, others, flip_indices, sigmas))
-    return ErrorAnalysis(np.array(distance), np.array(similarity), np.array(kinds))
+    return ErrorAnalysis(distance, np.array(similarity), np.array(kinds))
+
+
+def _distance(person: EvaluatedPerson) -> np.ndarray:
+    """(K,), in longer sides of the box; NaN if not annotated."""
+    longer = max(person.box[2] - person.box[0], person.box[3] - person.box[1], np.spacing(1))
+    return np.where(person.labelled, np.linalg.norm(person.keypoints - person.target, axis=-1) / longer, np.nan)

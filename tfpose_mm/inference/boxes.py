@@ -146,6 +146,10 @@ class FromFile:
                 f"The box file {path} must have COCO annotations, COCO detections, or boxes by file name, but an entry "
                 f"does not fit ({type(error).__name__}: {error}): see docs/prediction.md."
             ) from error
+        for name, boxes in self.boxes.items():
+            frames = boxes if boxes and _is_list_of_frames(boxes) else [boxes]
+            for frame in frames:
+                as_boxes(frame, f"The box file {path}, for {name},")
         self.threshold = threshold
 
     def _read(self, content: dict | list) -> None:
@@ -175,7 +179,7 @@ class FromFile:
             The number of boxes whose image is not among the inputs; of a video, the number of its frames.
 
         Raises:
-            UserError: If no entry belongs to an input.
+            UserError: If no entry belongs to an input, or one to several.
         """
         self.names = {source.name: name for source in sources if (name := self._entry(source.name)) is not None}
         if not self.names:
@@ -184,7 +188,13 @@ class FromFile:
                 f"{next(iter(self.boxes), 'none')}) ends the path of an input (the first is {sources[0].name}): check "
                 "the names."
             )
-        used = set(self.names.values())
+        used: dict[str, str] = {}
+        for source, name in self.names.items():
+            if used.setdefault(name, source) != source:
+                raise UserError(
+                    f"Each name in the box file {self.path} must end the path of one input, but {name} ends those of "
+                    f"{used[name]} and {source}: use longer names, with folders."
+                )
         return sum(len(boxes) for name, boxes in self.boxes.items() if name not in used)
 
     def _entry(self, path: str) -> str | None:
@@ -250,6 +260,11 @@ def as_boxes(boxes: Sequence | np.ndarray, what: str) -> Boxes:
             f"{what} must give boxes x1 y1 x2 y2 with x2 > x1 and y2 > y1, but gave {box}: correct this box."
         )
     return array if array.shape[1] == 5 else np.concatenate([array, np.ones((len(array), 1), np.float32)], axis=1)
+
+
+def _is_list_of_frames(boxes: Sequence) -> bool:
+    """Whether these are the boxes of a video: a list for each frame."""
+    return all(isinstance(frame, list) and all(isinstance(box, list) for box in frame) for frame in boxes)
 
 
 def _corners(box: Sequence[float]) -> list[float]:

@@ -26,7 +26,7 @@ class JsonList:
     """
 
     def __init__(self, path: Path, before: str = "", after: str = "") -> None:
-        self.file = path.open("w", encoding="utf-8")
+        self.file = path.open("w", encoding="utf-8", newline="\n")
         self.after = f"\n]{after}\n"
         self.file.write(f"{before}[")
         self.end, self.first = self.file.tell(), True
@@ -35,11 +35,11 @@ class JsonList:
 
     def append(self, entry: dict) -> None:
         """Write an entry."""
+        text = ("\n" if self.first else ",\n") + json.dumps(entry)
         self.file.seek(self.end)
-        self.file.write(("\n" if self.first else ",\n") + json.dumps(entry))
-        self.end, self.first = self.file.tell(), False
-        self.file.write(self.after)
+        self.file.write(text + self.after)
         self.file.flush()
+        self.end, self.first = self.end + len(text), False  # json.dumps writes ASCII only
 
     def close(self) -> None:
         """Close the file."""
@@ -118,7 +118,7 @@ def coco_results(
     """COCO's results of an image, as MMPose's ``CocoMetric`` computes them.
 
     The score of a person is the score of its box times the mean of its keypoint scores above the threshold. Of persons
-    whose OKS is above ``nms_thr`` the best is kept.
+    whose OKS is above ``nms_thr`` the best is kept. A data set without sigmas has no OKS: then all are kept.
 
     Args:
         prediction: The prediction.
@@ -137,7 +137,9 @@ def coco_results(
         score = float(prediction.box_scores[row] * (valid.mean() if len(valid) else 0))
         points = np.column_stack([prediction.keypoints[row], scores])
         persons.append(dict(keypoints=points, score=score, area=prediction.areas[row], row=row))
-    kept = oks_nms(persons, nms_thr, sigmas=np.asarray(sigmas)) if persons else []
+    kept = range(len(persons))
+    if persons and len(sigmas):
+        kept = oks_nms(persons, nms_thr, sigmas=np.asarray(sigmas))
     entries = []
     for person in (persons[index] for index in kept):
         x1, y1, x2, y2 = _rounded(prediction.boxes[person["row"]])

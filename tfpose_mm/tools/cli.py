@@ -63,7 +63,13 @@ def add_logs(parser: argparse.ArgumentParser) -> None:
     Args:
         parser: The tool's parser.
     """
-    parser.add_argument("--logs", nargs="+", metavar="LABEL=FOLDER", default=[], help="work directories of trainings")
+    parser.add_argument(
+        "--logs",
+        nargs="+",
+        metavar="LABEL=FOLDER",
+        default=[],
+        help="work directories of trainings; those that differ only in their seed have the same label",
+    )
 
 
 def read_logs(parser: argparse.ArgumentParser) -> argparse.Namespace:
@@ -73,12 +79,12 @@ def read_logs(parser: argparse.ArgumentParser) -> argparse.Namespace:
         parser: The tool's parser.
 
     Returns:
-        The arguments; ``logs`` has the folders by label.
+        The arguments; ``logs`` has pairs of label and folder.
     """
     args = parser.parse_args()
     if not all("=" in text for text in args.logs):
         parser.error(f"--logs must have the form LABEL=FOLDER, but got {' '.join(args.logs)}")
-    args.logs = dict(text.split("=", 1) for text in args.logs)
+    args.logs = [tuple(text.split("=", 1)) for text in args.logs]
     return args
 
 

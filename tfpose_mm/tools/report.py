@@ -21,14 +21,27 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("config", help="config of a top-down estimator, or the name of a packaged one")
     parser.add_argument("checkpoint", help="checkpoint file")
     parser.add_argument("--out", type=Path, required=True, help="folder for report.html, report.json and figures")
-    parser.add_argument("--cases", type=not_negative, default=8, help="best and worst cases (default: %(default)s)")
+    parser.add_argument(
+        "--cases",
+        type=not_negative,
+        default=8,
+        help="worst and best cases, half as many for inversions and swaps (default: %(default)s)",
+    )
     parser.add_argument(
         "--persons", nargs="+", type=not_negative, default=[0], help="persons whose attention is drawn (default: 0)"
     )
-    parser.add_argument("--limit", type=positive, help="persons for the means of attention (default: all)")
+    parser.add_argument(
+        "--limit",
+        type=positive,
+        help="persons for mean attention and errors by decoder layer, at least 12 (default: all)",
+    )
     add_logs(parser)
-    parser.add_argument("--metric", help="metric of the curves (default: AP, or another that the logs have)")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda:0 (default: %(default)s)")
+    parser.add_argument("--metric", help="metric of the curves (default: AP, or MPII's PCK, or another of the logs)")
+    parser.add_argument(
+        "--device",
+        default="cpu",
+        help="cpu or cuda:0, for attention and latency; the test uses a GPU if there is one (default: %(default)s)",
+    )
     add_cfg_options(parser)
     return read_logs(parser)
 

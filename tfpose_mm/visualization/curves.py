@@ -53,25 +53,28 @@ def draw_curves(curves: Sequence[Curve], metric: str, path: Path) -> None:
     figure.savefig(path, dpi=120)
 
 
-def draw_losses(trainings: Mapping[str, Mapping[str, Mapping[int, float]]], path: Path) -> None:
+def draw_losses(trainings: Sequence[tuple[str, Mapping[str, Mapping[int, float]]]], path: Path) -> None:
     """Draw losses, learning rate and training accuracy of trainings, a panel for each logged value.
 
     Args:
-        trainings: For each label the logged values, by name and iteration.
+        trainings: Label and logged values of each training, by name and iteration; at least one value.
         path: The image file.
     """
-    names = sorted({name for values in trainings.values() for name in values})
+    names = sorted({name for _, values in trainings for name in values})
+    labels = list(dict.fromkeys(label for label, _ in trainings))  # one colour for all seeds
     columns = min(3, len(names))
     rows = -(-len(names) // columns)
     figure = Figure(figsize=(3.2 * columns + 0.4, 2.3 * rows + 0.5), layout="constrained")
     axes = np.atleast_1d(figure.subplots(rows, columns, sharex=True)).reshape(-1)
     for axis in axes[len(names) :]:
         axis.set_visible(False)
+    lines = {}
     for axis, name in zip(axes, names):
-        for index, (label, values) in enumerate(trainings.items()):
+        for label, values in trainings:
             series = values.get(name, {})
-            turn, place = divmod(index, COLOURS)
-            axis.plot(list(series), list(series.values()), f"C{place}", linestyle=LINES[turn % len(LINES)], label=label)
+            turn, place = divmod(labels.index(label), COLOURS)
+            style = dict(color=f"C{place}", linestyle=LINES[turn % len(LINES)])
+            (lines[label],) = axis.plot(list(series), list(series.values()), **style)
         axis.set_title(name, fontsize=9)
         axis.grid(alpha=0.3)
         axis.tick_params(labelsize=7)
@@ -79,6 +82,6 @@ def draw_losses(trainings: Mapping[str, Mapping[str, Mapping[int, float]]], path
     for axis in axes[max(0, len(names) - columns) : len(names)]:
         axis.tick_params(labelbottom=True)
         axis.set_xlabel("iteration", fontsize=8)
-    if len(trainings) > 1:
-        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=3, fontsize=8)
+    if len(labels) > 1:
+        figure.legend(lines.values(), lines, loc="outside upper center", ncols=3, fontsize=8)
     figure.savefig(path, dpi=120)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import ClassVar, Sequence
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 
 MIME = {b"\x89PNG": "image/png", b"\xff\xd8\xff\xe0": "image/jpeg"}
 
@@ -115,6 +116,18 @@ def data_uri(picture: bytes) -> str:
     return f"data:{MIME[picture[:4]]};base64,{base64.b64encode(picture).decode('ascii')}"
 
 
+def breakable(text: str) -> Markup:
+    """A text that may be broken after ``_`` and before ``@``, as in narrow columns.
+
+    Args:
+        text: The text.
+
+    Returns:
+        Escaped HTML.
+    """
+    return Markup(str(escape(text)).replace("_", "_<wbr>").replace("@", "<wbr>@"))
+
+
 def write_page(title: str, subtitle: str, sections: Sequence[Section], path: Path) -> None:
     """Write a page.
 
@@ -131,6 +144,6 @@ def write_page(title: str, subtitle: str, sections: Sequence[Section], path: Pat
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["data_uri"] = data_uri
+    environment.filters.update(data_uri=data_uri, breakable=breakable)
     page = environment.get_template("page.html.jinja").render(title=title, subtitle=subtitle, sections=sections)
     path.write_text(page, encoding="utf-8")

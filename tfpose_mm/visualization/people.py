@@ -88,7 +88,8 @@ class VideoWriter:
             # players need even sizes
             coded = ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "20"]
             command = [program, "-y", "-loglevel", "error", *raw, *coded, "-movflags", "+faststart", str(path)]
-            self.process = subprocess.Popen(command, stdin=subprocess.PIPE)
+            # in a session of its own: Ctrl-C in the terminal must not end it before the last frame is written
+            self.process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
         else:
             self.writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), fps, size)
             if not self.writer.isOpened():
