@@ -21,6 +21,7 @@ from tests.helpers.paths import TINY
 from tests.helpers.processes import NO_WORKERS, mim, start
 from tests.inference.test_sources import write_video
 from tfpose_mm.apis import Predictor, predict
+from tfpose_mm.apis.prediction import _held_interrupts
 from tfpose_mm.utils import UserError
 
 PREDICT = [sys.executable, "-m", "tfpose_mm.tools.predict"]
@@ -167,6 +168,22 @@ def test_the_tool_names_unreadable_files_and_does_the_rest(checkpoint, people, t
         wrong.stderr.splitlines()[-1]
         == "error: The pattern *.gif must match files, but matches none: check the pattern."
     )
+
+
+def test_ctrl_c_waits_until_a_record_is_written(monkeypatch):
+    """A handler of Python: the signal can reach any thread, so a signal mask of the main thread does not hold it."""
+    monkeypatch.setattr(signal, "SIGINT", signal.SIGUSR1)  # pytest handles SIGINT
+    before = signal.signal(signal.SIGUSR1, signal.default_int_handler)
+    written = []
+    try:
+        with pytest.raises(KeyboardInterrupt), _held_interrupts():
+            os.kill(os.getpid(), signal.SIGUSR1)
+            time.sleep(0.01)
+            written.append("record")
+        assert written == ["record"]
+        assert signal.getsignal(signal.SIGUSR1) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import signal
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -131,14 +132,17 @@ def predict(
 @contextlib.contextmanager
 def _held_interrupts() -> Iterator[None]:
     """Let Ctrl-C wait until the block has ended, so that all files have the same images."""
-    if not hasattr(signal, "pthread_sigmask"):  # Windows
+    if threading.current_thread() is not threading.main_thread():  # other threads get no KeyboardInterrupt
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    held = []
+    before = signal.signal(signal.SIGINT, lambda *_: held.append(True))
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.signal(signal.SIGINT, before or signal.default_int_handler)
+    if held:
+        raise KeyboardInterrupt
 
 
 def _coco_settings(cfg: Config) -> dict:

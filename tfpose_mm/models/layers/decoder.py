@@ -149,6 +149,7 @@ class DeformableTransformerDecoder(BaseModule):
         spatial_shapes: SpatialShapes,
         reg_branches: Sequence[nn.Module],
         records: list[DecoderLayerRecord] | None = None,
+        coordinates: Tensor | None = None,
     ) -> Tensor:
         """Refine y_0 to y_1 .. y_{N_D}.
 
@@ -158,6 +159,7 @@ class DeformableTransformerDecoder(BaseModule):
             reg_branches: For each layer a module (B, K, C) -> (B, K, 2), the step before the sigmoid; (B, K, 4) with
                 the logits of sigma.
             records: If a list is given, each layer's record is appended to it.
+            coordinates: Another y_0, (B, K, 2), (x, y) in [0, 1]. ``None`` takes the learned one, as in the paper.
 
         Returns:
             The coordinates of every layer, (N_D, B, K, 2), (x, y) in [0, 1]; with sigma (N_D, B, K, 4), the last two
@@ -167,7 +169,7 @@ class DeformableTransformerDecoder(BaseModule):
         embedding = self.query_embedding.weight
         query_pos = embedding[None, :, : self.embed_dims]  # (1, K, C)
         query = embedding[:, self.embed_dims :].expand(batch_size, -1, -1)  # (B, K, C)
-        coordinates = self.initial_coordinates(batch_size)
+        coordinates = self.initial_coordinates(batch_size) if coordinates is None else coordinates
         outputs = []
         for layer, reg_branch in zip(self.layers, reg_branches):
             query = layer(query, query_pos, memory, coordinates, spatial_shapes, records)
