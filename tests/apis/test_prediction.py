@@ -175,11 +175,16 @@ def test_ctrl_c_waits_until_a_record_is_written(monkeypatch):
     monkeypatch.setattr(signal, "SIGINT", signal.SIGUSR1)  # pytest handles SIGINT
     before = signal.signal(signal.SIGUSR1, signal.default_int_handler)
     written = []
-    try:
-        with pytest.raises(KeyboardInterrupt), _held_interrupts():
+
+    def write():
+        with _held_interrupts():
             os.kill(os.getpid(), signal.SIGUSR1)
             time.sleep(0.01)
             written.append("record")
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            write()
         assert written == ["record"]
         assert signal.getsignal(signal.SIGUSR1) is signal.default_int_handler
     finally:
