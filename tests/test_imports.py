@@ -22,7 +22,7 @@ ALLOWED = {
     "models/layers": {"ops"},
     "models/necks": {"models/layers"},
     "models/heads": {"models/layers"},
-    "models/losses": set(),
+    "models/losses": {"models/layers"},
     "datasets": set(),
     "visualization": set(),
     "evaluation": set(),

@@ -21,5 +21,9 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
-val_evaluator = [dict(type="PCKAccuracy", thr=0.2, prefix="PCK@0.2"), dict(type="CocoMetric")]
+val_evaluator = [
+    dict(type="PCKAccuracy", thr=0.2, prefix="PCK@0.2"),
+    dict(type="PCKAccuracy", thr=0.1, prefix="PCK@0.1"),
+    dict(type="CocoMetric"),
+]
 test_evaluator = val_evaluator

@@ -9,6 +9,7 @@ from .attention import AttentionStudy, InstanceRecord, study_attention
 from .comparison import compare_models, format_rows
 from .complexity import Complexity, count_complexity
 from .config_checks import find_problems
+from .diagnosis import Diagnosis, diagnose, format_diagnosis
 from .error_analysis import EvaluatedModel, analyse_checkpoint
 from .evaluation import evaluate, format_table
 from .figures import draw_figures
@@ -30,6 +31,7 @@ __all__ = [
     "SCORES",
     "AttentionStudy",
     "Complexity",
+    "Diagnosis",
     "EvaluatedModel",
     "FromDetector",
     "FromFile",
@@ -50,9 +52,11 @@ __all__ = [
     "count_complexity",
     "describe",
     "describe_device",
+    "diagnose",
     "draw_figures",
     "evaluate",
     "find_problems",
+    "format_diagnosis",
     "format_rows",
     "format_scores",
     "format_table",

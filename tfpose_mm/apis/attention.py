@@ -9,15 +9,12 @@ from typing import Sequence
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
-from mmengine.registry import init_default_scope
-from mmpose.registry import DATASETS
 from torch import nn
 
 from ..engine import load_model
-from ..evaluation.score_quality import labelled_keypoints
 from ..models.layers import EncoderRecords
-from ..utils import UserError
+from ..utils import UserError, is_tfpose_head
+from .annotated_batches import AnnotatedBatch, annotated_batches, build_annotated_data
 
 
 @dataclass
@@ -103,14 +100,11 @@ def study_attention(
         UserError: If the head is another one, a chosen person does not exist, the pixel is outside the input, or the
             checkpoint does not fit.
     """
-    if cfg.model.head.type != "TFPoseHead":
+    if not is_tfpose_head(cfg.model.head):
         raise UserError(
             f"Recording attention needs a TFPoseHead, but the config has a {cfg.model.head.type}: use another."
         )
-    init_default_scope(cfg.get("default_scope", "mmpose"))
-    data_cfg = cfg.test_dataloader.dataset.copy()
-    data_cfg["bbox_file"] = None  # detected boxes have no annotations
-    data = DATASETS.build(data_cfg)
+    data = build_annotated_data(cfg)
     wrong = [number for number in chosen if not 0 <= number < len(data)]
     if wrong:
         raise UserError(f"The person number must be between 0 and {len(data) - 1}, but is {wrong[0]}: choose another.")
@@ -120,11 +114,10 @@ def study_attention(
     numbers = [*range(len(data) if limit is None else min(limit, len(data)))]
     numbers += sorted({*chosen, *first} - {*numbers})
     sums, found = _Sums(), {}
-    for start in range(0, len(numbers), batch_size):
-        part = numbers[start : start + batch_size]
-        records = _record(model, [data[number] for number in part], pixel)
-        for number, (record, size) in zip(part, records):
-            sums.add(record, size)
+    for batch in annotated_batches(model, data, numbers, batch_size):
+        coordinates, records = _record(model, batch, pixel)
+        sums.add(batch, coordinates, records)
+        for number, record in zip(batch.numbers, records):
             if number in chosen or number in first:
                 found[number] = record
     return AttentionStudy(data.metainfo, *sums.means(), [found[n] for n in chosen], [found[n] for n in first])
@@ -138,13 +131,13 @@ class _Sums:
         self.attention: np.ndarray | None = None
         self.errors: list[np.ndarray] = []
 
-    def add(self, record: InstanceRecord, size: float) -> None:
-        """Add a person whose box has a longer side of this size, in pixels of the input."""
-        self.persons += 1
-        distance = np.linalg.norm(record.coordinates - record.target, axis=-1) / size
-        self.errors.append(np.where(record.labelled, distance, np.nan))
-        if record.query_attention is not None:
-            self.attention = record.query_attention + (0 if self.attention is None else self.attention)
+    def add(self, batch: AnnotatedBatch, coordinates: np.ndarray, records: Sequence[InstanceRecord]) -> None:
+        """Add a batch with its coordinates (N_D + 1, B, K, 2) in label units."""
+        self.persons += len(records)
+        self.errors += list(batch.relative_distance(coordinates).swapaxes(0, 1))
+        for record in records:
+            if record.query_attention is not None:
+                self.attention = record.query_attention + (0 if self.attention is None else self.attention)
 
     def means(self) -> tuple[np.ndarray | None, np.ndarray, np.ndarray, int]:
         """Mean attention, error by layer and keypoint, PCK@0.2 by layer, number of persons."""
@@ -158,42 +151,36 @@ class _Sums:
 
 @torch.no_grad()
 def _record(
-    model: nn.Module, packed: list[dict], pixel: tuple[float, float] | None
-) -> list[tuple[InstanceRecord, float]]:
-    """The records of a batch, and the longer side of each box in pixels of the input."""
-    batch = model.data_preprocessor(pseudo_collate(packed))
-    feats, encoder = model.backbone(batch["inputs"]), None
+    model: nn.Module, batch: AnnotatedBatch, pixel: tuple[float, float] | None
+) -> tuple[np.ndarray, list[InstanceRecord]]:
+    """y_0 .. y_{N_D} of a batch, (N_D + 1, B, K, 2) in label units, and a record for each person."""
+    feats, encoder = model.backbone(batch.inputs), None
     if pixel is not None and model.with_neck and hasattr(model.neck, "forward_with_records"):
         feats, encoder = model.neck.forward_with_records(feats)
     elif model.with_neck:
         feats = model.neck(feats)
     _, records = model.head.forward_with_records(feats)
-    height, width = batch["inputs"].shape[-2:]
-    size = np.array([width, height])
-    if pixel is not None and not (0 <= pixel[0] < width and 0 <= pixel[1] < height):
-        raise UserError(f"The pixel must be inside the input of {width} x {height}, but is {pixel}: choose another.")
-    coordinates = records.coordinates.cpu().numpy() * (size - 1)
+    size = batch.input_size
+    if pixel is not None and not ((np.array(pixel) >= 0) & (np.array(pixel) < size)).all():
+        raise UserError(f"The pixel must be inside the input of {size[0]} x {size[1]}, but is {pixel}: choose another.")
+    coordinates = records.coordinates.cpu().numpy()
     layers = [[_numpy(part) for part in layer] for layer in records.layers]
     pixels = _encoder_attention(encoder, pixel, size) if encoder is not None and encoder.layers else None
-    results = []
-    for index, (data, sample) in enumerate(zip(packed, batch["data_samples"])):
-        corner = sample.input_center - 0.5 * sample.input_scale
-        # UDP maps the centres of the first and the last pixel of the box to those of the input
-        target = (sample.gt_instances.keypoints[0] - corner) / sample.input_scale * (size - 1)
-        record = InstanceRecord(
-            np.ascontiguousarray(data["inputs"].numpy().transpose(1, 2, 0)[..., ::-1]),
-            target,
-            labelled_keypoints(sample.gt_instances),
-            coordinates[:, index],
+    results = [
+        InstanceRecord(
+            image,
+            batch.targets[index],
+            batch.labelled[index],
+            coordinates[:, index] * (size - 1),
             # (0, 0) and (1, 1) are the outer corners of the first and last pixel
             np.stack([layer[1][index] for layer in layers]) * size - 0.5,
             np.stack([layer[2][index] for layer in layers]),
             None if layers[0][0] is None else np.stack([layer[0][index].mean(0) for layer in layers]),
             *((None, None) if pixels is None else (pixels[0][:, index], pixels[1][:, index])),
         )
-        box = sample.gt_instances.bboxes[0]
-        results.append((record, float(((box[2:] - box[:2]) * size / sample.input_scale).max())))
-    return results
+        for index, image in enumerate(batch.images)
+    ]
+    return coordinates, results
 
 
 def _encoder_attention(

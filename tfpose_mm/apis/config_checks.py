@@ -16,7 +16,7 @@ from mmpose.datasets.datasets.wholebody import CocoWholeBodyDataset
 from mmpose.evaluation.metrics import CocoMetric
 from mmpose.registry import DATASETS, METRICS, TRANSFORMS
 
-from ..utils import keypoint_names
+from ..utils import is_tfpose_head, keypoint_names
 
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 TEST_CFG = ("flip_test", "shift_coords", "output_heatmaps", "keypoint_scores")  # keys that TFPoseHead reads
@@ -98,7 +98,7 @@ def _coordinates(cfg: Config) -> Iterator[str]:
 
 def _test_cfg(cfg: Config) -> Iterator[str]:
     """Heads silently ignore keys that they do not read."""
-    if cfg.model.head.type != "TFPoseHead":
+    if not is_tfpose_head(cfg.model.head):
         return
     test_cfg = cfg.model.get("test_cfg") or {}
     for key in sorted(set(test_cfg) - {*TEST_CFG, *OTHERS}):

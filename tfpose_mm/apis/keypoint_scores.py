@@ -14,7 +14,7 @@ from mmpose.codecs import UDPHeatmap
 from mmpose.structures import PoseDataSample
 
 from ..evaluation.score_quality import Bin, Threshold, auroc, by_threshold, calibration_error, judge, reliability
-from ..utils import markdown_table
+from ..utils import is_tfpose_head, markdown_table
 from ..visualization import draw_reliability
 from .evaluation import need_annotations
 from .testing import read_config, run_test
@@ -80,7 +80,7 @@ def score_kinds(cfg: Config) -> list[str | None]:
         Values of ``test_cfg.keypoint_scores``; only ``None`` if the head is not a ``TFPoseHead``.
     """
     head = cfg.model.head
-    if head.type != "TFPoseHead":
+    if not is_tfpose_head(cfg.model.head):
         return [None]
     return [None, *(["heatmap"] if head.get("aux_branch", True) else []), *(["sigma"] if head.get("sigma") else [])]
 

@@ -17,7 +17,7 @@ from mmpose.structures import PoseDataSample
 
 from ..engine import load_model
 from ..packaged_configs import config_path
-from ..utils import UserError
+from ..utils import UserError, is_tfpose_head
 from .boxes import AnyBoxes, BoxProvider, FromFile, make_provider
 from .sources import Frame, Source, Unreadable, find_sources, read_frames
 
@@ -89,7 +89,7 @@ class Predictor:
         model_cfg = cfg.model.copy()
         model_cfg.test_cfg = dict(model_cfg.get("test_cfg") or {})
         self.keypoint_scores = choose_scores(model_cfg.head, keypoint_scores)
-        if model_cfg.head.type == "TFPoseHead":
+        if is_tfpose_head(model_cfg.head):
             model_cfg.test_cfg["keypoint_scores"] = None if self.keypoint_scores == "one" else self.keypoint_scores
         self.cfg = cfg
         self.model = load_model(model_cfg, checkpoint, device)
@@ -239,7 +239,7 @@ def choose_scores(head: dict, wanted: str) -> str:
     """
     if wanted not in SCORES:
         raise UserError(f"Keypoint scores must be one of {', '.join(SCORES)}, but got {wanted}.")
-    if head["type"] != "TFPoseHead":
+    if not is_tfpose_head(head):
         if wanted != "auto":
             raise UserError(f"A {head['type']} has keypoint scores of its own, but got {wanted}: use auto.")
         return "own"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from .errors import MissingFileError, UserError
+from .heads import is_tfpose_head
 from .keypoints import keypoint_names
 from .tables import markdown_table
 
-__all__ = ["MissingFileError", "UserError", "keypoint_names", "markdown_table"]
+__all__ = ["MissingFileError", "UserError", "is_tfpose_head", "keypoint_names", "markdown_table"]

@@ -120,7 +120,7 @@ def test_a_layer_samples_around_the_coordinates_before_it():
         nn.init.zeros_(layer.cross_attn.sampling_offsets.bias)
     records = []
     coordinates = decoder(memory(), SHAPES, branches, records)
-    before = torch.cat([decoder.initial_coordinates(3)[None], coordinates[:-1]])
+    before = torch.cat([decoder.initial_coordinates(memory(), SHAPES)[None], coordinates[:-1]])
     for record, reference in zip(records, before):
         expected = reference[:, :, None, None, None].expand_as(record.sampling_locations)
         torch.testing.assert_close(record.sampling_locations, expected, atol=1e-12, rtol=0)
@@ -130,7 +130,7 @@ def test_y0_belongs_to_the_caller():
     decoder, branches = build(True)
     expected = decoder(memory(), SHAPES, branches)
     with torch.no_grad():
-        decoder.initial_coordinates(1).zero_()
+        decoder.initial_coordinates(memory(), SHAPES).zero_()
     torch.testing.assert_close(decoder(memory(), SHAPES, branches), expected, atol=0, rtol=0)
 
 

@@ -11,9 +11,10 @@ from mmengine.config import Config
 from mmpose.registry import MODELS
 
 from ...evaluation import ERROR_KINDS
-from ...utils import UserError, keypoint_names
+from ...utils import UserError, is_tfpose_head, keypoint_names
 from ...visualization import Section, Text, write_page
 from ..attention import AttentionStudy, study_attention
+from ..diagnosis import diagnose
 from ..error_analysis import EvaluatedModel, analyse_checkpoint
 from ..evaluation import annotation_file, need_annotations
 from ..figures import EXAMPLES, DrawnFigure, draw_study
@@ -81,7 +82,8 @@ def write_report(
         note = f"The config has a {cfg.model.head.type}. Attention and errors by decoder layer need a TFPoseHead."
         attention = Section("Attention", [Text(note)])
     else:
-        layers, attention = [layer_section(study, figures)], attention_section(study, figures)
+        diagnosis = diagnose(cfg, checkpoint, limit, device=device)
+        layers, attention = [layer_section(study, figures, diagnosis)], attention_section(study, figures)
     sections = [
         summary_section(result, costs),
         keypoint_section(result),
@@ -108,7 +110,7 @@ def _study(
     cfg: Config, checkpoint: str | Path, folder: Path, persons: Sequence[int], limit: int | None, device: str
 ) -> tuple[AttentionStudy | None, list[DrawnFigure]]:
     """Recorded attention and its figures, if the head has attention."""
-    if cfg.model.head.type != "TFPoseHead":
+    if not is_tfpose_head(cfg.model.head):
         return None, []
     study = study_attention(cfg, checkpoint, persons, EXAMPLES, limit, device=device)
     return study, draw_study(study, folder, persons)

@@ -12,6 +12,7 @@ from ...evaluation import ERROR_KINDS
 from ...utils import keypoint_names
 from ...visualization import Bars, Pictures, Section, Table, Text, Tiles, draw_pair
 from ..attention import AttentionStudy
+from ..diagnosis import Diagnosis, diagnosis_table, diagnosis_text
 from ..error_analysis import EvaluatedModel
 from ..evaluation import metric_rows
 from ..figures import DrawnFigure
@@ -129,12 +130,13 @@ def error_section(result: EvaluatedModel) -> Section:
     )
 
 
-def layer_section(study: AttentionStudy, figures: Sequence[DrawnFigure]) -> Section:
-    """Error after each decoder layer.
+def layer_section(study: AttentionStudy, figures: Sequence[DrawnFigure], diagnosis: Diagnosis) -> Section:
+    """Error after each decoder layer, and the comparison with the auxiliary heat maps.
 
     Args:
         study: Errors by decoder layer.
         figures: The figures, of which ``layer_errors`` is shown.
+        diagnosis: PCK by decoder layer, also from other starting points.
 
     Returns:
         The section.
@@ -147,13 +149,15 @@ def layer_section(study: AttentionStudy, figures: Sequence[DrawnFigure]) -> Sect
             [str(layer) if layer else "0 (y_0)", _fixed(correct), _signed(change), _fixed(error, 2)],
         )
     note = (
-        f"Without the flip test, over {study.persons} persons. y_0 is learned and does not depend on the image. The "
-        "error is the mean over keypoints of the distance from the annotation, in per cent of the longer side of the "
-        "box."
+        f"Without the flip test, over {study.persons} persons. The error is the mean over keypoints of the distance "
+        "from the annotation, in per cent of the longer side of the box."
     )
     pictures = [(figure.path.read_bytes(), figure.caption) for figure in figures if figure.path.stem == "layer_errors"]
-    header = ["decoder layer", "PCK@0.2", "change", "error, %"]
-    return Section("Decoder layers", [Table(header, rows), Text(note), Pictures(pictures)])
+    blocks: list = [Table(["decoder layer", "PCK@0.2", "change", "error, %"], rows), Text(note), Pictures(pictures)]
+    if diagnosis.heatmaps is not None:
+        header, *table = diagnosis_table(diagnosis)
+        blocks += [Table(header, table), Text(diagnosis_text(diagnosis))]
+    return Section("Decoder layers", blocks)
 
 
 def _signed(value: float) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Sequence
+from typing import Callable, Sequence
 
 import torch
 from mmengine.model import ModuleList
@@ -70,6 +70,8 @@ class TFPoseHead(BaseHead):
         UserError: If sizes do not fit together, here or at the first batch.
     """
 
+    decoder_class: Callable[..., DeformableTransformerDecoder] = DeformableTransformerDecoder
+
     def __init__(
         self,
         in_channels: int | Sequence[int],
@@ -114,7 +116,7 @@ class TFPoseHead(BaseHead):
         if any(channels != embed_dims for channels in levels):
             check_norm("TFPoseHead", embed_dims, norm_cfg)
             self.input_proj = ChannelMapper(levels, embed_dims, kernel_size=1, norm_cfg=norm_cfg, act_cfg=None)
-        self.transformer_decoder = DeformableTransformerDecoder(
+        self.transformer_decoder = self.decoder_class(
             num_keypoints=num_joints,
             num_layers=num_layers,
             embed_dims=embed_dims,
@@ -145,14 +147,14 @@ class TFPoseHead(BaseHead):
         Returns:
             The coordinates of the last layer, (B, K, 2), (x, y) in [0, 1], in the codec's label units.
         """
-        return self._decode_layers(self._project(feats))[-1][..., :2]
+        return self._decode_layers(self.project(feats))[-1][..., :2]
 
     def forward_with_records(self, feats: Sequence[Tensor]) -> tuple[Tensor, DecoderRecords]:
         """Return the coordinates of :meth:`forward`, and what each decoder layer attended to and predicted."""
-        memory, spatial_shapes = maps_to_tokens(self._project(feats))
+        memory, spatial_shapes = maps_to_tokens(self.project(feats))
         layers: list[DecoderLayerRecord] = []
         refined = self.transformer_decoder(memory, spatial_shapes, self.reg_branches, layers)[..., :2]
-        initial = self.transformer_decoder.initial_coordinates(memory.shape[0])[None]
+        initial = self.transformer_decoder.initial_coordinates(memory, spatial_shapes)[None]
         return refined[-1], DecoderRecords(spatial_shapes, torch.cat([initial, refined]), tuple(layers))
 
     def forward_heatmaps(self, feats: Sequence[Tensor]) -> Tensor:
@@ -163,7 +165,7 @@ class TFPoseHead(BaseHead):
         """
         if self.aux_branch is None:
             raise UserError("This TFPoseHead has no auxiliary branch: build it with aux_branch=True.")
-        return self.aux_branch(self._project(feats)[-1:])
+        return self.aux_branch(self.project(feats)[-1:])
 
     def predict(
         self,
@@ -193,7 +195,7 @@ class TFPoseHead(BaseHead):
         scoring, output_heatmaps = test_cfg.get("keypoint_scores"), test_cfg.get("output_heatmaps", False)
         self._check_scoring(scoring, output_heatmaps)
         flip_test = test_cfg.get("flip_test", False)
-        views = [self._project(view) for view in (feats if flip_test else [feats])]
+        views = [self.project(view) for view in (feats if flip_test else [feats])]
         outputs = [self._decode_layers(view)[-1] for view in views]
         coordinates = [output[..., :2] for output in outputs]
         sigmas = [output[..., 2:].sigmoid() for output in outputs]  # (B, K, 0) without sigma
@@ -239,20 +241,30 @@ class TFPoseHead(BaseHead):
         weights = torch.cat([sample.gt_instance_labels.keypoint_weights for sample in batch_data_samples])
         self._check_num_joints("keypoint labels", labels.shape[1])
 
-        maps = self._project(feats)
-        coordinates = self._decode_layers(maps)
+        maps = self.project(feats)
+        coordinates, extra_losses = self._decode_with_losses(maps, labels, weights)
         heatmaps = targets = None
         if self.aux_branch is not None:
             heatmaps = self.aux_branch(maps[-1:])
             if all("heatmaps" in (sample.get("gt_fields") or ()) for sample in batch_data_samples):
                 targets = torch.stack([sample.gt_fields.heatmaps for sample in batch_data_samples])
-        losses = self.loss_module(coordinates, labels, weights, heatmaps, targets)
+        losses = {**self.loss_module(coordinates, labels, weights, heatmaps, targets), **extra_losses}
         if (train_cfg or {}).get("compute_acc", True):
             losses["acc_pose"] = pck_accuracy(coordinates[-1][..., :2].detach(), labels, weights > 0)
         return losses
 
-    def _project(self, feats: Sequence[Tensor]) -> Sequence[Tensor]:
-        """Check the maps and project them to C channels: (B, C, h_l, w_l) for each level."""
+    def project(self, feats: Sequence[Tensor]) -> Sequence[Tensor]:
+        """Check the maps, and project them to C channels if they have others.
+
+        Args:
+            feats: (B, C_l, h_l, w_l) for each level, fine to coarse.
+
+        Returns:
+            (B, C, h_l, w_l) for each level.
+
+        Raises:
+            UserError: If number or channels of the maps do not fit.
+        """
         check_feature_maps("TFPoseHead", feats, self.level_channels)
         return feats if self.input_proj is None else self.input_proj(feats)
 
@@ -260,6 +272,12 @@ class TFPoseHead(BaseHead):
         """The coordinates of all layers, (N_D, B, K, 2), or with sigma (N_D, B, K, 4)."""
         memory, spatial_shapes = maps_to_tokens(maps)
         return self.transformer_decoder(memory, spatial_shapes, self.reg_branches)
+
+    def _decode_with_losses(
+        self, maps: Sequence[Tensor], labels: Tensor, weights: Tensor
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """The coordinates of :meth:`_decode_layers`, and further losses, which a subclass may have."""
+        return self._decode_layers(maps), {}
 
     def _flip_back(self, outputs: Sequence[list[Tensor]], metainfo: dict, test_cfg: ConfigType) -> None:
         """Mirror coordinates, sigmas and heat maps of the second view, in their lists."""

@@ -130,18 +130,19 @@ class DeformableTransformerDecoder(BaseModule):
         super().init_weights()
         init_transformer(self.layers)
 
-    def initial_coordinates(self, batch_size: int) -> Tensor:
+    def initial_coordinates(self, memory: Tensor, spatial_shapes: SpatialShapes) -> Tensor:
         """y_0, the same for every image.
 
         Args:
-            batch_size: Images B.
+            memory: M, (B, N, C); only B matters here.
+            spatial_shapes: (h, w) of each level.
 
         Returns:
             (B, K, 2), (x, y) in [0, 1], at least float32: half precision would be off by half a pixel of the input.
         """
         logits = self.reference_points
         logits = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
-        return logits.sigmoid().expand(batch_size, -1, -1)
+        return logits.sigmoid().expand(memory.shape[0], -1, -1)
 
     def forward(
         self,
@@ -165,11 +166,10 @@ class DeformableTransformerDecoder(BaseModule):
             The coordinates of every layer, (N_D, B, K, 2), (x, y) in [0, 1]; with sigma (N_D, B, K, 4), the last two
             being its logits. They are at least float32.
         """
-        batch_size = memory.shape[0]
         embedding = self.query_embedding.weight
         query_pos = embedding[None, :, : self.embed_dims]  # (1, K, C)
-        query = embedding[:, self.embed_dims :].expand(batch_size, -1, -1)  # (B, K, C)
-        coordinates = self.initial_coordinates(batch_size) if coordinates is None else coordinates
+        query = embedding[:, self.embed_dims :].expand(memory.shape[0], -1, -1)  # (B, K, C)
+        coordinates = self.initial_coordinates(memory, spatial_shapes) if coordinates is None else coordinates
         outputs = []
         for layer, reg_branch in zip(self.layers, reg_branches):
             query = layer(query, query_pos, memory, coordinates, spatial_shapes, records)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .keypoint_map_loss import KeypointMapLoss
 from .tfpose_loss import TFPoseLoss
 
-__all__ = ["TFPoseLoss"]
+__all__ = ["KeypointMapLoss", "TFPoseLoss"]

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from tfpose_mm.models.layers import KeypointMaps, gaussian_targets, local_maximum, pool_tokens
+
+H, W, K = 9, 7, 5
+
+
+def labels(batch=3):
+    """Keypoints at least one pixel from the border, where a window of 5 pixels around them is whole."""
+    generator = torch.Generator().manual_seed(0)
+    return 0.4 + 0.2 * torch.rand(batch, K, 2, generator=generator, dtype=torch.float64)
+
+
+def test_targets_are_distributions_with_their_mean_at_the_label():
+    targets = gaussian_targets(labels(), H, W, sigma=0.8)
+    assert targets.shape == (3, K, H, W)
+    torch.testing.assert_close(targets.sum((-2, -1)), torch.ones(3, K).double())
+    x = (torch.arange(W).double() + 0.5) / W
+    y = (torch.arange(H).double() + 0.5) / H
+    mean = torch.stack([(targets.sum(-2) * x).sum(-1), (targets.sum(-1) * y).sum(-1)], -1)
+    torch.testing.assert_close(mean, labels(), atol=2e-3, rtol=0)
+
+
+def test_a_target_outside_is_finite():
+    targets = gaussian_targets(torch.tensor([[[50.0, -3.0]]]), H, W, sigma=0.5)
+    assert torch.isfinite(targets).all()
+    assert targets[0, 0, 0, -1] == targets.max()
+
+
+def test_the_local_maximum_inverts_the_targets():
+    found = local_maximum(gaussian_targets(labels(), H, W, sigma=0.7).log())
+    torch.testing.assert_close(found, labels(), atol=2e-3, rtol=0)
+
+
+def test_a_second_mode_outside_the_window_does_not_move_the_maximum():
+    logits = torch.full((1, 1, H, W), -20.0)
+    logits[0, 0, 2, 1] = 5.0
+    logits[0, 0, 8, 6] = 4.9
+    expected = torch.tensor([[[1.5 / W, 2.5 / H]]])
+    torch.testing.assert_close(local_maximum(logits), expected, atol=1e-4, rtol=0)
+    inside = logits.clone()
+    inside[0, 0, 3, 2] = 5.0
+    assert (local_maximum(inside) - expected).abs().min() > 0.03
+
+
+@pytest.mark.parametrize(("row", "column"), [(0, 0), (H - 1, W - 1), (0, W - 1)])
+def test_a_maximum_at_the_border(row, column):
+    logits = torch.zeros(2, K, H, W)
+    logits[..., row, column] = 60.0
+    expected = torch.tensor([(column + 0.5) / W, (row + 0.5) / H]).expand(2, K, 2)
+    torch.testing.assert_close(local_maximum(logits), expected)
+
+
+def test_maps_are_those_of_the_finest_level():
+    maps = KeypointMaps(8, K)
+    memory = torch.randn(3, H * W + 6, 8)
+    logits = maps(memory, ((H, W), (3, 2)))
+    assert logits.shape == (3, K, H, W)
+    token = 2 * W + 4
+    expected = memory[1, token] @ maps.classifier.weight[3] + maps.classifier.bias[3]
+    torch.testing.assert_close(logits[1, 3, 2, 4], expected)
+    pooled = pool_tokens(logits, memory)
+    weights = logits[1, 3].flatten().softmax(0)
+    torch.testing.assert_close(pooled[1, 3], (weights[:, None] * memory[1, : H * W]).sum(0))
+
+
+def test_half_precision_gives_float32_maps():
+    maps = KeypointMaps(8, K).bfloat16()
+    memory = torch.randn(3, H * W, 8).bfloat16()
+    logits = maps(memory, ((H, W),))
+    assert logits.dtype is torch.float32
+    assert local_maximum(logits).dtype is torch.float32
+    assert pool_tokens(logits, memory).dtype is torch.bfloat16
