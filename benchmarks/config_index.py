@@ -39,6 +39,7 @@ DATASETS = {  # the part of a config's name: the dataset
 }
 METHODS = {  # the head: the collection in model-index.yml, by MMPose's names
     "TFPoseHead": "TFPose",
+    "TwoStageTFPoseHead": "TFPose",
     "RegressionHead": "DeepPose",
     "RLEHead": "RLE",
     "DSNTHead": "DSNT",

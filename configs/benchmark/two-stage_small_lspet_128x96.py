@@ -1,5 +1,0 @@
-# TFPose with a first stage on Leeds Sports Pose Extended: y_0 from keypoint maps, position
-# of the queries from their coordinates. The recipe is that of tfpose_small_lspet_128x96.py.
-_base_ = "tfpose_small_lspet_128x96.py"
-
-model = dict(head=dict(type="TwoStageTFPoseHead", first_stage=dict()))
