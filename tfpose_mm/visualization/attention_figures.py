@@ -223,7 +223,7 @@ def draw_refinement(
         )
         if labelled[index]:
             _circle(axis, target[index], image)
-    _colour_bar(figure, points, axes, "decoder layer (0: learned y_0)", shrink=0.7, ticks=range(len(coordinates)))
+    _colour_bar(figure, points, axes, "decoder layer (0: y_0)", shrink=0.7, ticks=range(len(coordinates)))
     figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.06)
 
 
@@ -250,7 +250,7 @@ def draw_layer_errors(errors: np.ndarray, correct: np.ndarray, names: Sequence[s
     right.set_ylim(bottom=0)
     right.legend(fontsize=7)
     for axis in (left, right):
-        axis.set_xlabel("decoder layer (0: learned y_0)")
+        axis.set_xlabel("decoder layer (0: y_0)")
         axis.set_xticks(list(layers))
         axis.grid(alpha=0.3)
     figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.06)
