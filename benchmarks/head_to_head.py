@@ -13,7 +13,8 @@ A plan is a yaml file; ``options`` of the plan apply to all runs::
         options: {model.head.aux_branch: false}
 
 Each run is one ``mim train``. A finished run is not trained again, an interrupted one is resumed, and a run whose
-resolved config has changed is refused. Table, curves and their numbers are written to ``benchmarks/results``.
+resolved config has changed is refused. Table, curves and their numbers are written to ``benchmarks/results``, with a
+hash of the resolved config. A run that is finished there, in any plan, is not trained again; --again ignores this.
 """
 
 from __future__ import annotations
@@ -85,6 +86,26 @@ def collect(job: Run) -> dict[str, dict[int, float]]:
     return curves
 
 
+def read_stored(folder: Path) -> dict[str, dict[str, dict[int, float]]]:
+    """Read the results of finished runs.
+
+    Args:
+        folder: The folder with the results of all plans.
+
+    Returns:
+        For the :func:`config_hash` of each finished run its metrics, as :func:`collect` returns them.
+    """
+    stored = {}
+    for path in sorted(folder.glob("*.json")):
+        for entry in json.loads(path.read_text(encoding="utf-8")):
+            if entry.get("finished"):
+                stored[entry["hash"]] = {
+                    metric: {int(epoch): value for epoch, value in values.items()}
+                    for metric, values in entry["results"].items()
+                }
+    return stored
+
+
 def format_results(metric: str, runs: list[Run], results: list[dict[str, dict[int, float]]]) -> str:
     """Format the last measurement of each run as a Markdown table, with the seeds of a run in one row.
 
@@ -97,7 +118,9 @@ def format_results(metric: str, runs: list[Run], results: list[dict[str, dict[in
         The table, in the plan's order.
     """
     names = list(dict.fromkeys(job.name for job in runs))
-    others = [name for name in ("coco/AP",) if name != metric and any(name in result for result in results)]
+    others = [
+        name for name in ("PCK@0.1/PCK", "coco/AP") if name != metric and any(name in result for result in results)
+    ]
     rows = [["model", "epochs", short_name(metric), "each seed", *map(short_name, others)]]
     for name in names:
         of_name = [result for job, result in zip(runs, results) if job.name == name and metric in result]
@@ -139,6 +162,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--threads", type=positive, default=1, help="threads per run (default: %(default)s)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for table, numbers and curves")
     parser.add_argument("--collect", action="store_true", help="train nothing, only collect the metrics")
+    parser.add_argument("--again", action="store_true", help="train runs whose results are stored, too")
     return parser.parse_args()
 
 
@@ -149,11 +173,13 @@ def main() -> int:
     hashes = [config_hash(job) for job in runs]  # before the threads start: MMEngine cannot read configs in parallel
     for job, hashed in zip(runs, hashes):
         check_unchanged(job, hashed)
+    stored = {} if args.again else read_stored(args.results)
+    missing = [(job, hashed) for job, hashed in zip(runs, hashes) if hashed not in stored]
     finished = True
-    if not args.collect:
+    if not args.collect and missing:
         with ThreadPoolExecutor(args.jobs) as pool:
-            finished = all(list(pool.map(train, runs, hashes, [args.threads] * len(runs))))
-    results = [collect(job) for job in runs]
+            finished = all(list(pool.map(train, *zip(*missing), [args.threads] * len(missing))))
+    results = [stored.get(hashed) or collect(job) for job, hashed in zip(runs, hashes)]
     for job, result in zip(runs, results):
         for step in result.get(DIVERGED, ()):
             print(
@@ -169,8 +195,18 @@ def main() -> int:
     args.results.mkdir(parents=True, exist_ok=True)
     files = args.results / args.plan.name
     curves = [Curve(job.name, r[metric]) for job, r in zip(runs, results) if metric in r]
-    numbers = [dict(name=job.name, config=job.config, options=job.options, seed=job.seed, results=r)
-               for job, r in zip(runs, results)]  # fmt: skip
+    numbers = [
+        dict(
+            name=job.name,
+            config=job.config,
+            options=job.options,
+            seed=job.seed,
+            hash=hashed,
+            finished=hashed in stored or (job.folder / "finished").exists(),
+            results=result,
+        )
+        for job, hashed, result in zip(runs, hashes, results)
+    ]
     files.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
     files.with_suffix(".md").write_text(table + "\n", encoding="utf-8")
     if curves:

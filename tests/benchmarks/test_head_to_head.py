@@ -75,6 +75,29 @@ def test_a_diverged_training_is_said_to_be_one(tmp_path):
     assert cells(table.splitlines()[2])[:3] == ["A", "-", "diverged"]
 
 
+def test_a_finished_run_of_another_plan_is_not_trained_again(tmp_path, monkeypatch, capsys):
+    plan = write_plan(tmp_path, dict(name="A", config=str(TINY)), dict(name="B", config=str(TINY), seeds=[3]))
+    first, second = head_to_head.read_plan(plan, tmp_path / "out")[1]
+    results = {"PCK@0.2/PCK": {2: 0.3}, "PCK@0.1/PCK": {2: 0.1}}
+    entries = [dict(hash=head_to_head.config_hash(first), finished=True, results=results)]
+    entries += [dict(hash=head_to_head.config_hash(second), finished=False, results={}), dict(name="without a hash")]
+    (tmp_path / "other.json").write_text(json.dumps(entries))
+    trained = []
+    monkeypatch.setattr(head_to_head, "train", lambda job, *_: trained.append(job.name) or True)
+    arguments = [str(plan), "--out", str(tmp_path / "out"), "--results", str(tmp_path)]
+    monkeypatch.setattr(sys, "argv", ["head_to_head", *arguments])
+    assert head_to_head.main() == 0
+    assert trained == ["B"]
+    lines = capsys.readouterr().out.splitlines()
+    assert cells(lines[0]) == ["model", "epochs", "PCK@0.2", "each seed", "PCK@0.1"]
+    assert cells(lines[2]) == ["A", "2", "0.300", "0.300", "0.100"]
+    written = json.loads((tmp_path / "plan.json").read_text())
+    assert [entry["finished"] for entry in written] == [True, False]
+    monkeypatch.setattr(sys, "argv", ["head_to_head", *arguments, "--again"])
+    head_to_head.main()
+    assert trained == ["B", "A", "B"]
+
+
 def test_a_diverged_seed_hides_no_other(tmp_path, monkeypatch, capsys):
     plan = write_plan(tmp_path, dict(name="A", config=str(TINY), seeds=[0, 1]))
     first, second = head_to_head.read_plan(plan, tmp_path / "out")[1]

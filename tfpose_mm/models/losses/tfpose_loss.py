@@ -30,6 +30,8 @@ class TFPoseLoss(nn.Module):
             over joints and axes. Defaults to MMPose's ``RLELoss`` if ``sigma_layers`` is given.
         sigma_layers: Layers with ``sigma_loss``: ``"last"`` or ``"all"``. Defaults to ``None``, without sigma.
         sigma_weight: Weight of ``sigma_loss``. With 0.05, which is about sigma, its gradient is about as large as L1's.
+        similarity_loss: A further loss of every layer's coordinates, such as :class:`KeypointSimilarityLoss`; it is
+            logged as ``loss_oks_layer1`` .. and ``loss_oks``. Defaults to ``None``, as in the paper.
 
     Raises:
         UserError: On construction, if ``sigma_layers`` has another value. In :meth:`forward`, if the head predicts
@@ -44,6 +46,7 @@ class TFPoseLoss(nn.Module):
         sigma_layers: str | None = None,
         sigma_loss: ConfigType = dict(type="RLELoss", use_target_weight=True),  # noqa: B006 - as above
         sigma_weight: float = 0.05,
+        similarity_loss: ConfigType | None = None,
     ) -> None:
         super().__init__()
         if sigma_layers not in (None, "last", "all"):
@@ -54,6 +57,7 @@ class TFPoseLoss(nn.Module):
         self.sigma_layers = sigma_layers
         self.sigma_loss = None if sigma_layers is None else MODELS.build(sigma_loss)
         self.sigma_weight = sigma_weight
+        self.similarity_loss = None if similarity_loss is None else MODELS.build(similarity_loss)
 
     def forward(
         self,
@@ -88,12 +92,14 @@ class TFPoseLoss(nn.Module):
                 "neither."
             )
         number = len(coordinates)
-        *earlier, last = (
-            self._regression(layer, keypoint_labels, keypoint_weights, is_last=index == number - 1)
-            for index, layer in enumerate(coordinates)
-        )
-        losses = {f"loss_kpt_layer{layer}": loss for layer, loss in enumerate(earlier, 1)}
-        losses["loss_kpt"] = last
+        names = [f"_layer{layer}" for layer in range(1, number)] + [""]
+        losses = {
+            f"loss_kpt{name}": self._regression(layer, keypoint_labels, keypoint_weights, is_last=not name)
+            for name, layer in zip(names, coordinates)
+        }
+        if self.similarity_loss is not None:
+            for name, layer in zip(names, coordinates):
+                losses[f"loss_oks{name}"] = self.similarity_loss(layer[..., :2], keypoint_labels, keypoint_weights)
         if heatmaps is not None:
             if heatmap_targets is None or heatmaps.shape != heatmap_targets.shape:
                 target = None if heatmap_targets is None else tuple(heatmap_targets.shape)
