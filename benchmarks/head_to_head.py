@@ -14,7 +14,8 @@ A plan is a yaml file; ``options`` of the plan apply to all runs::
 
 Each run is one ``mim train``. A finished run is not trained again, an interrupted one is resumed, and a run whose
 resolved config has changed is refused. Table, curves and their numbers are written to ``benchmarks/results``, with a
-hash of the resolved config. A run that is finished there, in any plan, is not trained again; --again ignores this.
+hash of the resolved config. A run whose results are stored there, by any plan, is not trained again. With --again it is
+trained, unless its folder in --out is finished.
 """
 
 from __future__ import annotations
@@ -162,7 +163,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--threads", type=positive, default=1, help="threads per run (default: %(default)s)")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder for table, numbers and curves")
     parser.add_argument("--collect", action="store_true", help="train nothing, only collect the metrics")
-    parser.add_argument("--again", action="store_true", help="train runs whose results are stored, too")
+    parser.add_argument(
+        "--again",
+        action="store_true",
+        help="also train runs whose results are stored; runs that are finished in --out are skipped",
+    )
     return parser.parse_args()
 
 

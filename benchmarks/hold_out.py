@@ -1,7 +1,7 @@
-"""Split the training annotations of a data set, so that choices are made on persons that are not in the validation set.
+"""Split the training annotations of a data set. Settings can then be selected without the validation set.
 
-``FILE.json`` gives ``FILE_kept.json`` and ``FILE_held_out.json`` in the same folder. Every n-th annotation is held out,
-and the split is the same each time. Images stay where they are.
+``FILE.json`` gives ``FILE_kept.json`` and ``FILE_held_out.json`` in the same folder. Every n-th annotation is held out.
+The split is the same each time. An image with several persons can be in both files. The image files are not moved.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def split(annotations: Path, every: int) -> tuple[Path, Path]:
         The files with the annotations that are kept for training and with those that are held out.
 
     Raises:
-        UserError: If there is no such file, or it has too few annotations.
+        UserError: If there is no such file, or if ``every`` is below 2 or above the number of annotations.
     """
     need_file("annotation file", annotations, "give the training annotations in COCO's format")
     content = json.loads(annotations.read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Batches of annotated persons, for instruments that look inside a model."""
+"""Batches of annotated persons, for records of attention and the diagnosis of the decoder."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class AnnotatedBatch(NamedTuple):
     """B persons with K keypoints.
 
     Attributes:
-        numbers: Numbers of the persons in the data set.
+        numbers: B numbers of the persons in the data set, from 0.
         inputs: (B, 3, h, w), normalised, on the model's device.
         images: Each (h, w, 3) uint8 RGB, the model's input.
         targets: (B, K, 2), annotated (x, y) in pixels of the input; the centre of the first pixel is 0.
@@ -43,7 +43,8 @@ class AnnotatedBatch(NamedTuple):
 
         Args:
             coordinates: (..., B, K, 2), (x, y) in [0, 1], label units.
-            targets: Other positions in pixels of the input, as of the left or right counterparts.
+            targets: Other target positions, (B, K, 2), (x, y) in pixels of the input, for example the left or right
+                counterparts; infinite where there is none. ``None`` takes the annotations.
 
         Returns:
             (..., B, K); NaN for keypoints that are not annotated.
@@ -54,7 +55,14 @@ class AnnotatedBatch(NamedTuple):
 
 
 def build_annotated_data(cfg: Config) -> BaseDataset:
-    """The test data of a config, with annotated boxes: detected boxes have no annotations."""
+    """Build the test data of a config with annotated boxes. Detected boxes have no annotations.
+
+    Args:
+        cfg: Config whose test data are one annotated data set.
+
+    Returns:
+        The data set.
+    """
     init_default_scope(cfg.get("default_scope", "mmpose"))
     data_cfg = cfg.test_dataloader.dataset.copy()
     data_cfg["bbox_file"] = None

@@ -15,6 +15,8 @@ from ..engine import load_model
 from ..models.layers import maps_to_tokens
 from ..utils import UserError, is_tfpose_head, markdown_table
 from .annotated_batches import AnnotatedBatch, annotated_batches, build_annotated_data
+from .evaluation import need_annotations
+from .testing import need_device
 
 THRESHOLDS = (0.2, 0.1, 0.05)  # of PCK, in longer sides of the box
 
@@ -28,10 +30,11 @@ class Diagnosis:
         layers: (N_D + 1, 3), PCK of y_0 .. y_{N_D}.
         heatmaps: (3,), PCK of the maxima of the auxiliary heat maps; ``None`` without the auxiliary branch.
         from_heatmaps: (N_D + 1, 3), PCK of the decoder's layers if y_0 is these maxima.
-        only_heatmap: Fraction of the keypoints that the heat map predicts within 0.2 and the decoder does not.
-        only_decoder: Fraction of the keypoints that the decoder predicts within 0.2 and the heat map does not.
-        mirrored: Of the keypoints of ``only_heatmap``, the fraction that the decoder predicts within 0.2 of the left or
-            right counterpart.
+        only_heatmap: Fraction of all N keypoints for which only the heat map has an error below 0.2 of the longer side
+            of the box.
+        only_decoder: The same for the decoder.
+        mirrored: Fraction of the ``only_heatmap`` keypoints whose decoder prediction is within 0.2 of the annotated
+            left or right counterpart. A counterpart that is not annotated does not count. 0 without such keypoints.
     """
 
     keypoints: int
@@ -59,10 +62,13 @@ def diagnose(
         The diagnosis.
 
     Raises:
-        UserError: If the head is another one, or the checkpoint does not fit.
+        UserError: If the head is not a ``TFPoseHead``; if annotations, checkpoint or device are missing; if the
+            checkpoint does not fit.
     """
     if not is_tfpose_head(cfg.model.head):
         raise UserError(f"The diagnosis needs a TFPoseHead, but the config has a {cfg.model.head.type}: use another.")
+    need_device(device)
+    need_annotations(cfg)
     data = build_annotated_data(cfg)
     model = load_model(cfg.model, checkpoint, device)
     codec = model.head.decoder.heatmap_codec if model.head.aux_branch is not None else None
@@ -151,10 +157,10 @@ def diagnosis_text(result: Diagnosis) -> str:
     if result.heatmaps is None:
         return ""
     return (
-        f"The heat map is within 0.2 of the box for {100 * result.only_heatmap:.1f} % of the keypoints for which the "
-        f"decoder is not; the decoder predicts {100 * result.mirrored:.1f} % of these within 0.2 of the left or right "
-        f"counterpart. The decoder is within 0.2 for {100 * result.only_decoder:.1f} % of the keypoints for which the "
-        "heat map is not."
+        "A keypoint is correct if its error is below 0.2 of the longer side of the box. For "
+        f"{100 * result.only_heatmap:.1f} % of all annotated keypoints, only the heat map is correct. For "
+        f"{100 * result.mirrored:.1f} % of these, the decoder predicts the left or right counterpart. For "
+        f"{100 * result.only_decoder:.1f} % of all annotated keypoints, only the decoder is correct."
     )
 
 

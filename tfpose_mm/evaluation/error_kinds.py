@@ -25,7 +25,7 @@ class EvaluatedPerson:
         target: (K, 2), annotated (x, y).
         labelled: (K,) bool, whether a keypoint is annotated.
         box: (4,), annotated box as x1, y1, x2, y2.
-        area: Area of the person in pixels, as OKS uses it.
+        area: Area of the person in square pixels of the image, as OKS uses it.
     """
 
     image_path: str
@@ -103,7 +103,7 @@ def keypoint_similarity(
     Args:
         predicted: (..., K, 2), in pixels.
         target: (..., K, 2), in pixels.
-        area: Area of the annotated person in pixels.
+        area: Area of the annotated person in square pixels; a float, or an array that broadcasts to (..., K).
         sigmas: (K,), the data set's sigmas.
 
     Returns:

@@ -1,7 +1,7 @@
 """Print where the decoder of a trained TFPose loses accuracy, on the annotated test data of its config.
 
-It prints the PCK after each decoder layer, that of the maxima of the auxiliary heat maps, and that of the decoder if it
-starts at these maxima.
+It prints the PCK after each decoder layer. For a model with the auxiliary branch it also prints the PCK of the maxima
+of the auxiliary heat maps, and the PCK of the decoder if y_0 is these maxima.
 """
 
 from __future__ import annotations

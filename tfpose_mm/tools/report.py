@@ -1,8 +1,8 @@
 """Write a report on a trained model: one HTML page that needs no network.
 
-It tests the model on the test data of its config. The page has metrics, PCK and OKS of each keypoint, kinds of errors,
-error by decoder layer, best and worst cases, attention figures, sizes, latency, recipe and versions. With --logs it has
-the curves of trainings.
+It tests the model on the test data of its config. The page has metrics, PCK and mean similarity of each keypoint, kinds
+of errors, error by decoder layer, best and worst cases, attention figures, sizes, latency, recipe and versions. With
+--logs it has the curves of trainings.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from ...evaluation import ERROR_KINDS
 from ...utils import UserError, is_tfpose_head, keypoint_names
 from ...visualization import Section, Text, write_page
 from ..attention import AttentionStudy, study_attention
-from ..diagnosis import diagnose
+from ..diagnosis import Diagnosis, diagnose
 from ..error_analysis import EvaluatedModel, analyse_checkpoint
 from ..evaluation import annotation_file, need_annotations
 from ..figures import EXAMPLES, DrawnFigure, draw_study
@@ -47,7 +47,8 @@ def write_report(
         out: Folder for ``report.html``, ``report.json`` with the numbers, ``figures/`` and the logs of the test.
         cases: Number of worst and of best cases; 0 shows none.
         persons: Numbers of the persons in the test data whose attention is drawn.
-        limit: Number of persons for mean attention and errors by decoder layer; ``None`` takes all.
+        limit: Number of persons for mean attention, errors by decoder layer and the diagnosis, at least 12; ``None``
+            takes all.
         logs: Label and work directory of trainings; seeds of a model have the same label.
         metric: Metric of the curves; ``None`` takes AP, or MPII's PCK, or another that all logs have.
         device: ``"cpu"`` or a CUDA device such as ``"cuda:0"``, for attention and latency. The test uses a GPU if there
@@ -77,12 +78,13 @@ def write_report(
     model = MODELS.build(cfg.model).eval()
     cost, costs = cost_section(cfg, model, checkpoint, device)
     result = analyse_checkpoint(cfg, checkpoint, out / "test")
+    diagnosis = None
     if study is None:
         layers = []
         note = f"The config has a {cfg.model.head.type}. Attention and errors by decoder layer need a TFPoseHead."
         attention = Section("Attention", [Text(note)])
     else:
-        diagnosis = diagnose(cfg, checkpoint, limit, device=device)
+        diagnosis = diagnose(cfg, checkpoint, None if limit is None else max(limit, EXAMPLES), device=device)
         layers, attention = [layer_section(study, figures, diagnosis)], attention_section(study, figures)
     sections = [
         summary_section(result, costs),
@@ -101,7 +103,7 @@ def write_report(
         name, f"{len(result.persons)} persons of {annotation_file(cfg)}; checkpoint {checkpoint}", sections, page
     )
     numbers = dict(config=name, checkpoint=str(checkpoint), annotations=str(annotation_file(cfg)), cfg_options=options)
-    content = json.dumps({**numbers, **collect_numbers(result, study), **costs}, indent=2)
+    content = json.dumps({**numbers, **collect_numbers(result, study, diagnosis), **costs}, indent=2)
     (out / "report.json").write_text(content + "\n", encoding="utf-8")
     return page
 
@@ -116,15 +118,21 @@ def _study(
     return study, draw_study(study, folder, persons)
 
 
-def collect_numbers(result: EvaluatedModel, study: AttentionStudy | None) -> dict:
+def collect_numbers(
+    result: EvaluatedModel, study: AttentionStudy | None = None, diagnosis: Diagnosis | None = None
+) -> dict:
     """The numbers of a report, for other programs.
 
     Args:
         result: Metrics and errors.
-        study: Errors by decoder layer.
+        study: Errors by decoder layer; ``None`` for other heads.
+        diagnosis: Comparison with the auxiliary heat maps; ``None`` for other heads.
 
     Returns:
-        Metrics, values of each keypoint, values of each decoder layer.
+        A dict for JSON: ``metrics``, ``metrics_detected_boxes``, ``instances``; ``keypoints`` has PCK, mean similarity
+        and the number of errors of each kind by keypoint; ``layers`` has PCK@0.2 and K mean errors for y_0 .. y_{N_D},
+        as fractions of the longer side of the box; ``diagnosis`` has the fields of :class:`Diagnosis`. ``None``
+        replaces NaN.
     """
     names, errors = keypoint_names(result.metainfo), result.errors
     numbers: dict = dict(metrics=result.metrics, metrics_detected_boxes=result.detected, instances=len(result.persons))
@@ -142,6 +150,10 @@ def collect_numbers(result: EvaluatedModel, study: AttentionStudy | None) -> dic
             {"layer": layer, "PCK@0.2": _number(correct), "errors": [_number(error) for error in errors]}
             for layer, (correct, errors) in enumerate(zip(study.correct, study.errors))
         ]
+    if diagnosis is not None:
+        numbers["diagnosis"] = {
+            name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in vars(diagnosis).items()
+        }
     return numbers
 
 

@@ -1,4 +1,4 @@
-"""Sections of the report around the results: attention, training, size and latency, recipe, versions."""
+"""Sections of the report that are not about test results: attention, training, size and latency, recipe, versions."""
 
 from __future__ import annotations
 

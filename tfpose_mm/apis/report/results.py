@@ -82,7 +82,7 @@ def keypoint_section(result: EvaluatedModel) -> Section:
     columns = {f"PCK@{threshold}": errors.pck(threshold) for threshold in (0.2, 0.1, 0.05)}
     note = (
         "PCK@t is the fraction of annotated keypoints with an error below t times the longer side of the box. The last "
-        "row is the mean over all annotated keypoints."
+        "row is the mean over all annotated keypoints; PCK in the section Metrics is the mean over the rows above."
     )
     if errors.similarity is None:
         note += f" {NO_SIGMAS}"
@@ -136,7 +136,7 @@ def layer_section(study: AttentionStudy, figures: Sequence[DrawnFigure], diagnos
     Args:
         study: Errors by decoder layer.
         figures: The figures, of which ``layer_errors`` is shown.
-        diagnosis: PCK by decoder layer, also from other starting points.
+        diagnosis: PCK by decoder layer, from y_0 of the model and from the maxima of the heat maps.
 
     Returns:
         The section.
@@ -156,7 +156,10 @@ def layer_section(study: AttentionStudy, figures: Sequence[DrawnFigure], diagnos
     blocks: list = [Table(["decoder layer", "PCK@0.2", "change", "error, %"], rows), Text(note), Pictures(pictures)]
     if diagnosis.heatmaps is not None:
         header, *table = diagnosis_table(diagnosis)
-        blocks += [Table(header, table), Text(diagnosis_text(diagnosis))]
+        blocks += [
+            Table(header, table),
+            Text(f"{diagnosis.keypoints} keypoints, without the flip test. {diagnosis_text(diagnosis)}"),
+        ]
     return Section("Decoder layers", blocks)
 
 

@@ -24,9 +24,14 @@ class TwoStageTFPoseHead(TFPoseHead):
     Args:
         in_channels: See :class:`TFPoseHead`.
         num_joints: See :class:`TFPoseHead`.
-        first_stage: Arguments of :class:`TwoStageDecoder` that switch its parts off. Defaults to none.
-        map_loss: Loss of the keypoint maps, called as :class:`KeypointMapLoss`, the default.
+        first_stage: Arguments of :class:`TwoStageDecoder`, for example ``dict(pooled_content=False)``. Defaults to
+            ``None``, which uses all parts.
+        map_loss: Loss of the keypoint maps, called with logits (B, K, h, w), labels (B, K, 2) and weights (B, K). It is
+            logged as ``loss_keypoint_maps``. Defaults to :class:`KeypointMapLoss`.
         **kwargs: Arguments of :class:`TFPoseHead`.
+
+    Raises:
+        UserError: See :class:`TFPoseHead`.
     """
 
     def __init__(

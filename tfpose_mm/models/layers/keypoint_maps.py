@@ -1,4 +1,4 @@
-"""Keypoint maps on the tokens of the finest level: where a decoder can start, and what it can start with."""
+"""Keypoint maps on the tokens of the finest level. They give y_0 and the content of the queries."""
 
 from __future__ import annotations
 
@@ -41,7 +41,12 @@ class KeypointMaps(nn.Module):
 
 
 def pixel_centres(height: int, width: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Coordinates of the centres of a map's rows and columns: y (h,) and x (w,), in (0, 1)."""
+    """Centres of the rows and columns of a map: y (h,) and x (w,), in (0, 1).
+
+    0 and 1 are the outer edges of the map, as in deformable attention. ``TFPoseLabel`` uses the centres of the first
+    and last input pixel instead. The difference is at most half a pixel of the input. Targets and maxima use the same
+    centres.
+    """
     y = (torch.arange(height, device=like.device, dtype=like.dtype) + 0.5) / height
     x = (torch.arange(width, device=like.device, dtype=like.dtype) + 0.5) / width
     return y, x
@@ -86,7 +91,7 @@ def pool_tokens(logits: Tensor, memory: Tensor) -> Tensor:
 
 
 def gaussian_targets(labels: Tensor, height: int, width: int, sigma: float) -> Tensor:
-    """The distribution over the pixels that a keypoint's map is trained for.
+    """Compute the target of each keypoint's map: a Gaussian around the label.
 
     Args:
         labels: (B, K, 2), (x, y) in [0, 1].

@@ -1,4 +1,4 @@
-"""A decoder that starts where keypoint maps have their maxima, and whose queries know where they are."""
+"""A decoder whose y_0 comes from keypoint maps and whose query positions follow the coordinates."""
 
 from __future__ import annotations
 
@@ -65,7 +65,14 @@ class TokenPosition(nn.Module):
         self.level_embed = nn.Parameter(torch.randn(num_levels, embed_dims))
 
     def forward(self, spatial_shapes: SpatialShapes) -> Tensor:
-        """(1, N, C)."""
+        """Compute the embedding of every token.
+
+        Args:
+            spatial_shapes: (h, w) of each level, the finest first.
+
+        Returns:
+            (1, N, C), in the order of the tokens of the memory.
+        """
         embed = self.level_embed
         masks = [torch.zeros(1, h, w, dtype=torch.bool, device=embed.device) for h, w in spatial_shapes]
         maps = [self.encoding(mask) + embed[level][:, None, None] for level, mask in enumerate(masks)]
@@ -75,15 +82,16 @@ class TokenPosition(nn.Module):
 class TwoStageDecoder(DeformableTransformerDecoder):
     """TFPose's decoder with a first stage: y_0 and content of the queries come from keypoint maps on the memory.
 
-    Deformable DETR calls a decoder that starts from proposals on the tokens of the encoder two-stage.
+    The name follows the two-stage Deformable DETR: its decoder starts from proposals that are predicted on the encoder
+    tokens.
 
     Args:
         num_keypoints: Keypoints K.
         num_layers: Layers N_D, at least 1.
-        embed_dims: Channels C.
+        embed_dims: Channels C; a multiple of 4 with ``reference_position`` or ``token_position``.
         pooled_content: Whether the tokens around each maximum are added to the query, as in QueryPose and Group Pose.
         reference_position: Whether the position of a query follows its coordinates, see :class:`ReferencePosition`.
-        token_position: Whether values have a position, see :class:`TokenPosition`.
+        token_position: Whether position and level embeddings are added to the values, see :class:`TokenPosition`.
         look_forward_twice: Whether the loss of a layer also trains the step of the layer before it, as in DINO.
         **layer_cfg: Arguments of :class:`DeformableTransformerDecoderLayer`.
     """
@@ -141,13 +149,15 @@ class TwoStageDecoder(DeformableTransformerDecoder):
         Args:
             memory: M, (B, N, C).
             spatial_shapes: (h, w) of each level.
-            reg_branches: For each layer a module (B, K, C) -> (B, K, 2), the step before the sigmoid.
+            reg_branches: For each layer a module (B, K, C) -> (B, K, 2), the step before the sigmoid; (B, K, 4) with
+                the logits of sigma.
             records: If a list is given, each layer's record is appended to it.
-            coordinates: Another y_0; ``None`` takes that of the proposal.
+            coordinates: Another y_0, (B, K, 2), (x, y) in [0, 1]. ``None`` takes y_0 of the proposal.
             proposal: What :meth:`propose` returned; ``None`` computes it.
 
         Returns:
-            The coordinates of every layer, (N_D, B, K, 2), or with sigma (N_D, B, K, 4), at least float32.
+            The coordinates of every layer, (N_D, B, K, 2), (x, y) in [0, 1]; with sigma (N_D, B, K, 4), where the last
+            two channels are the logits of sigma. They are at least float32.
         """
         proposal = proposal or self.propose(memory, spatial_shapes)
         coordinates = proposal.coordinates if coordinates is None else coordinates

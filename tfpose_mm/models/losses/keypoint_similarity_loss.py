@@ -15,10 +15,11 @@ from ...utils.errors import UserError
 class KeypointSimilarityLoss(nn.Module):
     """1 - exp(-d^2 / (2 (2 sigma)^2 area)), the OKS loss of top-down regression.
 
-    Its gradient vanishes for large errors, unlike that of L1. The area of the person is that of a box which fills the
-    input but for MMPose's padding, times 0.53, as MMPose estimates it: the label has no other size.
+    Its gradient vanishes for large errors, unlike that of L1. The labels do not contain the area of the person, so the
+    loss uses the same area for every person: 0.53 x (w / padding) x (h / padding) square pixels of the input. MMPose
+    uses the factor 0.53 for annotations without an area.
 
-    Source: Group Pose, ED-Pose and DETRPose use it beside L1; YOLO-Pose.
+    Source: YOLO-Pose. Group Pose, ED-Pose and DETRPose use this loss together with L1.
 
     Args:
         sigmas: The K sigmas of the data set.
@@ -51,6 +52,9 @@ class KeypointSimilarityLoss(nn.Module):
 
         Returns:
             A scalar: the mean over images and keypoints; a keypoint of weight 0 adds nothing to the sum.
+
+        Raises:
+            UserError: If the number of keypoints differs from the number of sigmas.
         """
         if prediction.shape[1] != len(self.variances):
             raise UserError(
