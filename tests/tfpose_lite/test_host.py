@@ -210,7 +210,7 @@ def test_installing_the_plugin_installs_no_host_package():
     """pip would put mmcv over the files of onedl-mmcv."""
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     dependencies = re.search(r"^dependencies = \[(.*?)\]", project, re.M | re.S).group(1)
-    assert re.findall(r'"([\w-]+)', dependencies) == ["torch", "numpy", "scipy", "safetensors"]
+    assert re.findall(r'"([\w-]+)', dependencies) == ["torch", "numpy", "scipy", "safetensors", "jinja2"]
 
 
 def test_a_config_passes_the_sentence_on(monkeypatch):
