@@ -62,7 +62,7 @@ FAULTS = (
     ),
     Fault(
         "level embeddings in the wrong order",
-        f"{LAYERS}/encoder.py",
+        f"{LAYERS}/token_maps.py",
         "level_embed[i][:, None, None]",
         "level_embed[-1 - i][:, None, None]",
         "tests/models/layers/test_encoder.py",

@@ -9,34 +9,25 @@ from typing import Sequence
 
 import numpy as np
 from mmengine.config import Config
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
 from mmpose.structures import PoseDataSample
 
 from ..evaluation import ErrorAnalysis, EvaluatedPerson, analyse_errors
 from ..evaluation.score_quality import labelled_keypoints
-from ..utils import UserError
 from .evaluation import need_annotations
-from .testing import KeepSamples, need_file, run_test
+from .testing import KeepSamples, OutputHook, need_file, need_metrics, run_test
 
 AREA_OF_BOX = 0.53  # MMPose's area of a person whose annotation has none, as a fraction of its box
 
 
-class KeepPersons(Hook):
+class KeepPersons(OutputHook):
     """Keep the predicted and the annotated keypoints of each person of a test."""
 
     def __init__(self) -> None:
         self.persons: list[EvaluatedPerson] = []
 
-    def after_test_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: Sequence[PoseDataSample] | None = None,
-    ) -> None:
+    def keep(self, outputs: Sequence[PoseDataSample]) -> None:
         """Keep the persons of a batch."""
-        self.persons += [_evaluated(sample) for sample in outputs or ()]
+        self.persons += [_evaluated(sample) for sample in outputs]
 
 
 def _evaluated(sample: PoseDataSample) -> EvaluatedPerson:
@@ -101,8 +92,7 @@ def analyse_checkpoint(cfg: Config, checkpoint: str | Path, work_dir: str | Path
     annotated.test_dataloader.dataset.bbox_file = None
     keep = KeepPersons()
     runner, metrics = run_test(annotated, str(checkpoint), Path(work_dir) / "annotated_boxes", keep)
-    if not metrics:
-        raise UserError("The config's test_evaluator needs at least one metric, but computes none: add one to it.")
+    need_metrics(metrics)
     metainfo = runner.test_dataloader.dataset.metainfo
     errors = analyse_errors(keep.persons, metainfo["flip_indices"], metainfo["sigmas"])
     return EvaluatedModel(metrics, detected, metainfo, keep.persons, errors)

@@ -10,7 +10,7 @@ from mmengine.config import Config
 
 from ..utils import UserError
 from ..visualization import draw_contact_sheet
-from .testing import KeepSamples, need_file, run_test
+from .testing import KeepSamples, need_file, need_metrics, run_test
 
 # PCKh@0.5 on MPII, in per cent, with order and names of the paper's Table 7
 MPII = {
@@ -99,8 +99,7 @@ def evaluate(
     need_annotations(cfg)
     keep = KeepSamples(pictures)
     runner, metrics = run_test(cfg, checkpoint, out, keep)
-    if not metrics:
-        raise UserError("The config's test_evaluator needs at least one metric, but computes none: add one to it.")
+    need_metrics(metrics)
     provenance = dict(
         config=Path(cfg.filename).stem,
         cfg_options=options or {},

@@ -7,8 +7,6 @@ from typing import NamedTuple, Sequence
 
 import numpy as np
 from mmengine.config import Config
-from mmengine.hooks import Hook
-from mmengine.runner import Runner
 from mmengine.structures import InstanceData
 from mmpose.codecs import UDPHeatmap
 from mmpose.structures import PoseDataSample
@@ -17,7 +15,7 @@ from ..evaluation.score_quality import Bin, Threshold, auroc, by_threshold, cali
 from ..utils import is_tfpose_head, markdown_table
 from ..visualization import draw_reliability
 from .evaluation import need_annotations
-from .testing import read_config, run_test
+from .testing import OutputHook, read_config, run_test
 
 
 class ScoreRow(NamedTuple):
@@ -44,7 +42,7 @@ class ScoreRow(NamedTuple):
     thresholds: list[Threshold]
 
 
-class KeepScores(Hook):
+class KeepScores(OutputHook):
     """Keep the score of each labelled keypoint and whether it is correct. Samples are not kept.
 
     Args:
@@ -56,18 +54,11 @@ class KeepScores(Hook):
         self.keypoints: list[tuple[np.ndarray, np.ndarray]] = []
         self.maxima: list[np.ndarray] = []
 
-    def after_test_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: Sequence[PoseDataSample] | None = None,
-    ) -> None:
+    def keep(self, outputs: Sequence[PoseDataSample]) -> None:
         """Evaluate a batch."""
-        if outputs:
-            self.keypoints.append(judge(outputs))
-            if self.codec is not None:
-                self.maxima.append(judge(read_maxima(outputs, self.codec))[1])
+        self.keypoints.append(judge(outputs))
+        if self.codec is not None:
+            self.maxima.append(judge(read_maxima(outputs, self.codec))[1])
 
 
 def score_kinds(cfg: Config) -> list[str | None]:

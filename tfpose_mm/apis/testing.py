@@ -19,7 +19,26 @@ from ..packaged_configs import config_path, list_configs
 from ..utils import UserError
 
 
-class KeepSamples(Hook):
+class OutputHook(Hook):
+    """Keep what a test predicts; a subclass defines :meth:`keep`."""
+
+    def keep(self, outputs: Sequence[PoseDataSample]) -> None:
+        """Keep the predicted samples of a batch."""
+        raise NotImplementedError
+
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: Sequence[PoseDataSample] | None = None,
+    ) -> None:
+        """Pass the samples of a batch to :meth:`keep`."""
+        if outputs:
+            self.keep(outputs)
+
+
+class KeepSamples(OutputHook):
     """Keep the first predicted samples of a test.
 
     Args:
@@ -30,16 +49,23 @@ class KeepSamples(Hook):
         self.number = number
         self.samples: list[PoseDataSample] = []
 
-    def after_test_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: Sequence[PoseDataSample] | None = None,
-    ) -> None:
+    def keep(self, outputs: Sequence[PoseDataSample]) -> None:
         """Keep samples of a batch until the number is reached."""
         wanted = None if self.number is None else self.number - len(self.samples)
-        self.samples += list(outputs or ())[:wanted]
+        self.samples += list(outputs)[:wanted]
+
+
+def need_metrics(metrics: dict[str, float]) -> None:
+    """Raise a UserError if a test computed no metric.
+
+    Args:
+        metrics: The metrics.
+
+    Raises:
+        UserError: If there is none.
+    """
+    if not metrics:
+        raise UserError("The config's test_evaluator needs at least one metric, but computes none: add one to it.")
 
 
 def need_file(what: str, path: str | Path, fix: str) -> None:

@@ -11,7 +11,7 @@ from ...ops import SpatialShapes
 from .deformable_attention import DeformableAttention
 from .initialisation import init_transformer
 from .records import AttentionRecord
-from .token_maps import encoder_reference_points, maps_to_tokens
+from .token_maps import embed_token_positions, encoder_reference_points
 from .transformer import FFN
 
 
@@ -90,10 +90,7 @@ class DeformableTransformerEncoder(BaseModule):
 
     def position(self, spatial_shapes: SpatialShapes) -> Tensor:
         """E^L + E^P, (1, N, C). It is added to the queries of attention, not to the values."""
-        level_embed = self.level_embed
-        masks = [torch.zeros(1, h, w, dtype=torch.bool, device=level_embed.device) for h, w in spatial_shapes]
-        maps = [self.positional_encoding(mask) + level_embed[i][:, None, None] for i, mask in enumerate(masks)]
-        return maps_to_tokens(maps)[0].to(level_embed.dtype)
+        return embed_token_positions(self.positional_encoding, self.level_embed, spatial_shapes)
 
     def forward(
         self, tokens: Tensor, spatial_shapes: SpatialShapes, records: list[AttentionRecord] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...ops import SpatialShapes
 
@@ -24,6 +24,22 @@ def tokens_to_maps(tokens: Tensor, spatial_shapes: SpatialShapes) -> tuple[Tenso
     """Undo :func:`maps_to_tokens`: (B, N, C) to (B, C, h, w) for each level."""
     levels = tokens.transpose(1, 2).split([h * w for h, w in spatial_shapes], dim=2)
     return tuple(level.unflatten(2, (h, w)) for level, (h, w) in zip(levels, spatial_shapes))
+
+
+def embed_token_positions(encoding: nn.Module, level_embed: Tensor, spatial_shapes: SpatialShapes) -> Tensor:
+    """Embed the position and the level of each token.
+
+    Args:
+        encoding: mmdet's ``SinePositionalEncoding``, from a mask (1, h, w) to (1, C, h, w).
+        level_embed: (L, C).
+        spatial_shapes: (h, w) of each level.
+
+    Returns:
+        (1, N, C), in the order of the tokens.
+    """
+    masks = [torch.zeros(1, h, w, dtype=torch.bool, device=level_embed.device) for h, w in spatial_shapes]
+    maps = [encoding(mask) + level_embed[i][:, None, None] for i, mask in enumerate(masks)]
+    return maps_to_tokens(maps)[0].to(level_embed.dtype)
 
 
 def encoder_reference_points(spatial_shapes: SpatialShapes, device: torch.device) -> Tensor:

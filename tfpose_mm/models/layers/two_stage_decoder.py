@@ -12,7 +12,7 @@ from ...ops import SpatialShapes
 from .decoder import DeformableTransformerDecoder
 from .keypoint_maps import KeypointMaps, local_maximum, pool_tokens
 from .records import DecoderLayerRecord
-from .token_maps import maps_to_tokens
+from .token_maps import embed_token_positions
 
 
 class Proposal(NamedTuple):
@@ -73,10 +73,7 @@ class TokenPosition(nn.Module):
         Returns:
             (1, N, C), in the order of the tokens of the memory.
         """
-        embed = self.level_embed
-        masks = [torch.zeros(1, h, w, dtype=torch.bool, device=embed.device) for h, w in spatial_shapes]
-        maps = [self.encoding(mask) + embed[level][:, None, None] for level, mask in enumerate(masks)]
-        return maps_to_tokens(maps)[0].to(embed.dtype)
+        return embed_token_positions(self.encoding, self.level_embed, spatial_shapes)
 
 
 class TwoStageDecoder(DeformableTransformerDecoder):
@@ -175,8 +172,8 @@ class TwoStageDecoder(DeformableTransformerDecoder):
             step = reg_branch(query).to(coordinates.dtype)
             refined = torch.sigmoid(inverse_sigmoid(before) + step[..., :2])
             outputs.append(torch.cat([refined, step[..., 2:]], dim=-1))
+            start, coordinates = coordinates, refined.detach()
+            before = coordinates
             if self.look_forward_twice:
-                before = torch.sigmoid(inverse_sigmoid(coordinates) + step[..., :2])
-            coordinates = refined.detach()
-            before = before if self.look_forward_twice else coordinates
+                before = torch.sigmoid(inverse_sigmoid(start) + step[..., :2])
         return torch.stack(outputs)
