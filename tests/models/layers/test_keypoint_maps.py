@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tfpose_mm.models.layers import KeypointMaps, gaussian_targets, local_maximum, pool_tokens
+from tfpose_mm.models.layers import KeypointMaps, gaussian_targets, local_maximum, pool_tokens, probability_near
 
 H, W, K = 9, 7, 5
 
@@ -54,23 +54,51 @@ def test_a_maximum_at_the_border(row, column):
     torch.testing.assert_close(local_maximum(logits), expected)
 
 
-def test_maps_are_those_of_the_finest_level():
-    maps = KeypointMaps(8, K)
+def test_a_token_predicts_its_pixels_on_all_levels():
+    torch.manual_seed(0)
+    maps = KeypointMaps(8, K, num_levels=2, upscale=2)
+    memory = torch.randn(3, H * W + 1, 8)  # the coarse level has one token, which all pixels get
+    logits = maps(memory, ((H, W), (1, 1)))
+    assert logits.shape == (3, K, 2 * H, 2 * W)
+    finest, coarse = maps.classifiers
+    token = memory[1, 2 * W + 4]  # row 2, column 4
+    for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
+        channel = 3 * 4 + 2 * row + column
+        expected = finest(token)[channel] + coarse(memory[1, -1])[channel]
+        torch.testing.assert_close(logits[1, 3, 4 + row, 8 + column], expected)
+
+
+@pytest.mark.parametrize("upscale", [1, 2, 3])
+def test_pooled_tokens(upscale):
+    torch.manual_seed(0)
+    logits = torch.randn(3, K, upscale * H, upscale * W)
     memory = torch.randn(3, H * W + 6, 8)
-    logits = maps(memory, ((H, W), (3, 2)))
-    assert logits.shape == (3, K, H, W)
-    token = 2 * W + 4
-    expected = memory[1, token] @ maps.classifier.weight[3] + maps.classifier.bias[3]
-    torch.testing.assert_close(logits[1, 3, 2, 4], expected)
-    pooled = pool_tokens(logits, memory)
-    weights = logits[1, 3].flatten().softmax(0)
-    torch.testing.assert_close(pooled[1, 3], (weights[:, None] * memory[1, : H * W]).sum(0))
+    pooled = pool_tokens(logits, memory, ((H, W), (3, 2)), upscale)
+    weights = logits[1, 3].flatten().softmax(0).view(upscale * H, upscale * W)
+    tokens = memory[1, : H * W].view(H, W, 8)
+    expected = sum(
+        weights[row, column] * tokens[row // upscale, column // upscale]
+        for row in range(upscale * H)
+        for column in range(upscale * W)
+    )
+    torch.testing.assert_close(pooled[1, 3], expected)
+
+
+def test_the_probability_near_a_point():
+    logits = torch.full((2, K, H, W), -40.0)
+    logits[..., 4, 3] = logits[..., 4, 6] = 0.0  # two pixels with a probability of 0.5
+    near = torch.tensor([3.5 / W, 4.5 / H]).expand(2, K, 2)
+    torch.testing.assert_close(probability_near(logits, near, radius=2), torch.full((2, K), 0.5))
+    torch.testing.assert_close(probability_near(logits, near, radius=3), torch.ones(2, K))
+    assert probability_near(logits, near + 0.5, radius=0).max() < 1e-6
+    assert probability_near(logits, torch.tensor([50.0, -3.0]).expand(2, K, 2)).max() == 0
 
 
 def test_half_precision_gives_float32_maps():
-    maps = KeypointMaps(8, K).bfloat16()
-    memory = torch.randn(3, H * W, 8).bfloat16()
-    logits = maps(memory, ((H, W),))
+    maps = KeypointMaps(8, K, num_levels=2).bfloat16()
+    shapes = ((H, W), (3, 2))
+    memory = torch.randn(3, H * W + 6, 8).bfloat16()
+    logits = maps(memory, shapes)
     assert logits.dtype is torch.float32
     assert local_maximum(logits).dtype is torch.float32
-    assert pool_tokens(logits, memory).dtype is torch.bfloat16
+    assert pool_tokens(logits, memory, shapes, upscale=2).dtype is torch.bfloat16

@@ -28,6 +28,7 @@ from ..layers import (
     check_positive,
     maps_to_tokens,
     pck_accuracy,
+    probability_near,
     sample_heatmaps,
 )
 
@@ -71,6 +72,7 @@ class TFPoseHead(BaseHead):
     """
 
     decoder_class: Callable[..., DeformableTransformerDecoder] = DeformableTransformerDecoder
+    scores: tuple[str | None, ...] = (None, "heatmap", "sigma")
 
     def __init__(
         self,
@@ -196,7 +198,8 @@ class TFPoseHead(BaseHead):
         self._check_scoring(scoring, output_heatmaps)
         flip_test = test_cfg.get("flip_test", False)
         views = [self.project(view) for view in (feats if flip_test else [feats])]
-        outputs = [self._decode_layers(view)[-1] for view in views]
+        flip_indices = batch_data_samples[0].metainfo["flip_indices"] if flip_test else None
+        outputs, keypoint_maps = self._decode_views(views, flip_indices)
         coordinates = [output[..., :2] for output in outputs]
         sigmas = [output[..., 2:].sigmoid() for output in outputs]  # (B, K, 0) without sigma
         heatmaps = []
@@ -212,6 +215,8 @@ class TFPoseHead(BaseHead):
             _set_scores(preds, sample_heatmaps(mean_heatmaps, mean_coordinates))
         elif scoring == "sigma":
             _set_scores(preds, 1 - mean_sigmas.mean(-1))
+        elif scoring == "keypoint_map":
+            _set_scores(preds, probability_near(keypoint_maps, mean_coordinates))
         if output_heatmaps:
             return preds, [PixelData(heatmaps=maps) for maps in mean_heatmaps.detach()]
         return preds
@@ -273,6 +278,12 @@ class TFPoseHead(BaseHead):
         memory, spatial_shapes = maps_to_tokens(maps)
         return self.transformer_decoder(memory, spatial_shapes, self.reg_branches)
 
+    def _decode_views(
+        self, views: Sequence[Sequence[Tensor]], flip_indices: Sequence[int] | None
+    ) -> tuple[list[Tensor], Tensor | None]:
+        """The last layer's output of each view, and the first view's keypoint maps, which a subclass may have."""
+        return [self._decode_layers(view)[-1] for view in views], None
+
     def _decode_with_losses(
         self, maps: Sequence[Tensor], labels: Tensor, weights: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -307,8 +318,9 @@ class TFPoseHead(BaseHead):
             raise UserError(f"This TFPoseHead has no auxiliary branch to predict heat maps: remove {asked}.")
         if scoring == "sigma" and not self.sigma:
             raise UserError("This TFPoseHead predicts no sigma: train it with sigma=True, or use another score.")
-        if scoring not in (None, "heatmap", "sigma"):
-            raise UserError(f"TFPoseHead needs keypoint_scores of None, 'heatmap' or 'sigma', but got {scoring!r}.")
+        if scoring not in self.scores:
+            names = f"{', '.join(map(repr, self.scores[:-1]))} or {self.scores[-1]!r}"
+            raise UserError(f"{type(self).__name__} needs keypoint_scores of {names}, but got {scoring!r}.")
 
 
 def _set_scores(preds: list[InstanceData], scores: Tensor) -> None:

@@ -1,8 +1,9 @@
-"""Keypoint maps on the tokens of the finest level. They give y_0 and the content of the queries."""
+"""Keypoint maps from the tokens. They give y_0, the content of the queries and scores."""
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ...ops import SpatialShapes
@@ -10,18 +11,25 @@ from .token_maps import tokens_to_maps
 
 
 class KeypointMaps(nn.Module):
-    """One linear layer from the tokens of the finest level to a map for each keypoint.
+    """Linear layers from the tokens to a map for each keypoint.
+
+    The layer of each level predicts ``upscale`` x ``upscale`` pixels of each map for a token. The predictions of coarse
+    levels are interpolated to the finest level and added. A pixel shuffle then arranges the pixels.
 
     Not in TFPose. PETR, Group Pose and DETRPose start their decoders from such proposals on encoder tokens.
 
     Args:
         embed_dims: Channels C of the tokens.
         num_keypoints: Keypoints K.
+        num_levels: Levels L.
+        upscale: Pixels for a token of the finest level in each direction. Defaults to 2: a stride of 8 becomes 4.
     """
 
-    def __init__(self, embed_dims: int, num_keypoints: int) -> None:
+    def __init__(self, embed_dims: int, num_keypoints: int, num_levels: int, upscale: int = 2) -> None:
         super().__init__()
-        self.classifier = nn.Linear(embed_dims, num_keypoints)
+        self.upscale = upscale
+        outputs = num_keypoints * upscale**2
+        self.classifiers = nn.ModuleList(nn.Linear(embed_dims, outputs) for _ in range(num_levels))
 
     def forward(self, memory: Tensor, spatial_shapes: SpatialShapes) -> Tensor:
         """Predict the maps.
@@ -31,13 +39,17 @@ class KeypointMaps(nn.Module):
             spatial_shapes: (h, w) of each level, the finest first.
 
         Returns:
-            Logits (B, K, h, w) of the finest level, at least float32; their softmax over the pixels is the probability
-            of the keypoint's pixel.
+            Logits (B, K, upscale * h, upscale * w), with (h, w) of the finest level, at least float32. Their softmax
+            over the pixels is the probability of the keypoint's pixel.
         """
-        height, width = spatial_shapes[0]
-        logits = self.classifier(memory[:, : height * width])  # (B, h * w, K)
-        logits = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
-        return tokens_to_maps(logits, spatial_shapes[:1])[0]
+        levels = memory.split([h * w for h, w in spatial_shapes], dim=1)
+        finest = spatial_shapes[0]
+        logits = 0
+        for classifier, tokens, shape in zip(self.classifiers, levels, spatial_shapes):
+            level = tokens_to_maps(classifier(tokens), [shape])[0]  # (B, K * upscale^2, h_l, w_l)
+            level = level.float() if level.dtype in (torch.float16, torch.bfloat16) else level
+            logits = logits + F.interpolate(level, size=finest, mode="bilinear", align_corners=False)
+        return F.pixel_shuffle(logits, self.upscale)
 
 
 def pixel_centres(height: int, width: int, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -76,18 +88,41 @@ def local_maximum(logits: Tensor, radius: int = 2) -> Tensor:
     return torch.stack([(weights.sum(-2) * x).sum(-1), (weights.sum(-1) * y).sum(-1)], dim=-1)
 
 
-def pool_tokens(logits: Tensor, memory: Tensor) -> Tensor:
+def pool_tokens(logits: Tensor, memory: Tensor, spatial_shapes: SpatialShapes, upscale: int) -> Tensor:
     """Mean of the finest level's tokens, weighted by the softmax of each keypoint's map.
 
     Args:
-        logits: (B, K, h, w).
-        memory: (B, N, C); the first h * w tokens are the finest level.
+        logits: Keypoint maps (B, K, upscale * h, upscale * w).
+        memory: M, (B, N, C).
+        spatial_shapes: (h, w) of each level, the finest first.
+        upscale: Pixels for a token in each direction.
 
     Returns:
         (B, K, C).
     """
-    weights = logits.flatten(2).softmax(-1)
-    return weights.to(memory.dtype) @ memory[:, : weights.shape[-1]]
+    height, width = spatial_shapes[0]
+    probabilities = logits.flatten(2).softmax(-1).view_as(logits)
+    weights = F.avg_pool2d(probabilities, upscale, divisor_override=1).flatten(2)  # sums over the pixels of each token
+    return weights.to(memory.dtype) @ memory[:, : height * width]
+
+
+def probability_near(logits: Tensor, coordinates: Tensor, radius: int = 2) -> Tensor:
+    """The probability that each map gives to the square around a point. It is a score of the point.
+
+    Args:
+        logits: Keypoint maps (B, K, h, w).
+        coordinates: (B, K, 2), (x, y) in [0, 1].
+        radius: The square has sides of 2 * radius + 1 pixels.
+
+    Returns:
+        (B, K), in [0, 1].
+    """
+    height, width = logits.shape[-2:]
+    probabilities = logits.flatten(2).softmax(-1).view_as(logits)
+    y, x = pixel_centres(height, width, probabilities)
+    near_x = ((x - coordinates[..., :1]) * width).abs() <= radius + 0.5  # (B, K, w)
+    near_y = ((y - coordinates[..., 1:]) * height).abs() <= radius + 0.5
+    return (probabilities * (near_y[..., :, None] & near_x[..., None, :])).sum((-2, -1)).clamp(max=1)
 
 
 def gaussian_targets(labels: Tensor, height: int, width: int, sigma: float) -> Tensor:

@@ -1,4 +1,4 @@
-"""A decoder whose y_0 comes from keypoint maps and whose query positions follow the coordinates."""
+"""A decoder whose y_0 comes from a first stage and whose queries know their coordinates."""
 
 from __future__ import annotations
 
@@ -6,42 +6,45 @@ from typing import NamedTuple, Sequence
 
 import torch
 from mmdet.models.layers import MLP, SinePositionalEncoding, coordinate_to_encoding, inverse_sigmoid
+from mmengine.model import ModuleList
 from torch import Tensor, nn
 
 from ...ops import SpatialShapes
-from .decoder import DeformableTransformerDecoder
-from .keypoint_maps import KeypointMaps, local_maximum, pool_tokens
+from ...utils.errors import UserError
+from .decoder import DeformableTransformerDecoder, RegressionBranch
 from .records import DecoderLayerRecord
 from .token_maps import embed_token_positions
 
 
 class Proposal(NamedTuple):
-    """What the first stage gives to the decoder.
+    """What a first stage gives to the decoder.
 
     Attributes:
-        logits: Keypoint maps (B, K, h, w).
+        prediction: The output that its loss needs: keypoint maps (B, K, h, w), or coordinates and logits of sigma
+            (B, K, 4).
         coordinates: y_0, (B, K, 2), (x, y) in [0, 1], without gradient.
-        content: Added to the queries, (B, K, C); ``None`` without pooled content.
+        content: Added to the queries, (B, K, C); ``None`` adds nothing.
     """
 
-    logits: Tensor
+    prediction: Tensor
     coordinates: Tensor
     content: Tensor | None
 
 
-class ReferencePosition(nn.Module):
-    """Embedding of the current coordinates of each query: MLP(sine(y_{d-1})).
+class CoordinateEmbedding(nn.Module):
+    """MLP(sine(y)): embedding of the coordinates of each query.
 
-    Source: Group Pose, ED-Pose and DETRPose, after DAB-DETR.
+    Source: Group Pose, ED-Pose and DETRPose, after DAB-DETR, for the position of queries; Poseur for their content.
 
     Args:
         embed_dims: Channels C, a multiple of 4.
+        num_layers: Layers of the MLP. Defaults to 2.
     """
 
-    def __init__(self, embed_dims: int) -> None:
+    def __init__(self, embed_dims: int, num_layers: int = 2) -> None:
         super().__init__()
         self.embed_dims = embed_dims
-        self.mlp = MLP(embed_dims, embed_dims, embed_dims, num_layers=2)
+        self.mlp = MLP(embed_dims, embed_dims, embed_dims, num_layers)
 
     def forward(self, coordinates: Tensor) -> Tensor:
         """Embed coordinates (B, K, 2), (x, y) in [0, 1]: (B, K, C)."""
@@ -77,7 +80,7 @@ class TokenPosition(nn.Module):
 
 
 class TwoStageDecoder(DeformableTransformerDecoder):
-    """TFPose's decoder with a first stage: y_0 and content of the queries come from keypoint maps on the memory.
+    """TFPose's decoder after a first stage, which proposes y_0 and the content of the queries.
 
     The name follows the two-stage Deformable DETR: its decoder starts from proposals that are predicted on the encoder
     tokens.
@@ -86,11 +89,20 @@ class TwoStageDecoder(DeformableTransformerDecoder):
         num_keypoints: Keypoints K.
         num_layers: Layers N_D, at least 1.
         embed_dims: Channels C; a multiple of 4 with ``reference_position`` or ``token_position``.
-        pooled_content: Whether the tokens around each maximum are added to the query, as in QueryPose and Group Pose.
-        reference_position: Whether the position of a query follows its coordinates, see :class:`ReferencePosition`.
+        first_stage: A module that is called as ``first_stage(memory, spatial_shapes)`` and returns a :class:`Proposal`.
+        reference_position: Whether the embedding of its coordinates is added to the position of a query, as in Group
+            Pose. Defaults to ``False``.
         token_position: Whether position and level embeddings are added to the values, see :class:`TokenPosition`.
-        look_forward_twice: Whether the loss of a layer also trains the step of the layer before it, as in DINO.
+            Defaults to ``False``.
+        reference_grad: Which earlier layers the loss of a layer trains through the coordinates. ``"none"`` as in
+            TFPose; ``"twice"`` also trains the step of the layer before it, as in DINO's look forward twice; ``"all"``
+            trains all earlier layers, as in Poseur. Defaults to ``"none"``.
+        output_branch: Whether each layer adds a second step to its output only, outside the sigmoid, as in Poseur.
+            Defaults to ``False``.
         **layer_cfg: Arguments of :class:`DeformableTransformerDecoderLayer`.
+
+    Raises:
+        UserError: If ``reference_grad`` has another value.
     """
 
     def __init__(
@@ -98,39 +110,30 @@ class TwoStageDecoder(DeformableTransformerDecoder):
         num_keypoints: int,
         num_layers: int,
         embed_dims: int,
-        pooled_content: bool = True,
-        reference_position: bool = True,
-        token_position: bool = True,
-        look_forward_twice: bool = True,
+        first_stage: nn.Module,
+        reference_position: bool = False,
+        token_position: bool = False,
+        reference_grad: str = "none",
+        output_branch: bool = False,
         **layer_cfg: float | str | None,
     ) -> None:
         super().__init__(num_keypoints, num_layers, embed_dims, **layer_cfg)
+        if reference_grad not in ("none", "twice", "all"):
+            raise UserError(
+                f"TwoStageDecoder needs reference_grad of 'none', 'twice' or 'all', but got {reference_grad!r}."
+            )
         self.reference_points = None  # y_0 is not learned
-        self.look_forward_twice = look_forward_twice
-        self.keypoint_maps = KeypointMaps(embed_dims, num_keypoints)
-        self.content = None
-        if pooled_content:
-            self.content = nn.Sequential(nn.Linear(embed_dims, embed_dims), nn.LayerNorm(embed_dims))
-        self.reference_position = ReferencePosition(embed_dims) if reference_position else None
+        self.reference_grad = reference_grad
+        self.first_stage = first_stage
+        self.reference_position = CoordinateEmbedding(embed_dims) if reference_position else None
         self.token_position = TokenPosition(embed_dims, layer_cfg["num_levels"]) if token_position else None
-
-    def propose(self, memory: Tensor, spatial_shapes: SpatialShapes) -> Proposal:
-        """The first stage.
-
-        Args:
-            memory: M, (B, N, C).
-            spatial_shapes: (h, w) of each level.
-
-        Returns:
-            Maps, y_0 and content.
-        """
-        logits = self.keypoint_maps(memory, spatial_shapes)
-        content = None if self.content is None else self.content(pool_tokens(logits.detach(), memory))
-        return Proposal(logits, local_maximum(logits.detach()), content)
+        self.output_branches = None
+        if output_branch:
+            self.output_branches = ModuleList(RegressionBranch(embed_dims) for _ in range(num_layers))
 
     def initial_coordinates(self, memory: Tensor, spatial_shapes: SpatialShapes) -> Tensor:
         """y_0, (B, K, 2), (x, y) in [0, 1]."""
-        return self.propose(memory, spatial_shapes).coordinates
+        return self.first_stage(memory, spatial_shapes).coordinates
 
     def forward(
         self,
@@ -150,30 +153,36 @@ class TwoStageDecoder(DeformableTransformerDecoder):
                 the logits of sigma.
             records: If a list is given, each layer's record is appended to it.
             coordinates: Another y_0, (B, K, 2), (x, y) in [0, 1]. ``None`` takes y_0 of the proposal.
-            proposal: What :meth:`propose` returned; ``None`` computes it.
+            proposal: What the first stage returned; ``None`` calls it.
 
         Returns:
             The coordinates of every layer, (N_D, B, K, 2), (x, y) in [0, 1]; with sigma (N_D, B, K, 4), where the last
             two channels are the logits of sigma. They are at least float32.
         """
-        proposal = proposal or self.propose(memory, spatial_shapes)
+        proposal = proposal or self.first_stage(memory, spatial_shapes)
         coordinates = proposal.coordinates if coordinates is None else coordinates
         embedding = self.query_embedding.weight
         keypoint_pos = embedding[None, :, : self.embed_dims]  # (1, K, C)
         query = embedding[:, self.embed_dims :].expand(memory.shape[0], -1, -1)
         query = query if proposal.content is None else query + proposal.content
         values = memory if self.token_position is None else memory + self.token_position(spatial_shapes)
-        before, outputs = coordinates, []  # `before` has the values of `coordinates`, with a gradient
-        for layer, reg_branch in zip(self.layers, reg_branches):
+        before, outputs = coordinates, []  # `before` has the values of `coordinates`, perhaps with a gradient
+        for index, (layer, reg_branch) in enumerate(zip(self.layers, reg_branches)):
             query_pos = keypoint_pos
             if self.reference_position is not None:
                 query_pos = query_pos + self.reference_position(coordinates)
             query = layer(query, query_pos, values, coordinates, spatial_shapes, records)
             step = reg_branch(query).to(coordinates.dtype)
             refined = torch.sigmoid(inverse_sigmoid(before) + step[..., :2])
-            outputs.append(torch.cat([refined, step[..., 2:]], dim=-1))
-            start, coordinates = coordinates, refined.detach()
-            before = coordinates
-            if self.look_forward_twice:
-                before = torch.sigmoid(inverse_sigmoid(start) + step[..., :2])
+            output = refined if self.output_branches is None else refined + self.output_branches[index](query)
+            outputs.append(torch.cat([output, step[..., 2:]], dim=-1))
+            before, coordinates = self._next_coordinates(coordinates, refined, step[..., :2])
         return torch.stack(outputs)
+
+    def _next_coordinates(self, coordinates: Tensor, refined: Tensor, step: Tensor) -> tuple[Tensor, Tensor]:
+        """The refined coordinates, to which the next layer adds its step, and where it attends."""
+        if self.reference_grad == "all":
+            return refined, refined
+        if self.reference_grad == "twice":
+            return torch.sigmoid(inverse_sigmoid(coordinates) + step), refined.detach()
+        return refined.detach(), refined.detach()

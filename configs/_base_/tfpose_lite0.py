@@ -1,0 +1,17 @@
+# TFPose of the small-scale comparison with a pretrained backbone: EfficientNet-Lite0, by timm through mmpretrain.
+# docs/benchmark.md shows how to get the weights. Any timm backbone can be used in this way.
+_base_ = "tfpose_small.py"
+
+model = dict(
+    data_preprocessor=dict(mean=[127.0] * 3, std=[128.0] * 3),
+    backbone=dict(
+        _delete_=True,
+        type="mmpretrain.TIMMBackbone",
+        model_name="tf_efficientnet_lite0",
+        features_only=True,
+        pretrained=False,  # timm would download its own weights
+        out_indices=(2, 3, 4),  # strides 8, 16 and 32
+        init_cfg=dict(type="Pretrained", checkpoint="data/efficientnet_lite0.pth"),
+    ),
+    neck=dict(in_channels=[40, 112, 320]),
+)
