@@ -107,7 +107,7 @@ def config_hash(job: Run) -> str:
         A hexadecimal number.
     """
     cfg = Config.fromfile(job.config)
-    cfg.merge_from_dict(_parse_options(job))
+    cfg.merge_from_dict(parse_options(job))
     content = _without_root(cfg.to_dict(), str(cfg.get("data_root") or "").rstrip("/"))
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
@@ -122,8 +122,15 @@ def _without_root(value: Any, root: str) -> Any:  # noqa: ANN401 - a config has 
     return value[len(root) :].lstrip("/") if is_inside else value
 
 
-def _parse_options(job: Run) -> dict:
-    """Options and seed with the values that MMEngine parses from the command line."""
+def parse_options(job: Run) -> dict:
+    """Return options and seed with the values that MMEngine parses from the command line.
+
+    Args:
+        job: The run.
+
+    Returns:
+        Values by dotted keys.
+    """
     parser = argparse.ArgumentParser()
     parser.add_argument("--cfg-options", nargs="+", action=DictAction)
     return parser.parse_args(["--cfg-options", *job.settings]).cfg_options

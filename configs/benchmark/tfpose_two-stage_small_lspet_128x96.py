@@ -3,4 +3,7 @@
 # tfpose_small_lspet_128x96.py.
 _base_ = "tfpose_small_lspet_128x96.py"
 
-model = dict(head=dict(type="TwoStageTFPoseHead"), test_cfg=dict(keypoint_scores="keypoint_map"))
+model = dict(
+    head=dict(type="TwoStageTFPoseHead", first_stage=dict(type="KeypointMapStage", loss=dict(type="KeypointMapLoss"))),
+    test_cfg=dict(keypoint_scores="keypoint_map"),
+)

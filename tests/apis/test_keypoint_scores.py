@@ -19,19 +19,10 @@ from mmpose.structures import PoseDataSample
 from tests.helpers.models import randomise
 from tests.helpers.paths import TINY
 from tests.helpers.processes import NO_WORKERS, start
-from tfpose_mm.apis.keypoint_scores import KeepScores, compare_scores, read_maxima, score_kinds
+from tfpose_mm.apis.keypoint_scores import KeepScores, compare_scores, read_maxima
 from tfpose_mm.utils import UserError
 
 SIGMA = ["model.head.sigma=True", "model.head.loss.sigma_layers=all"]
-
-
-def test_a_head_is_asked_only_for_what_it_has():
-    cfg = Config.fromfile(str(TINY))
-    assert score_kinds(cfg) == [None, "heatmap"]
-    cfg.model.head.update(aux_branch=False, sigma=True)
-    assert score_kinds(cfg) == [None, "sigma"]
-    cfg.model.head.type = "RLEHead"
-    assert score_kinds(cfg) == [None]
 
 
 def test_maxima_are_read_in_the_image():

@@ -89,13 +89,14 @@ def test_scores(predictor, checkpoint, people):
     np.testing.assert_allclose(one.keypoints, heatmap.keypoints, atol=1e-4)
     with pytest.raises(UserError, match="Keypoint scores sigma need a head with sigma, but the config's head has none"):
         Predictor(TINY, checkpoint, keypoint_scores="sigma")
-    with pytest.raises(UserError, match="must be one of auto, heatmap, sigma, one, but got 1"):
+    with pytest.raises(UserError, match="must be one of auto, heatmap, keypoint_map, sigma, one, but got 1"):
         Predictor(TINY, checkpoint, keypoint_scores="1")
 
 
 def test_scores_of_heads():
     assert choose_scores(dict(type="TFPoseHead", aux_branch=False), "auto") == "one"
     assert choose_scores(dict(type="TFPoseHead", aux_branch=False, sigma=True), "sigma") == "sigma"
+    assert choose_scores(dict(type="TwoStageTFPoseHead"), "auto") == "keypoint_map"
     assert choose_scores(dict(type="HeatmapHead"), "auto") == "own"
     with pytest.raises(UserError, match="A HeatmapHead has keypoint scores of its own, but got one"):
         choose_scores(dict(type="HeatmapHead"), "one")

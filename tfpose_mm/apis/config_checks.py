@@ -16,7 +16,7 @@ from mmpose.datasets.datasets.wholebody import CocoWholeBodyDataset
 from mmpose.evaluation.metrics import CocoMetric
 from mmpose.registry import DATASETS, METRICS, TRANSFORMS
 
-from ..utils import is_tfpose_head, keypoint_names
+from ..utils import is_tfpose_head, keypoint_names, score_kinds
 
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 TEST_CFG = ("flip_test", "shift_coords", "output_heatmaps", "keypoint_scores")  # keys that TFPoseHead reads
@@ -103,8 +103,10 @@ def _test_cfg(cfg: Config) -> Iterator[str]:
     test_cfg = cfg.model.get("test_cfg") or {}
     for key in sorted(set(test_cfg) - {*TEST_CFG, *OTHERS}):
         yield f"test_cfg has '{key}', which TFPoseHead does not read: choose among {', '.join(TEST_CFG)}."
-    if test_cfg.get("keypoint_scores") not in (None, "heatmap", "sigma"):
-        yield f"test_cfg.keypoint_scores is {test_cfg.keypoint_scores!r}: choose None, 'heatmap' or 'sigma'."
+    kinds = [None, *score_kinds(cfg.model.head)]
+    if test_cfg.get("keypoint_scores") not in kinds:
+        choices = " or ".join(map(repr, kinds))
+        yield f"test_cfg.keypoint_scores is {test_cfg.keypoint_scores!r}: choose {choices}."
 
 
 def _keypoints(cfg: Config) -> Iterator[str]:

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import NamedTuple, Sequence
 
 import numpy as np
-from mmengine.config import Config
 from mmengine.structures import InstanceData
 from mmpose.codecs import UDPHeatmap
 from mmpose.structures import PoseDataSample
 
 from ..evaluation.score_quality import Bin, Threshold, auroc, by_threshold, calibration_error, judge, reliability
-from ..utils import is_tfpose_head, markdown_table
+from ..utils import markdown_table, score_kinds
 from ..visualization import draw_reliability
 from .evaluation import need_annotations
 from .testing import OutputHook, read_config, run_test
@@ -59,21 +58,6 @@ class KeepScores(OutputHook):
         self.keypoints.append(judge(outputs))
         if self.codec is not None:
             self.maxima.append(judge(read_maxima(outputs, self.codec))[1])
-
-
-def score_kinds(cfg: Config) -> list[str | None]:
-    """List the kinds of keypoint scores that the head of a config supports.
-
-    Args:
-        cfg: A config.
-
-    Returns:
-        Values of ``test_cfg.keypoint_scores``; only ``None`` if the head is not a ``TFPoseHead``.
-    """
-    head = cfg.model.head
-    if not is_tfpose_head(cfg.model.head):
-        return [None]
-    return [None, *(["heatmap"] if head.get("aux_branch", True) else []), *(["sigma"] if head.get("sigma") else [])]
 
 
 def read_maxima(samples: Sequence[PoseDataSample], codec: dict) -> list[PoseDataSample]:
@@ -124,7 +108,7 @@ def compare_scores(
     """
     cfg = read_config(config, options)
     need_annotations(cfg)
-    kinds = score_kinds(cfg)
+    kinds = [None, *score_kinds(cfg.model.head)]
     rows, maxima = [], None
     for kind in kinds:
         cfg = read_config(config, options)

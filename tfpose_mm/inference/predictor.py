@@ -17,12 +17,12 @@ from mmpose.structures import PoseDataSample
 
 from ..engine import load_model
 from ..packaged_configs import config_path
-from ..utils import UserError, is_tfpose_head
+from ..utils import UserError, is_tfpose_head, score_kinds
 from .boxes import AnyBoxes, BoxProvider, FromFile, make_provider
 from .sources import Frame, Source, Unreadable, find_sources, read_frames
 
 BATCH_SIZE = 8  # larger batches of the paper's models are slower on a CPU: docs/prediction.md
-SCORES = ("auto", "heatmap", "sigma", "one")
+SCORES = ("auto", "heatmap", "keypoint_map", "sigma", "one")
 
 
 @dataclass
@@ -71,9 +71,9 @@ class Predictor:
         config: Config of a top-down estimator, its path, or the name of a packaged one.
         checkpoint: Its weights.
         device: ``"cpu"`` or a CUDA device such as ``"cuda:0"``.
-        keypoint_scores: ``"heatmap"`` takes them from the auxiliary heat maps, ``"sigma"`` from a learned sigma,
-            ``"one"`` is the paper's 1.0. ``"auto"``, the default, is ``"heatmap"`` where the model has the auxiliary
-            branch, and else what the model gives.
+        keypoint_scores: ``"keypoint_map"`` takes them from the keypoint maps of the two-stage head, ``"heatmap"`` from
+            the auxiliary heat maps, ``"sigma"`` from a learned sigma; ``"one"`` is the paper's 1.0. ``"auto"``, the
+            default, is the first of these that the model has, without ``"sigma"``.
 
     Raises:
         UserError: If the checkpoint does not fit, or the head does not have such scores.
@@ -229,10 +229,10 @@ def choose_scores(head: dict, wanted: str) -> str:
 
     Args:
         head: Config of the head.
-        wanted: ``"auto"``, ``"heatmap"``, ``"sigma"`` or ``"one"``.
+        wanted: One of :data:`SCORES`.
 
     Returns:
-        ``"heatmap"``, ``"sigma"`` or ``"one"`` for a ``TFPoseHead``; ``"own"`` for other heads.
+        One of :data:`SCORES` but ``"auto"`` for a ``TFPoseHead``; ``"own"`` for other heads.
 
     Raises:
         UserError: If the head does not have them.
@@ -243,10 +243,10 @@ def choose_scores(head: dict, wanted: str) -> str:
         if wanted != "auto":
             raise UserError(f"A {head['type']} has keypoint scores of its own, but got {wanted}: use auto.")
         return "own"
-    has = {"heatmap": head.get("aux_branch", True), "sigma": bool(head.get("sigma")), "one": True}
+    kinds = score_kinds(head)
     if wanted == "auto":
-        return "heatmap" if has["heatmap"] else "one"
-    if not has[wanted]:
+        return next((kind for kind in ("keypoint_map", "heatmap") if kind in kinds), "one")
+    if wanted not in [*kinds, "one"]:
         raise UserError(
             f"Keypoint scores {wanted} need a head with {wanted}, but the config's head has none: use auto."
         )

@@ -35,7 +35,10 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument("--device", default="cpu", help="cpu or cuda:0 (default: %(default)s)")
     parser.add_argument(
-        "--keypoint-scores", choices=SCORES, default="auto", help="auto: from the heat maps if the model has them"
+        "--keypoint-scores",
+        choices=SCORES,
+        default="auto",
+        help="auto: from keypoint maps or heat maps if the model has them",
     )
     parser.add_argument(
         "--threshold", type=float, default=DRAW_THRESHOLD, help="lowest drawn keypoint score (default: %(default)s)"

@@ -7,8 +7,7 @@ from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType
 from torch import Tensor, nn
 
-from ...ops import SpatialShapes
-from ..layers import CoordinateEmbedding, KeypointMaps, Proposal, local_maximum, pool_tokens
+from ..layers import CoordinateEmbedding, KeypointMaps, Proposal, SpatialShapes, local_maximum, pool_tokens
 
 
 @MODELS.register_module()

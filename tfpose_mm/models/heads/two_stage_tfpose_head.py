@@ -11,9 +11,8 @@ from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType
 from torch import Tensor
 
-from ...ops import SpatialShapes
 from ...utils.errors import UserError
-from ..layers import Proposal, TwoStageDecoder, maps_to_tokens
+from ..layers import Proposal, SpatialShapes, TwoStageDecoder, maps_to_tokens
 from .first_stages import KeypointMapStage
 from .tfpose_head import TFPoseHead
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ...ops import SpatialShapes
 from .checks import check_feature_maps, check_norm, check_num_heads, check_position_channels, check_positive
 from .decoder import DeformableTransformerDecoder, DeformableTransformerDecoderLayer, RegressionBranch
 from .deformable_attention import DeformableAttention, set_attn_implementation
@@ -26,6 +27,7 @@ __all__ = [
     "KeypointMaps",
     "Proposal",
     "RegressionBranch",
+    "SpatialShapes",
     "TwoStageDecoder",
     "check_feature_maps",
     "check_norm",
