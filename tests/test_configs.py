@@ -23,7 +23,8 @@ TFPOSE = [path for path in CONFIGS if path.stem.startswith("tfpose_")]
 TRAINED = [path for path in TFPOSE if "_testdev" not in path.stem]
 SWAPPED_NECKS = [path for path in CONFIGS if path.stem.startswith("deformable-neck_")]
 PLANS, RESULTS = ROOT / "benchmarks/plans", ROOT / "benchmarks/results"
-PEERS = [path for path in CONFIGS if path not in (*TFPOSE, *SWAPPED_NECKS)]
+POSEUR = [path for path in CONFIGS if path.stem.startswith("poseur_")]
+PEERS = [path for path in CONFIGS if path not in (*TFPOSE, *SWAPPED_NECKS, *POSEUR)]
 
 
 def each(paths):
@@ -32,8 +33,8 @@ def each(paths):
 
 @lru_cache(maxsize=None)
 def read(path):
-    if "vit" in path.stem:
-        pytest.importorskip("mmpretrain.models", reason="MMPose takes ViT from mmpretrain, which is not installed")
+    if "vit" in path.stem or "lite0" in path.stem:
+        pytest.importorskip("mmpretrain.models", reason="the backbone is mmpretrain's, which is not installed")
     return Config.fromfile(str(path))
 
 
@@ -64,6 +65,7 @@ def built(paths):
 
 tfpose = built(TRAINED)
 peer = built(PEERS)
+poseur = built(POSEUR)
 
 
 @each(TFPOSE)
@@ -89,10 +91,16 @@ def test_recipe(tfpose):
     small_scale = tfpose.path.parent.name == "benchmark"
     assert find_problems(cfg, model) == []
     groups = parameter_groups(cfg, model)
-    assert [group.lr for group in groups] == pytest.approx([4e-3] if small_scale else [4e-3, 4e-4])
+    rates = [4e-3, 1e-3] if "lite0" in tfpose.path.stem else [4e-3] if small_scale else [4e-3, 4e-4]
+    assert [group.lr for group in groups] == pytest.approx(rates)
     assert {group.weight_decay for group in groups} == {1e-4}
     transformer = ("neck.transformer_encoder", "head.transformer_decoder")
-    if not small_scale:
+    if "lite0" in tfpose.path.stem:
+        assert groups[1].modules == ("backbone",)
+    elif not small_scale and "two-stage" in tfpose.path.stem:  # the first stage has the full learning rate
+        lower = {"neck.transformer_encoder", "head.transformer_decoder.layers"}
+        assert set(groups[1].modules) == lower | {"head.transformer_decoder.query_embedding"}
+    elif not small_scale:
         has_encoder = cfg.model.get("neck", {}).get("num_layers")
         assert set(groups[1].modules) == set(transformer if has_encoder else transformer[1:])
     offsets = [name for name, _ in model.named_parameters() if "sampling_offsets" in name]
@@ -208,6 +216,9 @@ def test_a_peer_differs_from_tfpose_in_its_head_alone(peer):
     assert udp == {cfg.codec.type == "UDPHeatmap"}  # the affine transform on which the peer's codec is exact
     mmpose = load_mmpose(cfg.model.head.type)
     optimizer = dict(mmpose.optim_wrapper.optimizer)
+    paramwise = dict(mmpose.optim_wrapper.get("paramwise_cfg") or {})
+    if "lite0" in path.stem:
+        paramwise["custom_keys"] = dict(backbone=dict(lr_mult=0.25))
     if path.parent.name == "peers":
         head = mmpose.model.head
         assert {key: cfg.model.head[key] for key in head if key != "decoder"} == {
@@ -216,7 +227,23 @@ def test_a_peer_differs_from_tfpose_in_its_head_alone(peer):
     else:
         optimizer.update(lr=4e-3)
     assert cfg.optim_wrapper.optimizer == optimizer
-    assert cfg.optim_wrapper.get("paramwise_cfg") == mmpose.optim_wrapper.get("paramwise_cfg")
+    assert (cfg.optim_wrapper.get("paramwise_cfg") or {}) == paramwise
+
+
+def test_poseur_trains_with_its_recipe(poseur):
+    """The values are those of Poseur: 325 epochs, a lower learning rate for the sampling offsets, 3 noise groups."""
+    cfg, model = poseur.cfg, copy.deepcopy(poseur.model)
+    assert find_problems(cfg, model) == []
+    if poseur.path.parent.name == "configs":
+        assert (cfg.train_cfg.max_epochs, cfg.param_scheduler[1].milestones) == (325, [255, 310])
+        groups = parameter_groups(cfg, model)
+        assert [group.lr for group in groups] == pytest.approx([1e-3, 1e-4])
+        assert all("sampling_offsets" in name for name in groups[1].modules)
+    batch = samples(2, cfg.model.head.num_joints)
+    losses = randomise(model).loss(torch.randn(2, 3, 96, 64), batch)
+    assert {"loss_kpt_layer0", "loss_kpt_layer1", "loss_kpt", "loss_noise_kpt"} <= set(losses)
+    sum(losses.values()).backward()
+    assert not [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
 
 
 @each(SWAPPED_NECKS)

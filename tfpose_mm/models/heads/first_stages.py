@@ -19,6 +19,8 @@ class KeypointMapStage(nn.Module):
         num_keypoints: Keypoints K, set by the head.
         num_levels: Levels L, set by the head.
         upscale: See :class:`KeypointMaps`. Defaults to 2.
+        radius: y_0 is the mean of the softmax in a window of (2 * radius + 1)^2 pixels around the maximum. Twice the
+            sigma of the loss is a good value. Defaults to 2.
         pooled_content: Whether the tokens around each maximum are added to the query, as in QueryPose and Group Pose.
             Defaults to ``False``.
         loss: Loss of the maps, called with logits (B, K, h, w), labels (B, K, 2) and weights (B, K). It is logged as
@@ -31,11 +33,13 @@ class KeypointMapStage(nn.Module):
         num_keypoints: int,
         num_levels: int,
         upscale: int = 2,
+        radius: int = 2,
         pooled_content: bool = False,
         loss: ConfigType = dict(type="KeypointMapLoss"),  # noqa: B006 - read only, as in MMPose
     ) -> None:
         super().__init__()
         self.maps = KeypointMaps(embed_dims, num_keypoints, num_levels, upscale)
+        self.radius = radius
         self.content = None
         if pooled_content:
             self.content = nn.Sequential(nn.Linear(embed_dims, embed_dims), nn.LayerNorm(embed_dims))
@@ -56,7 +60,7 @@ class KeypointMapStage(nn.Module):
         content = None
         if self.content is not None:
             content = self.content(pool_tokens(logits.detach(), memory, spatial_shapes, self.maps.upscale))
-        return Proposal(logits, local_maximum(logits.detach()), content)
+        return Proposal(logits, local_maximum(logits.detach(), self.radius), content)
 
     def move(self, proposal: Proposal, coordinates: Tensor) -> Proposal:
         """The proposal with another y_0, (B, K, 2)."""

@@ -216,7 +216,8 @@ class TFPoseHead(BaseHead):
         elif scoring == "sigma":
             _set_scores(preds, 1 - mean_sigmas.mean(-1))
         elif scoring == "keypoint_map":
-            _set_scores(preds, probability_near(keypoint_maps, mean_coordinates))
+            radius = self.transformer_decoder.first_stage.radius
+            _set_scores(preds, probability_near(keypoint_maps, mean_coordinates, radius))
         if output_heatmaps:
             return preds, [PixelData(heatmaps=maps) for maps in mean_heatmaps.detach()]
         return preds

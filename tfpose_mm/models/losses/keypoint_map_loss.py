@@ -14,10 +14,10 @@ class KeypointMapLoss(nn.Module):
 
     Args:
         sigma: Standard deviation of the Gaussian in pixels of the map. Defaults to 1.
-        loss_weight: Weight of the loss. Defaults to 0.1.
+        loss_weight: Weight of the loss. Defaults to 1.
     """
 
-    def __init__(self, sigma: float = 1.0, loss_weight: float = 0.1) -> None:
+    def __init__(self, sigma: float = 1.0, loss_weight: float = 1.0) -> None:
         super().__init__()
         self.sigma = sigma
         self.loss_weight = loss_weight

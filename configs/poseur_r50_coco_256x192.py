@@ -1,0 +1,31 @@
+# Poseur (Mao et al., ECCV 2022) with ResNet-50 on COCO, from the parts of this package.
+# An independent implementation from the description in the paper; docs/method.md lists the differences.
+# y_0 and the loss of all layers are those of RLE. C2 to C5 without an encoder; 325 epochs.
+_base_ = ["_base_/coco_256x192.py", "_base_/tfpose_r50.py", "_base_/recipe.py"]
+
+_base_.model.pop("neck")
+model = dict(
+    backbone=dict(out_indices=(0, 1, 2, 3)),
+    head=dict(
+        type="TwoStageTFPoseHead",
+        in_channels=[256, 512, 1024, 2048],
+        first_stage=dict(type="RegressionStage"),
+        refinement=dict(token_position=True, reference_grad="all", output_branch=True),
+        noise_groups=3,
+        sigma=True,
+        aux_branch=False,
+        loss=dict(_delete_=True, type="TFPoseLoss", sigma_layers="all", sigma_weight=1.0),
+        decoder=_base_.codec,
+    ),
+    test_cfg=dict(keypoint_scores="sigma"),
+)
+train_cfg = dict(max_epochs=325)
+optim_wrapper = dict(
+    optimizer=dict(lr=1e-3),
+    paramwise_cfg=dict(_delete_=True, custom_keys={"sampling_offsets": dict(lr_mult=0.1)}),
+)
+param_scheduler = [
+    dict(type="LinearLR", start_factor=0.001, begin=0, end=500, by_epoch=False),
+    dict(type="MultiStepLR", milestones=[255, 310], gamma=0.1, by_epoch=True),
+]
+auto_scale_lr = dict(base_batch_size=256)
