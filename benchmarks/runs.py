@@ -75,6 +75,8 @@ def read_plan(path: Path, out: Path) -> tuple[str, list[Run]]:
     content = mmengine.load(str(path))
     if not {"metric", "runs"} <= set(content) <= {"metric", "runs", "options"}:
         raise UserError(f"{path} has {', '.join(content)}: a plan needs metric and runs, and takes options.")
+    if not content["runs"]:
+        raise UserError(f"{path} has no runs: give at least one, with name and config.")
     runs = []
     for entry in content["runs"]:
         fits = {"name", "config"} <= set(entry) <= {"name", "config", "options", "seeds"}

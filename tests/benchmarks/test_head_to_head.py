@@ -197,6 +197,9 @@ def test_a_plan_names_its_metric_and_runs(tmp_path):
         head_to_head.read_plan(tmp_path / "plan.yaml", tmp_path)
     with pytest.raises(ValueError, match=r"plan.txt is not a plan: it must be a .yaml file"):
         head_to_head.read_plan(tmp_path / "plan.txt", tmp_path)
+    (tmp_path / "plan.yaml").write_text("metric: PCK\nruns:\n")
+    with pytest.raises(UserError, match="has no runs: give at least one"):
+        head_to_head.read_plan(tmp_path / "plan.yaml", tmp_path)
 
 
 @pytest.mark.slow
