@@ -37,6 +37,7 @@ DATASETS = {  # the part of a config's name: the dataset
     "lspet": "Leeds Sports Pose Extended",
     "synthetic": "synthetic images",
 }
+POSEUR = "Poseur"  # its configs have the two-stage head, too
 METHODS = {  # the head: the collection in model-index.yml, by MMPose's names
     "TFPoseHead": "TFPose",
     "TwoStageTFPoseHead": "TFPose",
@@ -47,10 +48,14 @@ METHODS = {  # the head: the collection in model-index.yml, by MMPose's names
     "HeatmapHead": "SimpleBaseline2D",
     "RTMCCHead": "RTMPose",
 }
-PAPER = dict(
-    Title="TFPose: Direct Human Pose Estimation with Transformers",
-    URL="https://arxiv.org/abs/2103.15320",
-)
+PAPERS = {
+    "TFPose": dict(
+        Title="TFPose: Direct Human Pose Estimation with Transformers", URL="https://arxiv.org/abs/2103.15320"
+    ),
+    POSEUR: dict(
+        Title="Poseur: Direct Human Pose Regression with Transformers", URL="https://arxiv.org/abs/2201.07412"
+    ),
+}
 PAPER_MPII = {"tfpose_r50_mpii_256x256.py": "90.4 PCKh@0.5"}  # Table 7, MPII's test set
 DEMO = {"tfpose_tiny_synthetic_128x96.py": ("AP", 0.891)}  # printed by make demo, 300 images
 
@@ -103,10 +108,11 @@ GROUPS = (
     (
         "Small-scale comparison",
         "All have a narrow ResNet-18, trained from scratch: 20 epochs on Leeds Sports Pose Extended, 10 epochs on\n"
-        "hard synthetic people. TFPose has N_E 1, N_D 2 and C 64. PCK@0.2 is that of the last epoch on 500 validation\n"
-        "images, the mean of the seeds ([all numbers](../docs/benchmark.md)). Each number comes from its config\n"
-        "without further options, except the seed. `python -m benchmarks.head_to_head` with\n"
-        "`benchmarks/plans/lspet.yaml` or `synthetic.yaml` trains all.",
+        "hard synthetic people. The lite0 configs have a pretrained EfficientNet-Lite0 and 10 epochs; they are not\n"
+        "counted without mmpretrain. TFPose has N_E 1, N_D 2 and C 64. PCK@0.2 is that of the last epoch on 500\n"
+        "validation images, the mean of the seeds ([all numbers](../docs/benchmark.md)). Each number comes from its\n"
+        "config without further options, except the seed. `python -m benchmarks.head_to_head` with\n"
+        "`benchmarks/plans/lspet.yaml` or `synthetic.yaml` trains those with results.",
         ("benchmark",),
         " in the small-scale comparison",
     ),
@@ -284,7 +290,7 @@ def make_model_index(entries: list[Entry], costs: dict[str, Complexity | None]) 
             metadata.update(FLOPs=_round(1e9 * cost.gflops), Parameters=_round(1e6 * cost.params))
         model = {
             "Name": Path(entry.name).stem,
-            "In Collection": METHODS[entry.parts[-1]],
+            "In Collection": POSEUR if Path(entry.name).stem.startswith("poseur_") else METHODS[entry.parts[-1]],
             "Config": f"configs/{entry.name}",
             "Metadata": {**metadata, "Input Size": "x".join(map(str, entry.size)), "Purpose": entry.purpose},
         }
@@ -292,7 +298,8 @@ def make_model_index(entries: list[Entry], costs: dict[str, Complexity | None]) 
             metrics = {entry.result.metric: round(entry.result.value, 3)}
             model["Results"] = [{"Task": "Body 2D Keypoint", "Dataset": entry.dataset, "Metrics": metrics}]
         models.append(model)
-    collections = [{"Name": name} if name != "TFPose" else {"Name": name, "Paper": PAPER} for name in METHODS.values()]
+    names = dict.fromkeys([*METHODS.values(), POSEUR])
+    collections = [{"Name": name, "Paper": PAPERS[name]} if name in PAPERS else {"Name": name} for name in names]
     head = "# Made by python -m benchmarks.config_index; do not edit.\n"
     return head + yaml.safe_dump({"Collections": collections, "Models": models}, sort_keys=False, width=1000)
 
