@@ -1,5 +1,5 @@
 # Two-stage TFPose with ResNet-50 on COCO: the recommended config. It is not in the paper.
-# The main config with keypoint maps that give y_0 and the scores. The recipe is that of the paper. The layers of the
+# Keypoint maps give y_0 and the scores; the OKS loss replaces L1. The recipe is that of the paper. The layers of the
 # maps have the full learning rate, as the auxiliary branch has.
 _base_ = "tfpose_r50_coco_256x192.py"
 
@@ -7,6 +7,18 @@ model = dict(
     head=dict(
         type="TwoStageTFPoseHead",
         first_stage=dict(type="KeypointMapStage", radius=4, loss=dict(type="KeypointMapLoss", sigma=2.0)),
+        refinement=dict(reference_position=True),
+        loss=dict(
+            reg_loss=dict(
+                type="KeypointSimilarityLoss",
+                sigmas=[  # COCO's
+                    *(0.026, 0.025, 0.025, 0.035, 0.035, 0.079, 0.079, 0.072, 0.072),
+                    *(0.062, 0.062, 0.107, 0.107, 0.087, 0.087, 0.089, 0.089),
+                ],
+                input_size=_base_.codec.input_size,
+                loss_weight=0.1,
+            )
+        ),
     ),
     test_cfg=dict(keypoint_scores="keypoint_map"),
 )

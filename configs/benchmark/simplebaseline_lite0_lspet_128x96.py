@@ -1,4 +1,4 @@
-# SimpleBaseline with UDP heat maps with a pretrained EfficientNet-Lite0 in the small-scale comparison on Leeds Sports Pose Extended.
+# SimpleBaseline (UDP heat maps) with EfficientNet-Lite0 in the small-scale comparison on Leeds Sports Pose Extended.
 # Head, codec and optimizer, except the learning rates, are those of MMPose's config.
 _base_ = ["tfpose_lite0_lspet_128x96.py", "../_base_/peers/simplebaseline.py"]
 from tfpose_mm.config import use_peer
