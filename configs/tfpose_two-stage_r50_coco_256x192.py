@@ -7,7 +7,7 @@ model = dict(
     head=dict(
         type="TwoStageTFPoseHead",
         first_stage=dict(type="KeypointMapStage", radius=4, loss=dict(type="KeypointMapLoss", sigma=2.0)),
-        refinement=dict(reference_position=True),
+        refinement=dict(reference_position=True, token_position=True),
         loss=dict(
             reg_loss=dict(
                 type="KeypointSimilarityLoss",

@@ -6,7 +6,7 @@ model = dict(
     head=dict(
         type="TwoStageTFPoseHead",
         first_stage=dict(type="KeypointMapStage", loss=dict(type="KeypointMapLoss")),
-        refinement=dict(reference_position=True),
+        refinement=dict(reference_position=True, token_position=True),
         loss=dict(
             reg_loss=dict(
                 type="KeypointSimilarityLoss",
