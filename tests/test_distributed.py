@@ -27,9 +27,25 @@ SGD = dict(optimizer=dict(type="SGD", lr=0.05))
 pytestmark = pytest.mark.slow
 
 
-def model_and_batch(aux_branch):
+HEADS = {
+    "TFPose": {},
+    "without auxiliary branch": dict(aux_branch=False),
+    "two-stage": dict(
+        type="TwoStageTFPoseHead",
+        first_stage=dict(type="KeypointMapStage", pooled_content=True),
+        refinement=dict(reference_position=True, token_position=True, reference_grad="twice"),
+    ),
+    "Poseur": dict(
+        type="TwoStageTFPoseHead",
+        first_stage=dict(type="RegressionStage"),
+        refinement=dict(token_position=True, reference_grad="all", output_branch=True),
+    ),
+}
+
+
+def model_and_batch(kind):
     cfg = Config.fromfile(str(TINY))
-    cfg.model.head.aux_branch = aux_branch
+    cfg.model.head.update(HEADS[kind])
     set_random_seed(0)
     model = MODELS.build(cfg.model)
     randomise(model).train()  # an untrained model has no gradient in its decoder
@@ -50,12 +66,12 @@ def two_steps(model, module, images, samples):
     return {name: parameter.detach().clone() for name, parameter in module.named_parameters()}
 
 
-def work(rank, port, aux_branch, path):
+def work(rank, port, kind, path):
     register_all_modules()
     torch.set_num_threads(1)
     address = f"tcp://127.0.0.1:{port}"
     dist.init_process_group("gloo", address, datetime.timedelta(seconds=120), world_size=2, rank=rank)
-    model, (images, samples) = model_and_batch(aux_branch)
+    model, (images, samples) = model_and_batch(kind)
     half = slice(rank * BATCH // 2, (rank + 1) * BATCH // 2)
     parallel = MMDistributedDataParallel(model)
     result = two_steps(parallel, model, images[half], samples[half])
@@ -64,14 +80,14 @@ def work(rank, port, aux_branch, path):
     dist.destroy_process_group()
 
 
-@pytest.mark.parametrize("aux_branch", [True, False])
-def test_two_processes_with_half_the_batch_equal_one(aux_branch, tmp_path):
+@pytest.mark.parametrize("kind", HEADS)
+def test_two_processes_with_half_the_batch_equal_one(kind, tmp_path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    torch.multiprocessing.spawn(work, (port, aux_branch, tmp_path / "parameters.pth"), nprocs=2)
+    torch.multiprocessing.spawn(work, (port, kind, tmp_path / "parameters.pth"), nprocs=2)
     together = torch.load(tmp_path / "parameters.pth")
-    model, (images, samples) = model_and_batch(aux_branch)
+    model, (images, samples) = model_and_batch(kind)
     before = copy.deepcopy(model)
     alone = two_steps(model, model, images, samples)
     assert set(together) == set(alone)
@@ -82,7 +98,7 @@ def test_two_processes_with_half_the_batch_equal_one(aux_branch, tmp_path):
 
 
 def test_accumulated_steps_equal_one_of_the_whole_batch():
-    model, (images, samples) = model_and_batch(aux_branch=True)
+    model, (images, samples) = model_and_batch("TFPose")
     accumulating = copy.deepcopy(model)
     whole = build_optim_wrapper(model, copy.deepcopy(SGD))
     parts = build_optim_wrapper(accumulating, dict(copy.deepcopy(SGD), accumulative_counts=3))
