@@ -29,7 +29,8 @@ PAGE = CONFIGS / "README.md"
 MODEL_INDEX = ROOT / "model-index.yml"
 RESULTS = ROOT / "benchmarks/results"
 MAIN = "tfpose_r50_coco_256x192.py"
-PCK = "PCK@0.2/PCK"  # what the plans of lspet.json and synthetic.json compare
+PLANS = ("lspet", "synthetic", "from_scratch")  # they train configs of benchmark/ as they stand
+PCK = "PCK@0.2/PCK"  # what these plans compare
 
 DATASETS = {  # the part of a config's name: the dataset
     "coco": "COCO",
@@ -107,12 +108,12 @@ GROUPS = (
     ),
     (
         "Small-scale comparison",
-        "All have a narrow ResNet-18, trained from scratch: 20 epochs on Leeds Sports Pose Extended, 10 epochs on\n"
-        "hard synthetic people. The lite0 configs have a pretrained EfficientNet-Lite0 and 10 epochs; they are not\n"
-        "counted without mmpretrain. TFPose has N_E 1, N_D 2 and C 64. PCK@0.2 is that of the last epoch on 500\n"
-        "validation images, the mean of the seeds ([all numbers](../docs/benchmark.md)). Each number comes from its\n"
-        "config without further options, except the seed. `python -m benchmarks.head_to_head` with\n"
-        "`benchmarks/plans/lspet.yaml` or `synthetic.yaml` trains those with results.",
+        "All but the lite0 configs have a narrow ResNet-18, trained from scratch: 20 epochs on Leeds Sports Pose\n"
+        "Extended, 10 epochs on hard synthetic people. The lite0 configs have a pretrained EfficientNet-Lite0 and 10\n"
+        "epochs; they are not counted without mmpretrain. TFPose has N_E 1, N_D 2 and C 64. PCK@0.2 is that of the\n"
+        "last epoch on 500 validation images, the mean of the seeds ([all numbers](../docs/benchmark.md)). Each\n"
+        "number comes from its config without further options, except the seed. `python -m benchmarks.head_to_head`\n"
+        "with `benchmarks/plans/lspet.yaml`, `synthetic.yaml` or `from_scratch.yaml` trains those with results.",
         ("benchmark",),
         " in the small-scale comparison",
     ),
@@ -208,7 +209,7 @@ def _load(name: str) -> Config:
 def _read_results() -> dict[str, Result]:
     """Results by the config's name: the small-scale comparison, the demo, and what ``tools.evaluate`` wrote."""
     results = {name: Result(*result, seeds=1) for name, result in DEMO.items()}
-    for plan in ("lspet", "synthetic"):
+    for plan in PLANS:
         values: dict[str, list[float]] = {}
         for run in json.loads((RESULTS / f"{plan}.json").read_text(encoding="utf-8")):
             curve = run["results"][PCK]

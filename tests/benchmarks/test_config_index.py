@@ -106,7 +106,7 @@ def test_results_are_those_of_the_tables(rows):
     assert rows["benchmark/simplebaseline_small_lspet_128x96.py"][-1] == "PCK@0.2 0.684"
     assert rows["tfpose_r50_coco_256x192.py"][-2:] == ["71.0", "not trained"]
     assert rows["tfpose_r50_mpii_256x256.py"][-2:] == ["90.4 PCKh@0.5", "not trained"]
-    for plan in ("lspet", "synthetic"):
+    for plan in ("lspet", "synthetic", "from_scratch"):
         table = (config_index.RESULTS / f"{plan}.md").read_text(encoding="utf-8")
         for run in json.loads((config_index.RESULTS / f"{plan}.json").read_text(encoding="utf-8")):
             (line,) = (line for line in table.splitlines() if line.startswith(f"| {run['name']} "))
