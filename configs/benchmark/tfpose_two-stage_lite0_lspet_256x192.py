@@ -1,0 +1,20 @@
+# Two-stage TFPose with EfficientNet-Lite0 on Leeds Sports Pose Extended at 256x192.
+# Keypoint maps give y_0 and the scores; the OKS loss replaces L1. The recipe is that of tfpose_lite0_lspet_256x192.py.
+_base_ = "tfpose_lite0_lspet_256x192.py"
+
+model = dict(
+    head=dict(
+        type="TwoStageTFPoseHead",
+        first_stage=dict(type="KeypointMapStage", loss=dict(type="KeypointMapLoss")),
+        refinement=dict(reference_position=True, token_position=True),
+        loss=dict(
+            reg_loss=dict(
+                type="KeypointSimilarityLoss",
+                sigmas=_base_.metainfo.sigmas,
+                input_size=_base_.codec.input_size,
+                loss_weight=0.1,
+            )
+        ),
+    ),
+    test_cfg=dict(keypoint_scores="keypoint_map"),
+)
