@@ -4,4 +4,4 @@ _base_ = ["tfpose_lite0_lspet_256x192.py", "../_base_/peers/simplebaseline.py"]
 from tfpose_mm.config import use_peer
 
 use_peer(_base_)
-optim_wrapper = dict(optimizer=dict(lr=4e-3), paramwise_cfg=dict(custom_keys={"backbone": dict(lr_mult=0.25)}))
+optim_wrapper = dict(optimizer=dict(lr=8e-3), paramwise_cfg=dict(custom_keys={"backbone": dict(lr_mult=0.25)}))

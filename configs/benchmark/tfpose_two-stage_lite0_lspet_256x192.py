@@ -1,5 +1,6 @@
 # Two-stage TFPose with EfficientNet-Lite0 on Leeds Sports Pose Extended at 256x192.
-# Keypoint maps give y_0 and the scores; the OKS loss replaces L1. The recipe is that of tfpose_lite0_lspet_256x192.py.
+# Keypoint maps give y_0 and the scores; the OKS loss replaces L1. The recipe, except the learning
+# rate, is that of tfpose_lite0_lspet_256x192.py.
 _base_ = "tfpose_lite0_lspet_256x192.py"
 
 model = dict(
@@ -18,3 +19,4 @@ model = dict(
     ),
     test_cfg=dict(keypoint_scores="keypoint_map"),
 )
+optim_wrapper = dict(optimizer=dict(lr=8e-3))
