@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 
 from tfpose_mm.models.layers import KeypointMaps, gaussian_targets, local_maximum, pool_tokens, probability_near
+from tfpose_mm.models.layers.keypoint_maps import smooth_probabilities
 
 H, W, K = 9, 7, 5
 
@@ -44,6 +47,26 @@ def test_a_second_mode_outside_the_window_does_not_move_the_maximum():
     inside = logits.clone()
     inside[0, 0, 3, 2] = 5.0
     assert (local_maximum(inside) - expected).abs().min() > 0.03
+
+
+def test_a_wide_mode_with_more_probability_wins_over_a_higher_narrow_one():
+    logits = torch.full((1, 1, H, W), -20.0)
+    logits[0, 0, 1, 1] = 1.0
+    logits[0, 0, 6:8, 4:6] = 0.5  # four pixels, which have 2.4 times the probability together
+    wide, narrow = torch.tensor([[[5 / W, 7 / H]]]), torch.tensor([[[1.5 / W, 1.5 / H]]])
+    torch.testing.assert_close(local_maximum(logits, radius=2), wide, atol=1e-4, rtol=0)
+    torch.testing.assert_close(local_maximum(logits, radius=0), narrow)
+
+
+def test_smoothing_sums_the_probabilities_around_a_pixel():
+    logits = torch.randn(2, K, H, W, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    probabilities = logits.flatten(2).softmax(-1).view_as(logits)
+    expected = sum(
+        probabilities[1, 3, row, column] * math.exp(-((row - 5) ** 2 + (column - 2) ** 2) / (2 * 3**2))
+        for row in range(H)
+        for column in range(W)
+    )
+    torch.testing.assert_close(smooth_probabilities(logits, radius=3)[1, 3, 5, 2], expected)
 
 
 @pytest.mark.parametrize(("row", "column"), [(0, 0), (H - 1, W - 1), (0, W - 1)])

@@ -12,15 +12,16 @@ from ..layers import CoordinateEmbedding, KeypointMaps, Proposal, SpatialShapes,
 
 @MODELS.register_module()
 class KeypointMapStage(nn.Module):
-    """y_0 is the maximum of keypoint maps, which are predicted on the tokens.
+    """y_0 is the maximum of smoothed keypoint maps, which are predicted on the tokens.
 
     Args:
         embed_dims: Channels C, set by the head.
         num_keypoints: Keypoints K, set by the head.
         num_levels: Levels L, set by the head.
         upscale: See :class:`KeypointMaps`. Defaults to 2.
-        radius: y_0 is the mean of the softmax in a window of (2 * radius + 1)^2 pixels around the maximum. Twice the
-            sigma of the loss is a good value. Defaults to 2.
+        radius: Standard deviation of the Gaussian that smooths the maps, in their pixels. y_0 is the mean of the
+            softmax in a window of (2 * radius + 1)^2 pixels around the maximum. Twice the sigma of the loss is a good
+            value. Defaults to 2.
         pooled_content: Whether the tokens around each maximum are added to the query, as in QueryPose and Group Pose.
             Defaults to ``False``.
         loss: Loss of the maps, called with logits (B, K, h, w), labels (B, K, 2) and weights (B, K). It is logged as

@@ -64,20 +64,43 @@ def pixel_centres(height: int, width: int, like: Tensor) -> tuple[Tensor, Tensor
     return y, x
 
 
-def local_maximum(logits: Tensor, radius: int = 2) -> Tensor:
-    """The maximum of each map, refined by the mean of the softmax in a window around it.
+def smooth_probabilities(logits: Tensor, radius: int) -> Tensor:
+    """The softmax of each map, smoothed with a Gaussian.
 
-    A mean over the whole map would lie between two modes; a mean in a window stays at one.
+    The Gaussian is not normalised: a value is the sum of the probabilities around a pixel, weighted with 1 at the pixel
+    and less at a distance. For a Gaussian as wide as that of OKS, this is the expected OKS of the pixel.
 
     Args:
         logits: (B, K, h, w).
-        radius: The window has (2 * radius + 1)^2 pixels, fewer at the border.
+        radius: Standard deviation of the Gaussian in pixels of the map; 0 does not smooth.
+
+    Returns:
+        (B, K, h, w). Pixels outside the map have the probability 0.
+    """
+    probabilities = logits.flatten(2).softmax(-1).view_as(logits)
+    if radius == 0:
+        return probabilities
+    rows, columns = (torch.arange(size, device=logits.device, dtype=logits.dtype) for size in logits.shape[-2:])
+    weights = [torch.exp(-((axis[:, None] - axis) ** 2) / (2 * radius**2)) for axis in (rows, columns)]
+    return weights[0] @ probabilities @ weights[1]
+
+
+def local_maximum(logits: Tensor, radius: int = 2) -> Tensor:
+    """The maximum of each smoothed map, refined by the mean of the softmax in a window around it.
+
+    A mean over the whole map would lie between two modes; a mean in a window stays at one. Without smoothing, a high
+    narrow mode could win over a wide one that has more probability.
+
+    Args:
+        logits: (B, K, h, w).
+        radius: The window has (2 * radius + 1)^2 pixels, fewer at the border. The radius is also the standard deviation
+            of :func:`smooth_probabilities`.
 
     Returns:
         (B, K, 2), (x, y) in (0, 1).
     """
     height, width = logits.shape[-2:]
-    index = logits.flatten(2).argmax(-1)  # (B, K)
+    index = smooth_probabilities(logits, radius).flatten(2).argmax(-1)  # (B, K)
     row, column = index // width, index % width
     rows, columns = torch.arange(height, device=logits.device), torch.arange(width, device=logits.device)
     near_row = (rows - row[..., None]).abs() <= radius  # (B, K, h)
