@@ -77,17 +77,18 @@ def test_a_maximum_at_the_border(row, column):
     torch.testing.assert_close(local_maximum(logits), expected)
 
 
-def test_a_token_predicts_its_pixels_from_all_levels():
+def test_a_token_predicts_its_pixels_on_all_levels():
     torch.manual_seed(0)
     maps = KeypointMaps(8, K, num_levels=2, upscale=2)
     memory = torch.randn(3, H * W + 1, 8)  # the coarse level has one token, which all pixels get
     logits = maps(memory, ((H, W), (1, 1)))
     assert logits.shape == (3, K, 2 * H, 2 * W)
-    finest, coarse = maps.projections
-    fused = (finest(memory[1, 2 * W + 4]) + coarse(memory[1, -1])).relu()  # row 2, column 4
-    outputs = maps.classifier.weight[:, :, 0, 0] @ fused + maps.classifier.bias
+    finest, coarse = maps.classifiers
+    token = memory[1, 2 * W + 4]  # row 2, column 4
     for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        torch.testing.assert_close(logits[1, 3, 4 + row, 8 + column], outputs[3 * 4 + 2 * row + column])
+        channel = 3 * 4 + 2 * row + column
+        expected = finest(token)[channel] + coarse(memory[1, -1])[channel]
+        torch.testing.assert_close(logits[1, 3, 4 + row, 8 + column], expected)
 
 
 @pytest.mark.parametrize("upscale", [1, 2, 3])

@@ -11,11 +11,10 @@ from .token_maps import tokens_to_maps
 
 
 class KeypointMaps(nn.Module):
-    """A map for each keypoint from the tokens of all levels.
+    """Linear layers from the tokens to a map for each keypoint.
 
-    A linear layer for each level projects its tokens. The coarse levels are interpolated to the finest level and added.
-    After a ReLU, another linear layer predicts ``upscale`` x ``upscale`` pixels of each map for a token of the finest
-    level. A pixel shuffle arranges the pixels.
+    The layer of each level predicts ``upscale`` x ``upscale`` pixels of each map for a token. The predictions of coarse
+    levels are interpolated to the finest level and added. A pixel shuffle then arranges the pixels.
 
     Not in TFPose. PETR, Group Pose and DETRPose start their decoders from such proposals on encoder tokens.
 
@@ -29,8 +28,8 @@ class KeypointMaps(nn.Module):
     def __init__(self, embed_dims: int, num_keypoints: int, num_levels: int, upscale: int = 2) -> None:
         super().__init__()
         self.upscale = upscale
-        self.projections = nn.ModuleList(nn.Linear(embed_dims, embed_dims) for _ in range(num_levels))
-        self.classifier = nn.Conv2d(embed_dims, num_keypoints * upscale**2, 1)
+        outputs = num_keypoints * upscale**2
+        self.classifiers = nn.ModuleList(nn.Linear(embed_dims, outputs) for _ in range(num_levels))
 
     def forward(self, memory: Tensor, spatial_shapes: SpatialShapes) -> Tensor:
         """Predict the maps.
@@ -45,13 +44,12 @@ class KeypointMaps(nn.Module):
         """
         levels = memory.split([h * w for h, w in spatial_shapes], dim=1)
         finest = spatial_shapes[0]
-        dtype = torch.promote_types(memory.dtype, torch.float32)
-        fused = 0
-        for projection, tokens, shape in zip(self.projections, levels, spatial_shapes):
-            level = tokens_to_maps(projection(tokens), [shape])[0].to(dtype)  # (B, C, h_l, w_l)
-            fused = fused + F.interpolate(level, size=finest, mode="bilinear", align_corners=False)
-        logits = self.classifier(fused.relu().to(self.classifier.weight.dtype))
-        return F.pixel_shuffle(logits.to(dtype), self.upscale)
+        logits = 0
+        for classifier, tokens, shape in zip(self.classifiers, levels, spatial_shapes):
+            level = tokens_to_maps(classifier(tokens), [shape])[0]  # (B, K * upscale^2, h_l, w_l)
+            level = level.float() if level.dtype in (torch.float16, torch.bfloat16) else level
+            logits = logits + F.interpolate(level, size=finest, mode="bilinear", align_corners=False)
+        return F.pixel_shuffle(logits, self.upscale)
 
 
 def pixel_centres(height: int, width: int, like: Tensor) -> tuple[Tensor, Tensor]:
