@@ -29,7 +29,8 @@ PAGE = CONFIGS / "README.md"
 MODEL_INDEX = ROOT / "model-index.yml"
 RESULTS = ROOT / "benchmarks/results"
 MAIN = "tfpose_r50_coco_256x192.py"
-PLANS = ("lspet", "synthetic", "from_scratch")  # they train configs of benchmark/ as they stand
+# They train configs of benchmark/ as they stand. If two train the same config, the result of the later one is listed.
+PLANS = ("lspet", "synthetic", "from_scratch", "pretrained")
 PCK = "PCK@0.2/PCK"  # what these plans compare
 
 DATASETS = {  # the part of a config's name: the dataset
@@ -113,7 +114,8 @@ GROUPS = (
         "epochs; they are not counted without mmpretrain. TFPose has N_E 1, N_D 2 and C 64. PCK@0.2 is that of the\n"
         "last epoch on 500 validation images, the mean of the seeds ([all numbers](../docs/benchmark.md)). Each\n"
         "number comes from its config without further options, except the seed. `python -m benchmarks.head_to_head`\n"
-        "with `benchmarks/plans/lspet.yaml`, `synthetic.yaml` or `from_scratch.yaml` trains those with results.",
+        "trains those with results; its plans are `lspet.yaml`, `synthetic.yaml`, `from_scratch.yaml` and\n"
+        "`pretrained.yaml` in `benchmarks/plans/`.",
         ("benchmark",),
         " in the small-scale comparison",
     ),

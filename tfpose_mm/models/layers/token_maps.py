@@ -23,7 +23,8 @@ def maps_to_tokens(maps: Sequence[Tensor]) -> tuple[Tensor, tuple[tuple[int, int
 def tokens_to_maps(tokens: Tensor, spatial_shapes: SpatialShapes) -> tuple[Tensor, ...]:
     """Undo :func:`maps_to_tokens`: (B, N, C) to (B, C, h, w) for each level."""
     levels = tokens.transpose(1, 2).split([h * w for h, w in spatial_shapes], dim=2)
-    return tuple(level.unflatten(2, (h, w)) for level, (h, w) in zip(levels, spatial_shapes))
+    # not unflatten, which fixes the batch size in an exported ONNX model
+    return tuple(level.reshape(*level.shape[:2], h, w) for level, (h, w) in zip(levels, spatial_shapes))
 
 
 def embed_token_positions(encoding: nn.Module, level_embed: Tensor, spatial_shapes: SpatialShapes) -> Tensor:
