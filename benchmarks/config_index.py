@@ -111,9 +111,10 @@ GROUPS = (
         "Small-scale comparison",
         "All but the lite0 configs have a narrow ResNet-18, trained from scratch: 20 epochs on Leeds Sports Pose\n"
         "Extended, 10 epochs on hard synthetic people. The lite0 configs have a pretrained EfficientNet-Lite0 and 10\n"
-        "epochs; they are not counted without mmpretrain. TFPose has N_E 1, N_D 2 and C 64. PCK@0.2 is that of the\n"
-        "last epoch on 500 validation images, the mean of the seeds ([all numbers](../docs/benchmark.md)). Each\n"
-        "number comes from its config without further options, except the seed. `python -m benchmarks.head_to_head`\n"
+        "epochs, at 256x192 60; they are not counted without mmpretrain. TFPose has N_E 1, N_D 2 and C 64. PCK@0.2 is\n"
+        "that of the last epoch on 500 validation images, the mean of the seeds ([all\n"
+        "numbers](../docs/benchmark.md)). Each number comes from its config without further options, except the seed.\n"
+        "`python -m benchmarks.head_to_head` "
         "trains those with results; its plans are `lspet.yaml`, `synthetic.yaml`, `from_scratch.yaml` and\n"
         "`pretrained.yaml` in `benchmarks/plans/`.",
         ("benchmark",),

@@ -1,22 +1,10 @@
 # Two-stage TFPose with EfficientNet-Lite0 on Leeds Sports Pose Extended at 256x192.
-# Keypoint maps give y_0 and the scores; the OKS loss replaces L1. The recipe, except the learning
-# rate, is that of tfpose_lite0_lspet_256x192.py.
-_base_ = "tfpose_lite0_lspet_256x192.py"
+# The recipe, except the learning rate, is that of tfpose_lite0_lspet_256x192.py.
+_base_ = "tfpose_two-stage_lite0_lspet_128x96.py"
+from tfpose_mm.config import change_codec
 
-model = dict(
-    head=dict(
-        type="TwoStageTFPoseHead",
-        first_stage=dict(type="KeypointMapStage", loss=dict(type="KeypointMapLoss")),
-        refinement=dict(reference_position=True, token_position=True),
-        loss=dict(
-            reg_loss=dict(
-                type="KeypointSimilarityLoss",
-                sigmas=_base_.metainfo.sigmas,
-                input_size=_base_.codec.input_size,
-                loss_weight=0.1,
-            )
-        ),
-    ),
-    test_cfg=dict(keypoint_scores="keypoint_map"),
-)
-optim_wrapper = dict(optimizer=dict(lr=8e-3))
+change_codec(_base_, input_size=(192, 256))
+_base_.param_scheduler[0].end = 71  # iterations in an epoch of 4,500 instances
+auto_scale_lr = dict(base_batch_size=64)
+train_dataloader = dict(batch_size=64)
+train_cfg = dict(max_epochs=60, val_interval=10)

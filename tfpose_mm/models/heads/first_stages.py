@@ -123,7 +123,8 @@ class RegressionStage(nn.Module):
         height, width = spatial_shapes[-1]
         pooled = memory[:, -height * width :].mean(1)
         parts = (self.coordinates(pooled), self.sigma(pooled))
-        prediction = torch.cat([part.unflatten(-1, (-1, 2)) for part in parts], dim=-1)  # (B, K, 4)
+        # not unflatten, as in tokens_to_maps
+        prediction = torch.cat([part.reshape(part.shape[0], -1, 2) for part in parts], dim=-1)  # (B, K, 4)
         if prediction.dtype in (torch.float16, torch.bfloat16):
             prediction = prediction.float()
         coordinates = prediction[..., :2].detach().clamp(0, 1)

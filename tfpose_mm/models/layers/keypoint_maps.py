@@ -64,6 +64,11 @@ def pixel_centres(height: int, width: int, like: Tensor) -> tuple[Tensor, Tensor
     return y, x
 
 
+def spatial_softmax(logits: Tensor) -> Tensor:
+    """The softmax over the pixels of each map, (B, K, h, w)."""
+    return logits.flatten(2).softmax(-1).view_as(logits)
+
+
 def smooth_probabilities(logits: Tensor, radius: int) -> Tensor:
     """The softmax of each map, smoothed with a Gaussian.
 
@@ -77,7 +82,7 @@ def smooth_probabilities(logits: Tensor, radius: int) -> Tensor:
     Returns:
         (B, K, h, w). Pixels outside the map have the probability 0.
     """
-    probabilities = logits.flatten(2).softmax(-1).view_as(logits)
+    probabilities = spatial_softmax(logits)
     if radius == 0:
         return probabilities
     rows, columns = (torch.arange(size, device=logits.device, dtype=logits.dtype) for size in logits.shape[-2:])
@@ -106,7 +111,7 @@ def local_maximum(logits: Tensor, radius: int = 2) -> Tensor:
     near_row = (rows - row[..., None]).abs() <= radius  # (B, K, h)
     near_column = (columns - column[..., None]).abs() <= radius  # (B, K, w)
     window = near_row[..., :, None] & near_column[..., None, :]
-    weights = logits.masked_fill(~window, float("-inf")).flatten(2).softmax(-1).view_as(logits)
+    weights = spatial_softmax(logits.masked_fill(~window, float("-inf")))
     y, x = pixel_centres(height, width, weights)
     return torch.stack([(weights.sum(-2) * x).sum(-1), (weights.sum(-1) * y).sum(-1)], dim=-1)
 
@@ -124,7 +129,7 @@ def pool_tokens(logits: Tensor, memory: Tensor, spatial_shapes: SpatialShapes, u
         (B, K, C).
     """
     height, width = spatial_shapes[0]
-    probabilities = logits.flatten(2).softmax(-1).view_as(logits)
+    probabilities = spatial_softmax(logits)
     weights = F.avg_pool2d(probabilities, upscale, divisor_override=1).flatten(2)  # sums over the pixels of each token
     return weights.to(memory.dtype) @ memory[:, : height * width]
 
@@ -141,7 +146,7 @@ def probability_near(logits: Tensor, coordinates: Tensor, radius: int = 2) -> Te
         (B, K), in [0, 1].
     """
     height, width = logits.shape[-2:]
-    probabilities = logits.flatten(2).softmax(-1).view_as(logits)
+    probabilities = spatial_softmax(logits)
     y, x = pixel_centres(height, width, probabilities)
     near_x = ((x - coordinates[..., :1]) * width).abs() <= radius + 0.5  # (B, K, w)
     near_y = ((y - coordinates[..., 1:]) * height).abs() <= radius + 0.5
