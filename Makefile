@@ -81,7 +81,7 @@ $(READY): $(CONSTRAINTS) pyproject.toml
 	  $(MAKE) --no-print-directory mmcv FRESH="--no-cache-dir --force-reinstall --no-deps"; }
 	@echo "[3/4] mmpose, mmdet, mim and the tools for tests"
 	@$(PINNED) --no-build-isolation chumpy && $(PINNED) --no-build-isolation $(HOSTS) && \
-	  $(PINNED) safetensors pytest pytest-cov pytest-xdist ruff playwright tensorboard || { \
+	  $(PINNED) safetensors pytest pytest-cov pytest-xdist ruff playwright tensorboard onnx onnxruntime openvino || { \
 	  echo "Installing mmpose failed: see the lines above for the package; check the network and run make again." >&2; exit 1; }
 	@echo "[4/4] tfpose_mm"
 	@$(PIP) install --no-deps --no-build-isolation -e .

@@ -157,6 +157,17 @@ def test_the_lite_package_imports_only_the_standard_library():
         tree = ast.parse(path.read_text(encoding="utf-8"))
         names = [node.module for node in tree.body if isinstance(node, ast.ImportFrom) and not node.level]
         names += [alias.name for node in tree.body if isinstance(node, ast.Import) for alias in node.names]
-        standard = ["__future__", "contextlib", "importlib", "io", "platform", "re", "sys", "typing", "warnings"]
+        standard = [
+            "__future__",
+            "contextlib",
+            "importlib",
+            "io",
+            "json",
+            "platform",
+            "re",
+            "sys",
+            "typing",
+            "warnings",
+        ]
         outside = {name.split(".")[0] for name in names} - {*standard}
         assert outside == set()

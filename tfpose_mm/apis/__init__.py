@@ -12,6 +12,7 @@ from .config_checks import find_problems
 from .diagnosis import Diagnosis, diagnose, format_diagnosis
 from .error_analysis import EvaluatedModel, analyse_checkpoint
 from .evaluation import evaluate, format_table
+from .export import ATTENTIONS, Export, export_onnx
 from .figures import draw_figures
 from .keypoint_scores import compare_scores, format_scores
 from .latency import Timing, describe_device, matmul_rate, summarise, time_functions, time_parts, time_training
@@ -24,6 +25,7 @@ from .report import write_report
 from .testing import KeepSamples, need_checkpoint, need_file, read_config, run_test
 
 __all__ = [
+    "ATTENTIONS",
     "BATCH_SIZE",
     "CONFIGS",
     "DRAW_THRESHOLD",
@@ -33,6 +35,7 @@ __all__ = [
     "Complexity",
     "Diagnosis",
     "EvaluatedModel",
+    "Export",
     "FromDetector",
     "FromFile",
     "InstanceRecord",
@@ -55,6 +58,7 @@ __all__ = [
     "diagnose",
     "draw_figures",
     "evaluate",
+    "export_onnx",
     "find_problems",
     "format_diagnosis",
     "format_rows",

@@ -6,7 +6,7 @@ from typing import Callable, Sequence
 
 import torch
 from mmengine.model import ModuleList
-from mmengine.structures import InstanceData, PixelData
+from mmengine.structures import PixelData
 from mmpose.models.heads import HeatmapHead
 from mmpose.models.heads.base_head import BaseHead
 from mmpose.models.necks import ChannelMapper
@@ -194,33 +194,57 @@ class TFPoseHead(BaseHead):
             UserError: If K differs from the data set's, or the head cannot output the heat maps or scores.
         """
         test_cfg = test_cfg or {}
+        metainfo = batch_data_samples[0].metainfo if test_cfg.get("flip_test", False) else {}
+        coordinates, scores, heatmaps = self.predict_tensors(feats, metainfo, test_cfg)
+        preds = self.decode(coordinates.unsqueeze(1))
+        if scores is not None:
+            for pred, score in zip(preds, to_numpy(scores)):
+                pred.keypoint_scores = score[None]
+        if test_cfg.get("output_heatmaps", False):
+            return preds, [PixelData(heatmaps=maps) for maps in heatmaps.detach()]
+        return preds
+
+    def predict_tensors(
+        self, feats: Sequence[Tensor] | Sequence[Sequence[Tensor]], metainfo: dict, test_cfg: ConfigType
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Predict as :meth:`predict`, but return tensors. Exported models need it.
+
+        Args:
+            feats: See :meth:`predict`.
+            metainfo: With ``flip_test``, ``flip_indices`` and ``input_size``.
+            test_cfg: See :meth:`predict`.
+
+        Returns:
+            Coordinates (B, K, 2), (x, y) in [0, 1], label units; scores (B, K), ``None`` if all are 1.0; and auxiliary
+            heat maps (B, K, H, W), ``None`` without ``output_heatmaps``, unless the scores are read from them.
+
+        Raises:
+            UserError: See :meth:`predict`.
+        """
         scoring, output_heatmaps = test_cfg.get("keypoint_scores"), test_cfg.get("output_heatmaps", False)
         self._check_scoring(scoring, output_heatmaps)
         flip_test = test_cfg.get("flip_test", False)
         views = [self.project(view) for view in (feats if flip_test else [feats])]
-        flip_indices = batch_data_samples[0].metainfo["flip_indices"] if flip_test else None
-        outputs, keypoint_maps = self._decode_views(views, flip_indices)
+        outputs, keypoint_maps = self._decode_views(views, metainfo["flip_indices"] if flip_test else None)
         coordinates = [output[..., :2] for output in outputs]
         sigmas = [output[..., 2:].sigmoid() for output in outputs]  # (B, K, 0) without sigma
         heatmaps = []
         if output_heatmaps or scoring == "heatmap":
             heatmaps = [self.aux_branch(view[-1:]).float() for view in views]
         if flip_test:
-            self._flip_back((coordinates, sigmas, heatmaps), batch_data_samples[0].metainfo, test_cfg)
+            self._flip_back((coordinates, sigmas, heatmaps), metainfo, test_cfg)
         mean_coordinates, mean_sigmas, mean_heatmaps = (
             sum(view) / len(view) if view else None for view in (coordinates, sigmas, heatmaps)
         )
-        preds = self.decode(mean_coordinates.unsqueeze(1))
+        scores = None
         if scoring == "heatmap":
-            _set_scores(preds, sample_heatmaps(mean_heatmaps, mean_coordinates))
+            scores = sample_heatmaps(mean_heatmaps, mean_coordinates)
         elif scoring == "sigma":
-            _set_scores(preds, 1 - mean_sigmas.mean(-1))
+            scores = 1 - mean_sigmas.mean(-1)
         elif scoring == "keypoint_map":
             radius = self.transformer_decoder.first_stage.radius
-            _set_scores(preds, probability_near(keypoint_maps, mean_coordinates, radius))
-        if output_heatmaps:
-            return preds, [PixelData(heatmaps=maps) for maps in mean_heatmaps.detach()]
-        return preds
+            scores = probability_near(keypoint_maps, mean_coordinates, radius)
+        return mean_coordinates, scores, mean_heatmaps
 
     def loss(
         self,
@@ -322,9 +346,3 @@ class TFPoseHead(BaseHead):
         if scoring not in self.scores:
             names = f"{', '.join(map(repr, self.scores[:-1]))} or {self.scores[-1]!r}"
             raise UserError(f"{type(self).__name__} needs keypoint_scores of {names}, but got {scoring!r}.")
-
-
-def _set_scores(preds: list[InstanceData], scores: Tensor) -> None:
-    """Replace the scores of the codec: (B, K)."""
-    for pred, score in zip(preds, to_numpy(scores)):
-        pred.keypoint_scores = score[None]

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import pytest
+import torch
+from mmcv.transforms import Compose
+from mmpose.registry import MODELS, TRANSFORMS
+
+from tfpose_lite import onnx_runner
+from tfpose_lite.onnx_runner import PoseRunner
+
+METADATA = dict(
+    input_size=[96, 128],
+    mean=[123.675, 116.28, 103.53],
+    std=[58.395, 57.12, 57.375],
+    bgr_to_rgb=True,
+    padding=1.25,
+    use_udp=True,
+    keypoint_names=["nose", "left_eye", "right_eye"],
+)
+
+
+@pytest.fixture
+def runner(monkeypatch):
+    """Return a function that builds a runner whose engine returns the corners and the centre of the input."""
+
+    def build(batch_size=8, **changes):
+        batches = []
+
+        def infer(batch):
+            batches.append(batch)
+            corners = np.array([[0, 0], [96, 128], [48, 64]], np.float32)
+            return np.repeat(corners[None], len(batch), 0), np.full((len(batch), 3), 0.5, np.float32)
+
+        texts = {name: json.dumps(value) for name, value in {**METADATA, **changes}.items()}
+        monkeypatch.setattr(onnx_runner, "_start_onnxruntime", lambda *arguments: (infer, texts))
+        built = PoseRunner("model.onnx", batch_size=batch_size)
+        built.batches = batches
+        return built
+
+    return build
+
+
+@pytest.mark.parametrize("use_udp", [True, False])
+@pytest.mark.parametrize("padding", [1.0, 1.25])
+@pytest.mark.parametrize("box", [[10, 20, 90, 70], [-9.5, 3, 40.25, 200], [0, 0, 161, 120]])
+def test_it_crops_as_mmpose_does(runner, use_udp, padding, box):
+    image = np.random.default_rng(0).integers(0, 255, (120, 161, 3), dtype=np.uint8)
+    pipeline = Compose(
+        [
+            TRANSFORMS.build(dict(type="GetBBoxCenterScale", padding=padding)),
+            TRANSFORMS.build(dict(type="TopdownAffine", input_size=(96, 128), use_udp=use_udp)),
+        ]
+    )
+    expected = pipeline(dict(img=image, bbox=np.array([box], np.float32)))
+    built = runner(use_udp=use_udp, padding=padding, mean=[0, 0, 0], std=[1, 1, 1], bgr_to_rgb=False)
+    keypoints, _ = built(image, [box])
+    pixels = built.batches[0][0].transpose(1, 2, 0)
+    assert (np.abs(pixels - expected["img"]) <= 1).all()
+    assert (pixels == expected["img"]).mean() > 0.999  # a rounding of OpenCV's fixed-point positions
+    corner = expected["input_center"] - 0.5 * expected["input_scale"]
+    np.testing.assert_allclose(keypoints[0, 0], corner, rtol=1e-5, atol=1e-3)
+    np.testing.assert_allclose(keypoints[0, 1], corner + expected["input_scale"], rtol=1e-5, atol=1e-3)
+    np.testing.assert_allclose(keypoints[0, 2], expected["input_center"], rtol=1e-5, atol=1e-3)
+
+
+def test_it_normalises_as_the_preprocessor(runner):
+    image = np.random.default_rng(0).integers(0, 255, (128, 96, 3), dtype=np.uint8)
+    built = runner(padding=1.0)
+    built(image)
+    raw = runner(padding=1.0, mean=[0, 0, 0], std=[1, 1, 1], bgr_to_rgb=False)
+    raw(image)
+    config = dict(type="PoseDataPreprocessor", mean=METADATA["mean"], std=METADATA["std"], bgr_to_rgb=True)
+    preprocessor = MODELS.build(config)
+    expected = preprocessor(dict(inputs=[torch.from_numpy(raw.batches[0][0].copy())], data_samples=[]))["inputs"]
+    np.testing.assert_allclose(built.batches[0], expected.numpy(), atol=1e-5)
+
+
+def test_persons_are_predicted_in_batches(runner):
+    built = runner(batch_size=3)
+    boxes = [[n, 2, 60 + n, 90] for n in range(7)]
+    keypoints, scores = built(np.zeros((100, 80, 3), np.uint8), boxes)
+    assert [len(batch) for batch in built.batches] == [3, 3, 1]
+    assert (keypoints.shape, keypoints.dtype, scores.shape, scores.dtype) == ((7, 3, 2), "float32", (7, 3), "float32")
+    np.testing.assert_allclose(np.diff(keypoints[:, 2, 0]), 1, atol=1e-4)  # in the order of the boxes
+
+
+def test_no_boxes_and_no_persons(runner):
+    built = runner(padding=1.0)
+    image = np.zeros((128, 96, 3), np.uint8)
+    whole, _ = built(image)
+    np.testing.assert_allclose(whole, built(image, [[0, 0, 96, 128]])[0])
+    keypoints, scores = built(image, [])
+    assert (keypoints.shape, scores.shape) == ((0, 3, 2), (0, 3))
+    with_score, _ = built(image, np.array([[0, 0, 96, 128, 0.7]]))
+    np.testing.assert_allclose(with_score, whole)
+
+
+@pytest.mark.parametrize(
+    ("image", "boxes", "message"),
+    [
+        (
+            np.zeros((9, 9), np.uint8),
+            None,
+            r"must be \(H, W, 3\) uint8, BGR as from cv2.imread, but got \(9, 9\)",
+        ),
+        (np.zeros((9, 9, 3)), None, r"but got \(9, 9, 3\) float64"),
+        (None, None, "but got no array"),
+        (np.zeros((9, 9, 3), np.uint8), [[1, 2, 3]], r"boxes must be \(P, 4\).*, but got \(1, 3\)"),
+        (np.zeros((9, 9, 3), np.uint8), [[0, 0, 5, 5], [4, 0, 4, 9]], "x1 < x2 and y1 < y2, but box 1 is"),
+        (np.zeros((9, 9, 3), np.uint8), [[0, 0, np.nan, 5]], "x1 < x2 and y1 < y2, but box 0 is"),
+    ],
+)
+def test_wrong_input_is_refused(runner, image, boxes, message):
+    with pytest.raises(ValueError, match=message):
+        runner()(image, boxes)
+
+
+def test_wrong_arguments_are_refused(runner, monkeypatch):
+    runner()
+    with pytest.raises(ValueError, match="engine must be one of onnxruntime, openvino, but got 'tensorrt'"):
+        PoseRunner("model.onnx", engine="tensorrt")
+    with pytest.raises(ValueError, match="batch size must be at least 1, but got 0"):
+        PoseRunner("model.onnx", batch_size=0)
+    monkeypatch.setattr(onnx_runner, "_start_onnxruntime", lambda *arguments: (None, {}))
+    with pytest.raises(ValueError, match=r"model.onnx has no metadata input_size, .*: give a file that python -m"):
+        PoseRunner("model.onnx")
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ImportError, match=r"needs onnxruntime, .*: pip install onnxruntime"):
+        PoseRunner("model.onnx")

@@ -1,0 +1,199 @@
+"""Run an exported model without torch and MMPose: numpy, OpenCV and ONNX Runtime, or OpenVINO.
+
+``python -m tfpose_mm.tools.export`` writes a model and, with ``--runner``, this file beside it. The file imports
+nothing else of this package, so it can be copied::
+
+    import cv2
+    from onnx_runner import PoseRunner
+
+    runner = PoseRunner("model.onnx")
+    keypoints, scores = runner(cv2.imread("image.jpg"), [[10, 20, 110, 220]])  # x1, y1, x2, y2 of each person
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+from typing import TYPE_CHECKING, Any, Callable, Sequence
+
+if TYPE_CHECKING:
+    import numpy as np
+
+ENGINES = ("onnxruntime", "openvino")
+NEEDED = ("input_size", "mean", "std", "bgr_to_rgb", "padding", "use_udp", "keypoint_names")
+
+
+class PoseRunner:
+    """An exported top-down model that is called with an image and person boxes.
+
+    Args:
+        path: The ``.onnx`` file, or with ``engine="openvino"`` also an ``.xml`` file that OpenVINO wrote.
+        engine: ``"onnxruntime"`` or ``"openvino"``.
+        batch_size: Largest number of persons in a batch.
+        threads: Threads that the engine uses; ``None`` is the default of the engine.
+        precision: ``"f32"``, ``"bf16"`` or ``"f16"``, for OpenVINO, which computes in bfloat16 by default where the
+            processor has it. ONNX Runtime uses the precision of the file.
+        providers: ONNX Runtime's execution providers, in order of preference.
+
+    Attributes:
+        metadata: What the file says about the model: ``input_size`` (width, height), ``mean``, ``std``, ``bgr_to_rgb``,
+            ``padding`` (of the box), ``use_udp``, ``keypoint_names``, ``skeleton_links``, ``flip_pairs``, ``sigmas``,
+            ``keypoint_scores`` (their kind), ``flip_test`` (whether it is in the model), ``checkpoint_sha256``,
+            ``versions`` and more.
+
+    Raises:
+        ImportError: If OpenCV or the engine is not installed.
+        ValueError: If the engine is unknown, or the file was not written by ``tfpose_mm.tools.export``.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        engine: str = "onnxruntime",
+        batch_size: int = 8,
+        threads: int | None = None,
+        precision: str = "f32",
+        providers: Sequence[str] = ("CPUExecutionProvider",),
+    ) -> None:
+        if engine not in ENGINES:
+            raise ValueError(f"The engine must be one of {', '.join(ENGINES)}, but got {engine!r}.")
+        if batch_size < 1:
+            raise ValueError(f"The batch size must be at least 1, but got {batch_size}.")
+        if engine == "onnxruntime":
+            self._infer, texts = _start_onnxruntime(path, threads, providers)
+        else:
+            self._infer, texts = _start_openvino(path, threads, precision)
+        missing = [name for name in NEEDED if name not in texts]
+        if missing:
+            raise ValueError(
+                f"{path} has no metadata {', '.join(missing)}: give a file that python -m tfpose_mm.tools.export wrote."
+            )
+        self.metadata = {name: _parse(text) for name, text in texts.items()}
+        self.batch_size = batch_size
+
+    def __call__(
+        self, image: np.ndarray, bboxes: Sequence[Sequence[float]] | np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Predict the keypoints of persons in an image.
+
+        Args:
+            image: (H, W, 3) uint8, BGR as from ``cv2.imread``.
+            bboxes: (P, 4), x1, y1, x2, y2 of each person in pixels; further columns, such as a score, are ignored.
+                ``None`` is one box, the whole image.
+
+        Returns:
+            Keypoints (P, K, 2), (x, y) in pixels of the image; and scores (P, K), both float32.
+
+        Raises:
+            ValueError: If image or boxes have another shape or type, or a box is not finite or has no area.
+        """
+        import numpy as np
+
+        if getattr(image, "ndim", None) != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+            got = "no array" if not isinstance(image, np.ndarray) else f"{image.shape} {image.dtype}"
+            raise ValueError(f"The image must be (H, W, 3) uint8, BGR as from cv2.imread, but got {got}.")
+        if bboxes is None:
+            bboxes = [[0, 0, image.shape[1], image.shape[0]]]
+        boxes = _check_boxes(np.asarray(bboxes, dtype=np.float32))
+        crops = [self._crop(image, box) for box in boxes]
+        keypoints = [np.zeros((0, len(self.metadata["keypoint_names"]), 2), np.float32)]
+        scores = [keypoints[0][..., 0]]
+        for start in range(0, len(crops), self.batch_size):
+            inputs = np.stack([pixels for pixels, _, _ in crops[start : start + self.batch_size]])
+            predicted, predicted_scores = self._infer(inputs)
+            keypoints.append(predicted)
+            scores.append(predicted_scores)
+        centers = np.array([center for _, center, _ in crops], np.float32).reshape(-1, 1, 2)
+        scales = np.array([scale for _, _, scale in crops], np.float32).reshape(-1, 1, 2)
+        input_size = np.array(self.metadata["input_size"], np.float32)
+        keypoints = np.concatenate(keypoints) / input_size * scales + centers - 0.5 * scales
+        return keypoints.astype(np.float32), np.concatenate(scores)
+
+    def _crop(self, image: np.ndarray, box: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Cut a person out as MMPose does: normalised pixels (3, h, w), and centre and size of the enlarged box."""
+        import cv2
+        import numpy as np
+
+        width, height = self.metadata["input_size"]
+        center = (box[:2] + box[2:]) * 0.5
+        box_width, box_height = (box[2:] - box[:2]) * np.float32(self.metadata["padding"])
+        ratio = width / height
+        scale = (box_width, box_width / ratio) if box_width > box_height * ratio else (box_height * ratio, box_height)
+        scale = np.array(scale, np.float32)
+
+        last = 1 if self.metadata["use_udp"] else 0  # UDP maps pixel centres, the other convention maps edges
+        factor_x = (width - last) / scale[0]
+        factor_y = (height - last) / scale[1]
+        offset_x = factor_x * (0.5 * scale[0] - center[0])
+        offset_y = factor_y * (0.5 * scale[1] - center[1])
+        matrix = np.array([[factor_x, 0, offset_x], [0, factor_y, offset_y]], np.float32)
+        pixels = cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR)
+        if self.metadata["bgr_to_rgb"]:
+            pixels = pixels[..., ::-1]
+        mean, std = (np.array(self.metadata[name], np.float32) for name in ("mean", "std"))
+        return ((pixels - mean) / std).transpose(2, 0, 1), center, scale
+
+
+def _check_boxes(boxes: np.ndarray) -> np.ndarray:
+    import numpy as np
+
+    boxes = boxes.reshape(0, 4) if boxes.size == 0 else boxes
+    if boxes.ndim != 2 or boxes.shape[1] < 4:
+        raise ValueError(f"The boxes must be (P, 4): x1, y1, x2, y2 of each person, but got {boxes.shape}.")
+    boxes = boxes[:, :4]
+    wrong = ~np.isfinite(boxes).all(1) | (boxes[:, 2] <= boxes[:, 0]) | (boxes[:, 3] <= boxes[:, 1])
+    if wrong.any():
+        index = int(wrong.argmax())
+        raise ValueError(f"A box must have x1 < x2 and y1 < y2, but box {index} is {boxes[index].tolist()}.")
+    return boxes
+
+
+def _parse(text: str) -> Any:  # noqa: ANN401 - JSON has values of any type
+    """The value of a JSON text; other text as it is."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _load(name: str) -> Any:  # noqa: ANN401 - a module
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(f"This needs {name}, but it cannot be imported ({error}): pip install {name}.") from error
+
+
+def _start_onnxruntime(
+    path: str, threads: int | None, providers: Sequence[str]
+) -> tuple[Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], dict[str, str]]:
+    """A function from a batch to keypoints and scores, and the metadata of the file."""
+    onnxruntime = _load("onnxruntime")
+    options = onnxruntime.SessionOptions()
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(str(path), options, providers=list(providers))
+    name = session.get_inputs()[0].name
+    texts = session.get_modelmeta().custom_metadata_map
+    return lambda batch: tuple(session.run(["keypoints", "scores"], {name: batch})), texts
+
+
+def _start_openvino(
+    path: str, threads: int | None, precision: str
+) -> tuple[Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], dict[str, str]]:
+    """As :func:`_start_onnxruntime`."""
+    openvino = _load("openvino")
+    model = openvino.Core().read_model(str(path))
+    options = {"INFERENCE_PRECISION_HINT": precision}
+    if threads is not None:
+        options["INFERENCE_NUM_THREADS"] = threads
+    compiled = openvino.Core().compile_model(model, "CPU", options)
+    texts = {}
+    if model.has_rt_info(["framework"]):
+        for name, value in model.get_rt_info(["framework"]).value.items():
+            texts[name] = str(getattr(value, "value", value))
+
+    def infer(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        outputs = compiled(batch)
+        return outputs["keypoints"].copy(), outputs["scores"].copy()
+
+    return infer, texts
