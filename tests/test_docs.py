@@ -17,12 +17,13 @@ import torch
 from mmengine.config import Config
 from mmpose.registry import MODELS
 
-from tests.helpers.models import build, images, labelled, load_tiny, samples, tiny_model_cfg
+from tests.helpers.models import build, images, labelled, load_tiny, randomise, samples, tiny_model_cfg
+from tfpose_mm.apis import export_onnx
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "benchmarks/README.md", *sorted((ROOT / "docs").glob("*.md"))]
 # speed.md is a page of its own: docs/benchmark.md does not repeat its tables
-RESULTS = [path for path in sorted((ROOT / "benchmarks/results").glob("*.md")) if path.name != "speed.md"]
+RESULTS = [path for path in sorted((ROOT / "benchmarks/results").glob("*.md")) if "speed" not in path.name]
 
 
 def blocks(page, language):
@@ -113,6 +114,22 @@ def test_prediction_snippets_run(block, people, tmp_path, monkeypatch, capsys):
         assert names["cfg"].model.head.type == "TFPoseHead"
 
 
+def test_deployment_snippets_run(people, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("onnx")
+    cfg, model = load_tiny()
+    torch.save(dict(state_dict=randomise(model).state_dict()), tmp_path / "tiny.pth")
+    monkeypatch.setattr("tfpose_mm.apis.export.VARIATION", 0.0)
+    export_onnx(cfg, tmp_path / "tiny.pth", tmp_path / "model.onnx", with_runner=True)
+    shutil.copy(people / "val/000000000001.jpg", tmp_path / "image.jpg")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    first, *others = blocks(ROOT / "docs/deploy.md", "python")
+    (tmp_path / "snippet.py").write_text("".join([first, *others]), encoding="utf-8")
+    capsys.readouterr()
+    runpy.run_path("snippet.py")
+    assert capsys.readouterr().out.startswith("(2, 17, 2) (2, 17)\n['nose', ")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("block", blocks(ROOT / "README.md", "python")[:1])
 def test_inference_snippet_predicts_an_image(block, people, tmp_path, monkeypatch):
@@ -149,7 +166,8 @@ def test_config_snippet_trains_and_predicts(page, block, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("page", "block"), [p for p in numbered("python", False) if p.values[0].name not in ("README.md", "prediction.md")]
+    ("page", "block"),
+    [p for p in numbered("python", False) if p.values[0].name not in ("README.md", "prediction.md", "deploy.md")],
 )
 def test_snippet_of_the_docs_runs(page, block, tmp_path):
     """Run the blocks with a model and a batch of images, which the pages assume."""
@@ -180,6 +198,11 @@ def test_the_benchmark_s_tables_are_the_results(table):
     if table.stem.endswith("_bootstrap"):
         numbers = table.parent / "grades" / numbers.name.replace("_bootstrap", "")
     assert numbers.is_file()
+
+
+def test_the_table_of_exported_models_is_the_result():
+    table = (ROOT / "benchmarks/results/export_speed.md").read_text(encoding="utf-8")
+    assert table in (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: str(page.relative_to(ROOT)))

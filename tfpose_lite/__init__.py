@@ -4,6 +4,7 @@
 raises an error that names the fix. This package has the code that must work on such a machine:
 
 - ``python -m tfpose_lite.check_env`` checks the installation;
+- ``tfpose_lite.onnx_runner`` runs exported models;
 - ``tfpose_lite.host`` has the versions that ``tfpose_mm`` needs, known issues of its host packages and their fixes.
 """
 

@@ -12,7 +12,7 @@ from .config_checks import find_problems
 from .diagnosis import Diagnosis, diagnose, format_diagnosis
 from .error_analysis import EvaluatedModel, analyse_checkpoint
 from .evaluation import evaluate, format_table
-from .export import ATTENTIONS, Export, export_onnx
+from .export import ATTENTIONS, Export, InferenceGraph, export_onnx, write_onnx
 from .figures import draw_figures
 from .keypoint_scores import compare_scores, format_scores
 from .latency import Timing, describe_device, matmul_rate, summarise, time_functions, time_parts, time_training
@@ -38,6 +38,7 @@ __all__ = [
     "Export",
     "FromDetector",
     "FromFile",
+    "InferenceGraph",
     "InstanceRecord",
     "KeepSamples",
     "Memory",
@@ -81,5 +82,6 @@ __all__ = [
     "time_parts",
     "time_training",
     "write_dataset",
+    "write_onnx",
     "write_report",
 ]

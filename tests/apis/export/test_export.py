@@ -35,6 +35,11 @@ def make_checkpoint(cfg, path, spread=1.0):
     model = randomise(MODELS.build(cfg.model))
     for branch in getattr(model.head, "reg_branches", ()):
         torch.nn.init.normal_(branch.layers[-1].weight, std=spread)
+    if hasattr(model.head, "fc"):  # coordinates of the size of the input
+        with torch.no_grad():
+            width, height = cfg.codec.input_size
+            output = model.eval().head(model.extract_feat(torch.randn(4, 3, height, width)))
+            model.head.fc.weight /= output.std()
     torch.save(dict(state_dict=model.state_dict()), path)
     return path
 
@@ -264,7 +269,7 @@ def test_the_command(tmp_path, people):
     tool = [sys.executable, "-m", "tfpose_mm.tools.export", TINY, checkpoint, "--out", "out/tiny.onnx", "--runner"]
     process = start(*tool, cwd=tmp_path, SYNTHETIC_ROOT=people)
     assert process.returncode == 0, process.stderr[-3000:]
-    lines = process.stdout.splitlines()
+    lines = process.stdout[process.stdout.index("model:") :].splitlines()
     assert lines[0].startswith("model:   out/tiny.onnx (")
     assert lines[1] == "runner:  out/onnx_runner.py"
     assert "synthetic images" in lines[2]

@@ -27,7 +27,7 @@ from .parity import VARIATION, Parity, compare_with_torch, find_persons, predict
 
 TOLERANCES = {False: 0.01, True: 1.0}  # pixels of the image, without and with fp16
 
-__all__ = ["ATTENTIONS", "OPSET", "TOLERANCES", "Export", "Parity", "export_onnx"]
+__all__ = ["ATTENTIONS", "OPSET", "TOLERANCES", "Export", "InferenceGraph", "Parity", "export_onnx", "write_onnx"]
 
 
 class Export(NamedTuple):

@@ -1,0 +1,255 @@
+"""The speed of exported models: TFPose beside SimpleBaseline, in ONNX Runtime, OpenVINO and torch.
+
+It writes export_speed.md and export_speed.png. All models and engines run in turns in one process, in float32 unless a
+row says otherwise. Ratios are to the fastest float32 row of SimpleBaseline. Weights and images are random, without flip
+test.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.metadata
+import tempfile
+from functools import partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Callable, NamedTuple, Sequence
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from mmengine.config import Config
+from mmpose.utils import register_all_modules
+
+from tfpose_mm.apis import ATTENTIONS, InferenceGraph, Timing, describe_device, time_functions, write_onnx
+from tfpose_mm.tools.cli import make_parser, positive, run
+from tfpose_mm.utils import markdown_table
+
+from .speed_models import BASELINE, build, peer, tfpose
+
+RESULTS = Path(__file__).parent / "results"
+SIZE = (192, 256)  # w, h
+# longest time in units of SimpleBaseline's
+BOUNDS = {"TFPose R50, N_E 0": 1.2, "TFPose R50, N_E 4": 1.5, "TFPose R50, N_E 6": 1.8}
+TORCH = "torch"
+
+
+class Candidate(NamedTuple):
+    """A model in an engine.
+
+    Attributes:
+        model: Name of the model.
+        engine: Name and precision of the engine.
+        attention: The exported attention; empty where there is none.
+        function: It predicts a batch of images.
+    """
+
+    model: str
+    engine: str
+    attention: str
+    function: Callable[[np.ndarray], object]
+
+
+def all_models(size: tuple[int, int]) -> dict[str, Config]:
+    """Configs of the measured models, by name."""
+    own = {name: tfpose(size, int(name.split()[-1])) for name in BOUNDS}
+    return {BASELINE: peer(BASELINE, size), **own}
+
+
+def candidates(cfgs: dict[str, Config], size: tuple[int, int], folder: Path, threads: int) -> list[Candidate]:
+    """Export all models and load them into all engines.
+
+    Args:
+        cfgs: The models.
+        size: (w, h) of the input.
+        folder: Folder for the exported files.
+        threads: Threads of each engine.
+
+    Returns:
+        The candidates, those of the first model first.
+    """
+    found = []
+    for name, cfg in cfgs.items():
+        model = build(cfg, "cpu")
+        is_baseline = name == BASELINE
+        metainfo = dict(flip_indices=range(cfg.model.head.get("num_joints") or cfg.model.head.out_channels))
+        for attention in ("",) if is_baseline else ATTENTIONS:
+            path = folder / f"{len(found)}.onnx"
+            graph = InferenceGraph(model, metainfo, size, False, attention or ATTENTIONS[0])
+            write_onnx(graph, size, path, {}, fp16=False)
+            engines = {"ONNX Runtime": _onnxruntime(path, threads)}
+            if find_spec("openvino"):
+                engines["OpenVINO"] = _openvino(path, threads, "f32")
+                engines["OpenVINO, bfloat16"] = _openvino(path, threads, "bf16")
+            found += [Candidate(name, engine, attention, function) for engine, function in engines.items()]
+        found.append(Candidate(name, TORCH, "", partial(_run_torch, lambda x, m=model: m.head(m.extract_feat(x)))))
+    return found
+
+
+def _onnxruntime(path: Path, threads: int) -> Callable[[np.ndarray], object]:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    return lambda batch: session.run(None, {"images": batch})
+
+
+def _openvino(path: Path, threads: int, precision: str) -> Callable[[np.ndarray], object]:
+    import openvino
+
+    options = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads}
+    return openvino.Core().compile_model(str(path), "CPU", options)
+
+
+def _run_torch(function: Callable[[torch.Tensor], object], batch: np.ndarray) -> object:
+    with torch.inference_mode():
+        return function(torch.from_numpy(batch))
+
+
+def measure(found: Sequence[Candidate], size: tuple[int, int], batch: int, repeats: int) -> list[Timing]:
+    """Time all candidates in turns.
+
+    Args:
+        found: The candidates.
+        size: (w, h) of the input.
+        batch: Batch size.
+        repeats: Timed rounds.
+
+    Returns:
+        A timing for each.
+    """
+    width, height = size
+    images = np.random.default_rng(0).standard_normal((batch, 3, height, width), dtype=np.float32)
+    return time_functions([partial(item.function, images) for item in found], repeats, "cpu")
+
+
+def fastest(found: Sequence[Candidate], timings: Sequence[Timing], model: str) -> Timing:
+    """The fastest exported float32 candidate of a model."""
+    of_model = [
+        timing
+        for item, timing in zip(found, timings)
+        if item.model == model and item.engine != TORCH and "bfloat16" not in item.engine
+    ]
+    return min(of_model, key=lambda timing: timing.median)
+
+
+def format_table(found: Sequence[Candidate], by_batch: dict[int, list[Timing]]) -> list[str]:
+    """A Markdown table of times and ratios.
+
+    Args:
+        found: The candidates.
+        by_batch: Their timings for each batch size.
+
+    Returns:
+        The lines.
+    """
+    header = ["model", "engine", "attention"]
+    for batch in by_batch:
+        header += [f"batch {batch}, ms", "ratio"]
+    rows = [header]
+    for index, item in enumerate(found):
+        row = [item.model, item.engine, item.attention]
+        for timings in by_batch.values():
+            ratio = timings[index].ratio(fastest(found, timings, BASELINE))
+            row += [timings[index].in_ms(), f"{ratio:.2f}"]
+        rows.append(row)
+    return markdown_table(rows)
+
+
+def find_misses(found: Sequence[Candidate], by_batch: dict[int, list[Timing]]) -> list[str]:
+    """Sentences about models that are slower than their bound, or slower than torch."""
+    missed = []
+    for batch, timings in by_batch.items():
+        reference = fastest(found, timings, BASELINE)
+        for model, bound in BOUNDS.items():
+            best = fastest(found, timings, model)
+            ratio = best.ratio(reference)
+            if ratio > bound:
+                missed.append(f"{model}, batch {batch}: {ratio:.2f} times SimpleBaseline, but should be {bound:g}")
+            in_torch = next(t for item, t in zip(found, timings) if (item.model, item.engine) == (model, TORCH))
+            if best.ratio(in_torch) > 1:
+                missed.append(f"{model}, batch {batch}: slower than in torch")
+    return missed
+
+
+def draw(found: Sequence[Candidate], by_batch: dict[int, list[Timing]], path: Path) -> None:
+    """Draw bars of the time per image, a panel for each batch size; of two attentions the faster one.
+
+    Args:
+        found: The candidates.
+        by_batch: Their timings for each batch size.
+        path: The image file.
+    """
+    engines = list(dict.fromkeys(item.engine for item in found))
+    models = list(dict.fromkeys(item.model for item in found))
+    figure = Figure(figsize=(11, 4.2), layout="constrained")
+    axes = figure.subplots(1, len(by_batch), squeeze=False)[0]
+    width = 0.8 / len(engines)
+    for axis, (batch, timings) in zip(axes, by_batch.items()):
+        for place, engine in enumerate(engines):
+            times: dict[str, float] = {}
+            for item, timing in zip(found, timings):
+                if item.engine == engine:
+                    times[item.model] = min(timing.median, times.get(item.model, float("inf")))
+            centres = [models.index(model) + (place + 0.5) * width - 0.4 for model in times]
+            axis.bar(centres, [1e3 * value / batch for value in times.values()], width, label=engine)
+        axis.set_xticks(range(len(models)), [model.replace(" R50", "\nR50") for model in models], fontsize=8)
+        axis.set_ylabel(f"ms per image, batch {batch}")
+        axis.grid(alpha=0.3, axis="y")
+    axes[-1].legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0)
+    figure.savefig(path, dpi=120)
+
+
+def write_page(
+    out: Path, cfgs: dict[str, Config], size: tuple[int, int], repeats: dict[int, int], threads: int
+) -> list[str]:
+    """Measure and write ``export_speed.md`` and ``export_speed.png``.
+
+    Args:
+        out: Folder.
+        cfgs: The models, SimpleBaseline first.
+        size: (w, h) of the input.
+        repeats: Timed rounds for each batch size.
+        threads: Threads of each engine.
+
+    Returns:
+        The missed bounds, as sentences.
+    """
+    torch.set_num_threads(threads)
+    with tempfile.TemporaryDirectory() as folder:
+        found = candidates(cfgs, size, Path(folder), threads)
+        by_batch = {batch: measure(found, size, batch, rounds) for batch, rounds in repeats.items()}
+    missed = find_misses(found, by_batch)
+    engines = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _engines())
+    out.mkdir(parents=True, exist_ok=True)
+    lines = format_table(found, by_batch)
+    (out / "export_speed.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    draw(found, by_batch, out / "export_speed.png")
+    print("\n".join([*lines, "", f"On {describe_device('cpu')}, {engines}; {size[0]}x{size[1]} pixels (w x h)."]))
+    return missed
+
+
+def _engines() -> list[str]:
+    return ["onnxruntime", *(["openvino"] if find_spec("openvino") else [])]
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = make_parser(__doc__)
+    parser.add_argument("--out", type=Path, default=RESULTS, help="folder for export_speed.md and export_speed.png")
+    parser.add_argument("--threads", type=positive, default=2, help="threads of each engine (default: %(default)s)")
+    return parser.parse_args()
+
+
+def main() -> int:
+    """Measure, print and write; return 1 if a bound was missed."""
+    args = parse_args()
+    register_all_modules()
+    missed = write_page(args.out, all_models(SIZE), SIZE, {1: 15, 8: 5}, args.threads)
+    print("\n".join(f"missed: {sentence}" for sentence in missed))
+    return 1 if missed else 0
+
+
+if __name__ == "__main__":
+    run(main)
