@@ -14,6 +14,7 @@ import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper
+from mmengine.runner.activation_checkpointing import turn_on_activation_checkpointing
 from mmpose.registry import MODELS
 from torch import nn
 
@@ -162,7 +163,7 @@ def time_training(
     """Time training iterations (losses, gradients, optimizer) of several models, in turns.
 
     Args:
-        cfgs: Configs of top-down estimators, with an optimizer.
+        cfgs: Configs of top-down estimators, with an optimizer. ``activation_checkpointing`` is used, as in MMEngine.
         batch: Batch size.
         repeats: Timed rounds, after one round of warm-up.
         device: ``"cpu"`` or a CUDA device.
@@ -180,6 +181,7 @@ def time_training(
     steps = []
     for cfg in cfgs:
         model = MODELS.build(cfg.model).to(device).train()
+        turn_on_activation_checkpointing(model, cfg.get("activation_checkpointing") or [])
         optimizer = build_optimizer(cfg, model)
         steps.append(partial(step, model, optimizer, *labelled_batch(cfg, batch, device)))
     return time_functions(steps, repeats, device)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.runner.activation_checkpointing import turn_on_activation_checkpointing
 from mmengine.structures import InstanceData, PixelData
 from mmpose.registry import KEYPOINT_CODECS, MODELS
 from mmpose.structures import PoseDataSample
@@ -69,7 +70,7 @@ def measure_memory(cfg: Config, batch: int, device: str) -> Memory:
     """Measure the peak memory of a forward pass and of a training iteration, each in a separate process.
 
     Args:
-        cfg: A config of a top-down estimator.
+        cfg: A config of a top-down estimator. ``activation_checkpointing`` is used in training, as in MMEngine.
         batch: Batch size.
         device: ``"cpu"`` or a CUDA device.
 
@@ -103,6 +104,7 @@ def _peak(cfg: dict, batch: int, device: str, training: bool) -> float:
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak, which imports have raised
     model = MODELS.build(cfg.model).to(device).train(training)
     if training:
+        turn_on_activation_checkpointing(model, cfg.get("activation_checkpointing") or [])
         losses = model.loss(images, samples)
         sum(value for key, value in losses.items() if "loss" in key).backward()
     else:

@@ -7,7 +7,20 @@ from torch import Tensor
 
 
 class FFN(transformer.FFN):
-    """mmcv's ``FFN`` without the deprecation wrapper of its forward, which ``torch.compile`` cannot trace."""
+    """mmcv's ``FFN`` with two differences.
+
+    Its forward has no deprecation wrapper, which ``torch.compile`` cannot trace. Its ReLU is not in place: the output
+    of a linear layer is a view, and autograd copies the whole tensor several times where a view is changed in place.
+
+    Args:
+        embed_dims: Channels C.
+        feedforward_channels: Hidden channels.
+        ffn_drop: Dropout after each linear layer.
+    """
+
+    def __init__(self, embed_dims: int, feedforward_channels: int, ffn_drop: float) -> None:
+        act_cfg = dict(type="ReLU", inplace=False)
+        super().__init__(embed_dims, feedforward_channels, act_cfg=act_cfg, ffn_drop=ffn_drop)
 
     def forward(self, x: Tensor) -> Tensor:
         """Two linear layers with ReLU and dropout, and the residual: (..., C) to (..., C)."""
