@@ -240,7 +240,7 @@ def test_missing_packages_are_named(exported, tmp_path, monkeypatch):
     for name in ("onnx", "onnxruntime"):
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, name, None)
-            with pytest.raises(UserError, match=rf"The export needs {name}, .*: pip install 'tfpose_mm\[export\]'"):
+            with pytest.raises(UserError, match=rf"The export needs {name}, .*: pip install onnx onnxruntime"):
                 export_onnx(cfg, checkpoint, tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()
 

@@ -27,7 +27,7 @@ def need_package(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         raise UserError(
-            f"The export needs {name}, but it cannot be imported ({error}): pip install 'tfpose_mm[export]'."
+            f"The export needs {name}, but it cannot be imported ({error}): pip install onnx onnxruntime."
         ) from error
 
 
