@@ -121,17 +121,30 @@ class PoseRunner:
         scale = (box_width, box_width / ratio) if box_width > box_height * ratio else (box_height * ratio, box_height)
         scale = np.array(scale, np.float32)
 
-        last = 1 if self.metadata["use_udp"] else 0  # UDP maps pixel centres, the other convention maps edges
-        factor_x = (width - last) / scale[0]
-        factor_y = (height - last) / scale[1]
-        offset_x = factor_x * (0.5 * scale[0] - center[0])
-        offset_y = factor_y * (0.5 * scale[1] - center[1])
-        matrix = np.array([[factor_x, 0, offset_x], [0, factor_y, offset_y]], np.float32)
+        matrix = _warp_matrix(center, scale, (width, height), self.metadata["use_udp"])
         pixels = cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR)
         if self.metadata["bgr_to_rgb"]:
             pixels = pixels[..., ::-1]
         mean, std = (np.array(self.metadata[name], np.float32) for name in ("mean", "std"))
         return ((pixels - mean) / std).transpose(2, 0, 1), center, scale
+
+
+def _warp_matrix(center: np.ndarray, scale: np.ndarray, size: tuple[int, int], use_udp: bool) -> np.ndarray:
+    """From pixels of the image to pixels of the crop, (2, 3), with the roundings of MMPose.
+
+    UDP maps the centres of the first and last pixels of the box to those of the crop. Otherwise edges map to edges.
+    """
+    import cv2
+    import numpy as np
+
+    if use_udp:
+        factors = (np.array(size) - 1) / scale
+        offsets = factors * (0.5 * scale - center)
+        return np.array([[factors[0], 0, offsets[0]], [0, factors[1], offsets[1]]], np.float32)
+    half, crop = 0.5 * scale[0], (0.5 * size[0], 0.5 * size[1])
+    source = [center, (center[0] - half, center[1]), (center[0] - half, center[1] + half)]
+    target = [crop, (0, crop[1]), (0, crop[1] + crop[0])]
+    return cv2.getAffineTransform(np.array(source, np.float32), np.array(target, np.float32))
 
 
 def _check_boxes(boxes: np.ndarray) -> np.ndarray:

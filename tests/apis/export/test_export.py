@@ -32,14 +32,18 @@ LSPET = ROOT / "configs/benchmark/tfpose_small_lspet_128x96.py"  # K = 14
 def make_checkpoint(cfg, path, spread=1.0):
     """A checkpoint with changed parameters, whose predictions depend on the image."""
     torch.manual_seed(0)
-    model = randomise(MODELS.build(cfg.model))
-    for branch in getattr(model.head, "reg_branches", ()):
-        torch.nn.init.normal_(branch.layers[-1].weight, std=spread)
+    model = MODELS.build(cfg.model)
     if hasattr(model.head, "fc"):  # coordinates of the size of the input
+        model.init_weights()
         with torch.no_grad():
             width, height = cfg.codec.input_size
+            model.head.fc.weight.normal_()
             output = model.eval().head(model.extract_feat(torch.randn(4, 3, height, width)))
-            model.head.fc.weight /= output.std()
+            model.head.fc.weight /= 3 * output.std()
+    else:
+        randomise(model)
+    for branch in getattr(model.head, "reg_branches", ()):
+        torch.nn.init.normal_(branch.layers[-1].weight, std=spread)
     torch.save(dict(state_dict=model.state_dict()), path)
     return path
 
@@ -168,12 +172,14 @@ def test_the_runner_needs_no_other_package(exported, people, tmp_path):
     _, _, result = exported
     import onnxruntime
 
-    site = Path(onnxruntime.__file__).parents[1]
     packages = tmp_path / "packages"
     packages.mkdir()
-    for name in ("numpy", "numpy.libs", "cv2", "onnxruntime", "opencv_python.libs", "opencv_python_headless.libs"):
-        if (site / name).exists():
-            (packages / name).symlink_to(site / name)
+    for name, module in (("numpy", np), ("cv2", cv2), ("onnxruntime", onnxruntime)):
+        folder = Path(module.__file__).parent
+        (packages / name).symlink_to(folder)
+        for libraries in (*folder.parent.glob(f"{name}*.libs"), *folder.parent.glob("opencv_python*.libs")):
+            if not (packages / libraries.name).exists():
+                (packages / libraries.name).symlink_to(libraries)
     shutil.copy(result.runner, tmp_path)
     shutil.copy(people / "val/000000000001.jpg", tmp_path / "image.jpg")
     code = f"""
