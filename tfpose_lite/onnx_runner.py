@@ -43,7 +43,8 @@ class PoseRunner:
 
     Raises:
         ImportError: If OpenCV or the engine is not installed.
-        ValueError: If the engine is unknown, or the file was not written by ``tfpose_mm.tools.export``.
+        ValueError: If the engine is unknown or cannot load the file, or the file was not written by
+            ``tfpose_mm.tools.export``.
     """
 
     def __init__(
@@ -59,10 +60,18 @@ class PoseRunner:
             raise ValueError(f"The engine must be one of {', '.join(ENGINES)}, but got {engine!r}.")
         if batch_size < 1:
             raise ValueError(f"The batch size must be at least 1, but got {batch_size}.")
-        if engine == "onnxruntime":
-            self._infer, texts = _start_onnxruntime(path, threads, providers)
-        else:
-            self._infer, texts = _start_openvino(path, threads, precision)
+        try:
+            if engine == "onnxruntime":
+                self._infer, texts = _start_onnxruntime(path, threads, providers)
+            else:
+                self._infer, texts = _start_openvino(path, threads, precision)
+        except ImportError:
+            raise
+        except Exception as error:  # the engines have many exceptions of their own
+            raise ValueError(
+                f"{path} must be a model that {engine} can load, but got: {error}. Check the path, export it again, or "
+                "install another version of the engine."
+            ) from error
         missing = [name for name in NEEDED if name not in texts]
         if missing:
             raise ValueError(

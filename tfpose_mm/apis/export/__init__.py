@@ -21,13 +21,25 @@ from ...utils import UserError, keypoint_names
 from ...version import __version__
 from ..testing import input_size, need_checkpoint
 from .attention import ATTENTIONS
+from .evaluation import evaluate_onnx
 from .graph import InferenceGraph
 from .onnx_file import OPSET, need_package, write_onnx
 from .parity import VARIATION, Parity, compare_with_torch, find_persons, predict_with_torch
 
 TOLERANCES = {False: 0.01, True: 1.0}  # pixels of the image, without and with fp16
 
-__all__ = ["ATTENTIONS", "OPSET", "TOLERANCES", "Export", "InferenceGraph", "Parity", "export_onnx", "write_onnx"]
+__all__ = [
+    "ATTENTIONS",
+    "OPSET",
+    "TOLERANCES",
+    "Export",
+    "InferenceGraph",
+    "Parity",
+    "evaluate_onnx",
+    "export_onnx",
+    "need_package",
+    "write_onnx",
+]
 
 
 class Export(NamedTuple):
