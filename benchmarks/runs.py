@@ -16,6 +16,14 @@ from mmengine.config import Config, DictAction
 from tfpose_mm.apis import need_file
 from tfpose_mm.utils import UserError
 
+PASSIVE_HOOKS = (
+    "CheckFiniteHook",
+    "PlainCheckpointHook",
+    "ResumeHook",
+    "ValidationEtaHook",
+    "mmdet.CheckInvalidLossHook",
+)
+
 
 class Run(NamedTuple):
     """One training of a plan.
@@ -100,7 +108,8 @@ def read_plan(path: Path, out: Path) -> tuple[str, list[Run]]:
 def config_hash(job: Run) -> str:
     """Hash the settings of a run: its config file with all bases, its options and its seed.
 
-    The folder of the data is left out, because it does not change the training.
+    The folder of the data, and the hooks that only write, check and log, are left out, because they do not change the
+    training.
 
     Args:
         job: The run.
@@ -111,6 +120,8 @@ def config_hash(job: Run) -> str:
     cfg = Config.fromfile(job.config)
     cfg.merge_from_dict(parse_options(job))
     content = _without_root(cfg.to_dict(), str(cfg.get("data_root") or "").rstrip("/"))
+    content.pop("default_hooks", None)
+    content["custom_hooks"] = [hook for hook in content.get("custom_hooks") or [] if hook["type"] not in PASSIVE_HOOKS]
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -147,9 +147,11 @@ def _warp_matrix(center: np.ndarray, scale: np.ndarray, size: tuple[int, int], u
     import numpy as np
 
     if use_udp:
-        factors = (np.array(size) - 1) / scale
-        offsets = factors * (0.5 * scale - center)
-        return np.array([[factors[0], 0, offsets[0]], [0, factors[1], offsets[1]]], np.float32)
+        matrix = np.zeros((2, 3), np.float32)
+        for axis in range(2):  # with scalars, whose precision depends on the version of numpy, as in MMPose
+            matrix[axis, axis] = (size[axis] - 1) / scale[axis]
+            matrix[axis, 2] = (size[axis] - 1) / scale[axis] * (-0.5 * (2 * center[axis]) + 0.5 * scale[axis])
+        return matrix
     half, crop = 0.5 * scale[0], (0.5 * size[0], 0.5 * size[1])
     source = [center, (center[0] - half, center[1]), (center[0] - half, center[1] + half)]
     target = [crop, (0, crop[1]), (0, crop[1] + crop[0])]

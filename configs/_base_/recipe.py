@@ -22,13 +22,17 @@ auto_scale_lr = dict(base_batch_size=512)
 # COCO gives NaN predictions an AP of 1, so a diverged model would be saved as the best. mmdet's hook checks the loss
 # every 50 iterations; CheckFiniteHook checks all that is validated or saved.
 # PlainCheckpointHook saves checkpoints that torch loads without running code. ValidationEtaHook adds the validations to
-# the time left that is logged.
+# the time left that is logged. ResumeHook resumes from the newest complete checkpoint; the backend "atomic" writes
+# checkpoints so that each is complete or absent.
 custom_hooks = [
     *_base_.custom_hooks,
     dict(type="mmdet.CheckInvalidLossHook"),
     dict(type="CheckFiniteHook"),
     dict(type="PlainCheckpointHook"),
     dict(type="ValidationEtaHook"),
+    dict(type="ResumeHook"),
 ]
 
-default_hooks = dict(checkpoint=dict(save_best="auto", rule="greater", max_keep_ckpts=3))
+default_hooks = dict(
+    checkpoint=dict(save_best="auto", rule="greater", max_keep_ckpts=3, backend_args=dict(backend="atomic"))
+)

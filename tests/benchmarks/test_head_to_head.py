@@ -248,6 +248,18 @@ def test_the_hash_follows_options_and_seed_but_not_the_folder_of_the_data(tmp_pa
         assert hash_of({}, 0) == expected, root
 
 
+def test_the_hash_ignores_hooks_that_do_not_change_the_training(tmp_path):
+    def hash_of(name, text):
+        path = tmp_path / f"{name}.py"
+        path.write_text(f"_base_ = {str(TINY)!r}\n{text}\n")
+        return head_to_head.config_hash(head_to_head.Run("A", str(path), {}, 0, tmp_path))
+
+    expected = hash_of("same", "")
+    assert hash_of("other_checkpoints", "default_hooks = dict(checkpoint=dict(interval=7, max_keep_ckpts=9))") == expected
+    assert hash_of("no_hooks", "custom_hooks = []") == hash_of("resume", "custom_hooks = [dict(type='ResumeHook')]")
+    assert hash_of("average", "custom_hooks = [*_base_.custom_hooks, dict(type='EMAHook')]") != expected
+
+
 def test_a_run_of_an_unknown_config_is_refused(tmp_path):
     (job,) = head_to_head.read_plan(write_plan(tmp_path, dict(name="A", config=str(TINY))), tmp_path / "out")[1]
     job.folder.mkdir(parents=True)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from .atomic_files import AtomicBackend, write_atomic
 from .checkpoint_loader import METADATA, read_checkpoint, register_loaders, sha256
-from .hooks import CheckFiniteHook, PlainCheckpointHook, ValidationEtaHook, to_plain
+from .hooks import CheckFiniteHook, PlainCheckpointHook, ResumeHook, ValidationEtaHook, to_plain
 from .model_loading import load_model, read_fitting_weights
 from .parameter_table import Difference, compare_parameters, format_differences
 
 __all__ = [
     "METADATA",
+    "AtomicBackend",
     "CheckFiniteHook",
     "Difference",
     "PlainCheckpointHook",
+    "ResumeHook",
     "ValidationEtaHook",
     "compare_parameters",
     "format_differences",
@@ -21,6 +24,7 @@ __all__ = [
     "register_loaders",
     "sha256",
     "to_plain",
+    "write_atomic",
 ]
 
 register_loaders()

@@ -1,0 +1,113 @@
+"""Write files so that each is complete or absent, also if the process is killed or the disk is full."""
+
+from __future__ import annotations
+
+import errno
+import os
+from pathlib import Path
+
+from mmengine.fileio import register_backend
+from mmengine.fileio.backends import LocalBackend
+
+from tfpose_mm.utils import UserError
+
+PART = ".part"  # end of the names of files that are being written
+
+
+def write_atomic(path: str | Path, content: bytes) -> None:
+    """Write a temporary file beside the target, wait until it is on the disk, and give it the name of the target.
+
+    Args:
+        path: The target. Its folder is made if it does not exist. An existing file is replaced.
+        content: What the file contains.
+
+    Raises:
+        UserError: If the disk is full. The target is unchanged then.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f"{path.name}.{os.getpid()}{PART}")
+    try:
+        with part.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(part, path)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(
+            f"The disk must have {len(content) / 1e6:.0f} MB free for {path}, but is full ({error.strerror}): free "
+            "some space, and continue with resume; files that were complete before are unchanged."
+        ) from error
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Wait until the names in a folder are on the disk. Not all file systems can do that."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+class AtomicBackend(LocalBackend):
+    """MMEngine's backend of local files with :func:`write_atomic`; it removes old files after the next one is written.
+
+    MMEngine's ``CheckpointHook`` removes the oldest checkpoint before it writes the next one. With this backend the
+    removal waits, so that there is a complete checkpoint at any time::
+
+        default_hooks = dict(checkpoint=dict(type="CheckpointHook", backend_args=dict(backend="atomic")))
+    """
+
+    _outdated: dict[Path, set[Path]] = {}  # noqa: RUF012 - MMEngine makes a backend for each call; all share this
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        """Write a file, then remove the outdated files of its folder.
+
+        Args:
+            obj: The content.
+            filepath: The file.
+
+        Raises:
+            UserError: See :func:`write_atomic`.
+        """
+        path = Path(filepath).absolute()
+        write_atomic(path, obj)
+        for outdated in self._outdated.pop(path.parent, set()) - {path}:
+            outdated.unlink(missing_ok=True)
+
+    def put_text(self, obj: str, filepath: str | Path, encoding: str = "utf-8") -> None:
+        """Write a text file, see :meth:`put`.
+
+        Args:
+            obj: The text.
+            filepath: The file.
+            encoding: Its encoding.
+
+        Raises:
+            UserError: See :func:`write_atomic`.
+        """
+        self.put(obj.encode(encoding), filepath)
+
+    def remove(self, filepath: str | Path) -> None:
+        """Remove a file after the next one is written in its folder.
+
+        Args:
+            filepath: The file.
+
+        Raises:
+            FileNotFoundError: If there is no such file.
+        """
+        path = Path(filepath).absolute()
+        if not path.is_file():
+            raise FileNotFoundError(f"{path} does not exist")
+        self._outdated.setdefault(path.parent, set()).add(path)
+
+
+register_backend("atomic", AtomicBackend, force=True)
