@@ -49,12 +49,9 @@ class ResumeHook(Hook):
         barrier()
 
     def _find_newest(self, runner: Runner, folder: Path) -> Path | None:
-        numbered = {path: NAME.fullmatch(path.name) for path in folder.glob("*.pth")}
-        paths = sorted(
-            (path for path, match in numbered.items() if match),
-            key=lambda path: int(numbered[path].group(1)),
-            reverse=True,
-        )
+        matches = filter(None, (NAME.fullmatch(path.name) for path in folder.glob("*.pth")))
+        newest_first = sorted(matches, key=lambda match: int(match.group(1)), reverse=True)
+        paths = [folder / match.group() for match in newest_first]
         for path in paths:
             try:
                 content = read_checkpoint(path)
