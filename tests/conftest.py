@@ -7,6 +7,7 @@ from mmpose.utils import register_all_modules
 
 import tfpose_mm  # noqa: F401 - registers its modules
 from tests.helpers.models import load_tiny, randomise
+from tests.helpers.reliability import Reliability
 from tfpose_mm.datasets.synthetic import write_dataset
 
 register_all_modules()
@@ -16,6 +17,19 @@ register_all_modules()
 def _seed():
     torch.manual_seed(0)
     np.random.seed(0)
+
+
+def pytest_collection_modifyitems(items):
+    """``make test-faults`` selects the tests that write rows of docs/reliability.md."""
+    for item in items:
+        if "reliability" in getattr(item, "fixturenames", ()):
+            item.add_marker("reliability")
+
+
+@pytest.fixture
+def reliability():
+    """Rows of docs/reliability.md."""
+    return Reliability()
 
 
 @pytest.fixture(scope="session")

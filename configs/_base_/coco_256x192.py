@@ -1,5 +1,5 @@
 # COCO keypoints at 256x192: codec, pipelines, dataloaders, evaluators.
-dataset_type = "CocoDataset"
+dataset_type = "CheckedCocoDataset"
 data_mode = "topdown"
 data_root = "{{$COCO_ROOT:data/coco}}"  # the environment variable COCO_ROOT overrides it
 
@@ -26,7 +26,8 @@ val_pipeline = [
 train_dataloader = dict(
     batch_size=64,
     num_workers=4,
-    persistent_workers=True,
+    persistent_workers=False,  # EpochSeedHook needs workers that start anew in each epoch
+    worker_init_fn=dict(type="init_worker"),
     collate_fn=dict(type="packed_collate"),  # one block of shared memory per batch instead of one per tensor
     sampler=dict(type="DefaultSampler", shuffle=True),
     dataset=dict(
@@ -42,6 +43,7 @@ val_dataloader = dict(
     batch_size=64,
     num_workers=4,
     persistent_workers=True,
+    worker_init_fn=dict(type="init_worker"),
     drop_last=False,
     sampler=dict(type="DefaultSampler", shuffle=False, round_up=False),
     dataset=dict(

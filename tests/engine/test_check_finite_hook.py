@@ -29,6 +29,16 @@ class Poison(Hook):
             runner.model.state_dict()[self.name].fill_(float("nan"))
 
 
+class Mislabel(Hook):
+    """Set a labelled coordinate to NaN in the first batch of the second epoch."""
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.epoch == 1 and batch_idx == 0:
+            labels = data_batch["data_samples"][2].gt_instance_labels
+            labels.keypoint_labels[0, 5, 1] = float("nan")
+            labels.keypoint_weights[0, 5] = 1
+
+
 class PoisonAverage(Hook):
     """Set EMAHook's weights to NaN before they are validated."""
 
@@ -50,9 +60,11 @@ def make_runner(people, tmp_path, monkeypatch):
         cfg.merge_from_dict({**small, **{key.replace("__", "."): value for key, value in options.items()}})
         if without_hook:
             cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook["type"] != "CheckFiniteHook"]
-        cfg.custom_hooks = [*cfg.custom_hooks, *hooks]
         cfg.work_dir = str(tmp_path)
-        return Runner.from_cfg(cfg)
+        runner = Runner.from_cfg(cfg)
+        for hook in hooks:
+            runner.register_hook(hook)
+        return runner
 
     return make
 
@@ -62,16 +74,35 @@ def checkpoints(folder):
 
 
 def test_without_the_hook_a_diverged_model_is_the_best(make_runner, tmp_path):
-    """The loss check of the recipe runs every 50 iterations; this training has two iterations."""
+    """The loss of the first iteration is finite, and the weights after it are huge."""
     runner = make_runner(without_hook=True, **DIVERGES)
     runner.train()
     assert runner.message_hub.get_info("best_score") == pytest.approx(1.0)
     assert "best_coco_AP_epoch_1.pth" in checkpoints(tmp_path)
 
 
+def test_a_nan_loss_stops_the_training_before_anything_is_saved(make_runner, tmp_path, people):
+    message = (
+        r"The loss must be finite, but loss\S* is nan in iteration 2 of epoch 1: lower the learning rate .* batch has"
+    )
+    with pytest.raises(UserError, match=message) as error:
+        make_runner(**DIVERGES).train()
+    assert str(error.value).count(f"({people}/train/") == 4  # 9 instances in batches of 5
+    assert checkpoints(tmp_path) == []
+
+
+def test_instances_with_nan_labels_are_named(make_runner, tmp_path, people):
+    runner = make_runner([Mislabel()], train_cfg__max_epochs=2)
+    with pytest.raises(UserError, match="the labels of these instances are not finite") as error:
+        runner.train()
+    assert "in iteration 3 of epoch 2" in str(error.value)
+    assert str(error.value).count(f"({people}/train/") == 1
+    assert checkpoints(tmp_path) == ["best_coco_AP_epoch_1.pth", "epoch_1.pth"]
+
+
 def test_nan_weights_stop_the_training_before_anything_is_saved(make_runner, tmp_path):
     with pytest.raises(UserError, match=r"The weights must be finite, but \S+ has NaN or .* lower the learning rate"):
-        make_runner(**DIVERGES).train()
+        make_runner([Poison("backbone.conv1.weight", 2)]).train()
     assert checkpoints(tmp_path) == []
 
 

@@ -3,64 +3,40 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
 import torch
-from mmengine.runner import Runner
 
-from tests.helpers.paths import ROOT
-from tests.helpers.processes import in_process_config
+from tests.helpers.trainings import (
+    EMA,
+    STATEFUL,
+    differences,
+    logs_of,
+    start_training,
+    training_command,
+    wait_for_iterations,
+)
 from tfpose_mm.utils import UserError
-
-OPTIONS = {"train_cfg.val_interval": 10, "train_dataloader.batch_size": 5, "default_hooks.checkpoint.interval": 1}
-SLOW_DISK = """
-import os, sys, time
-from mmengine.config import Config
-from mmengine.runner import Runner
-import tfpose_mm
-cfg = Config.fromfile(sys.argv[1])
-fsync, calls = os.fsync, []
-def slow(descriptor):
-    calls.append(descriptor)
-    if len(calls) > 2:  # the second checkpoint: a file and its folder are synced for each
-        time.sleep(60)
-    fsync(descriptor)
-os.fsync = slow
-Runner.from_cfg(cfg).train()
-"""
 
 
 def log_of(folder):
-    return "\n".join(path.read_text() for path in folder.glob("2*/*.log"))
+    return "\n".join(path.read_text() for path in logs_of(folder))
 
 
-@pytest.fixture
-def make_runner(people, tmp_path, monkeypatch):
-    monkeypatch.setenv("SYNTHETIC_ROOT", str(people))
-
-    def make(epochs, **changes):
-        options = {**OPTIONS, "train_cfg.max_epochs": epochs, **changes}
-        return Runner.from_cfg(in_process_config(tmp_path / "work", **options))
-
-    return make
-
-
-def test_a_training_killed_while_it_saves_resumes_from_the_checkpoint_before(make_runner, people, tmp_path):
+@pytest.mark.slow
+def test_a_training_killed_while_it_saves_resumes_from_the_checkpoint_before(make_runner, tmp_path):
     folder = tmp_path / "work"
-    changes = {**OPTIONS, "train_cfg.max_epochs": 3, "default_hooks.checkpoint.max_keep_ckpts": 1}
-    in_process_config(folder, **changes).dump(str(tmp_path / "config.py"))
-    command = [sys.executable, "-c", SLOW_DISK, str(tmp_path / "config.py")]
-    env = {**os.environ, "SYNTHETIC_ROOT": str(people)}
-    with subprocess.Popen(command, cwd=ROOT, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+    changes = {"default_hooks.checkpoint.max_keep_ckpts": 1}
+    make_runner(1, **changes).train()
+    with start_training(training_command(tmp_path, 3, **changes), slow_disk=60) as process:
         while process.poll() is None and not list(folder.glob("epoch_2.pth.*.part")):
             time.sleep(0.05)
-        process.send_signal(signal.SIGKILL)
+        process.kill()
         assert process.wait() == -signal.SIGKILL, process.stderr.read().decode()[-2000:]
-    assert [path.name for path in folder.glob("*.pth")] == ["epoch_1.pth"]  # also with one kept checkpoint
+    assert [path.name for path in folder.glob("epoch*.pth")] == ["epoch_1.pth"]  # also with one kept checkpoint
     assert list(folder.glob("*.part"))
 
     runner = make_runner(3, resume=True)
@@ -69,6 +45,35 @@ def test_a_training_killed_while_it_saves_resumes_from_the_checkpoint_before(mak
     assert runner.epoch == 3
     assert f"Resuming from {folder}/epoch_1.pth: epoch 1, iteration 2." in log_of(folder)
     assert "was not complete when an earlier training stopped: it is removed" in log_of(folder)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_training_that_is_killed_again_and_again(make_runner, tmp_path, reliability, workers):
+    """It goes on from the newest complete checkpoint, and ends with the bits of a training that was not killed."""
+    folder, kills, rng = tmp_path / "work", reliability.times(long=20, short=2), random.Random(workers)
+    epochs = 4 * kills
+    changes = {**STATEFUL, "train_dataloader.num_workers": workers}
+    make_runner(epochs, "whole", hooks=[EMA], **changes).train()
+    command, left = training_command(tmp_path, epochs, **changes), 0
+    for _ in range(kills):
+        complete = [path.name for path in folder.glob("epoch_*.pth")]
+        newest = max(complete, key=lambda name: int(name[6:-4]), default=None)
+        with start_training(command, slow_disk=0.15) as process:
+            wait_for_iterations(process, folder)
+            time.sleep(rng.uniform(0, 1))
+            os.killpg(process.pid, signal.SIGKILL)
+            assert process.wait() == -signal.SIGKILL, process.stderr.read().decode()[-2000:]
+        log = logs_of(folder)[-1].read_text()
+        assert newest is None or f"Resuming from {folder / newest}: epoch {newest[6:-4]}, iteration" in log
+        left += bool(list(folder.glob("*.part")))
+    assert left >= kills // 4
+    make_runner(epochs, hooks=[EMA], resume=True, **changes).train()
+    last = f"epoch_{epochs}.pth"
+    assert differences(tmp_path / "whole" / last, folder / last) == []
+    outcome = "resumes from the newest complete checkpoint; ends with the bits of an uninterrupted training"
+    fault = f"kill -9 at a random moment, a quarter or more while saving; {workers} workers"
+    reliability.row("training", fault, kills, outcome, "the current epoch")
 
 
 @pytest.mark.parametrize("pointer", [None, "", "work/epoch_9.pth"])

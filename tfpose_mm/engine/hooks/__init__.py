@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from .check_finite_hook import CheckFiniteHook
+from .epoch_seed_hook import EpochSeedHook, init_worker
 from .plain_checkpoint_hook import PlainCheckpointHook, to_plain
+from .preemption_hook import PreemptionHook
 from .resume_hook import ResumeHook
 from .validation_eta_hook import ValidationEtaHook
 
-__all__ = ["CheckFiniteHook", "PlainCheckpointHook", "ResumeHook", "ValidationEtaHook", "to_plain"]
+__all__ = [
+    "CheckFiniteHook",
+    "EpochSeedHook",
+    "PlainCheckpointHook",
+    "PreemptionHook",
+    "ResumeHook",
+    "ValidationEtaHook",
+    "init_worker",
+    "to_plain",
+]

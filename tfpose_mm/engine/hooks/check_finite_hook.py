@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Mapping, Sequence
 
+import numpy as np
 import torch
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import is_model_wrapper
@@ -18,12 +19,12 @@ FIX = "lower the learning rate and resume from the last checkpoint whose weights
 
 @HOOKS.register_module()
 class CheckFiniteHook(Hook):
-    """Check that weights and predicted keypoints are finite.
+    """Check that losses, weights and predicted keypoints are finite.
 
-    COCO's evaluation gives NaN predictions an AP of 1, so a diverged model would be saved as the best. mmdet's
-    ``CheckInvalidLossHook`` checks the loss every 50 iterations and misses a divergence between its last check and the
-    validation. This hook checks parameters and buffers after each training epoch, before each validation and before
-    each checkpoint, and the keypoints of each validated or tested batch.
+    COCO's evaluation gives NaN predictions an AP of 1, so a diverged model would be saved as the best. This hook checks
+    the losses in each iteration, which MMEngine copies from the GPU in each iteration anyway. It checks parameters and
+    buffers after each training epoch, before each validation and before each checkpoint, and the keypoints of each
+    validated or tested batch. No checkpoint is saved after a check has failed.
     """
 
     # after EMAHook and SyncBuffersHook (NORMAL), which set the weights that are validated; before CheckpointHook
@@ -33,7 +34,15 @@ class CheckFiniteHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
-        """Check the weights if a checkpoint is saved after this iteration."""
+        """Check the losses, and the weights if a checkpoint is saved after this iteration.
+
+        Raises:
+            UserError: If a loss is not finite; the message names the instances of the batch. If the labels of some are
+                not finite, it names these only.
+        """
+        for name, value in (outputs or {}).items():
+            if "loss" in name and not np.isfinite(float(value)):
+                raise UserError(_describe(runner, name, float(value), (data_batch or {}).get("data_samples", ())))
         for hook in runner.hooks:
             if isinstance(hook, CheckpointHook) and not hook.by_epoch:
                 due = self.every_n_train_iters(runner, hook.interval, hook.save_begin)
@@ -68,6 +77,23 @@ class CheckFiniteHook(Hook):
     def _check_model(runner: Runner) -> None:
         model = runner.model.module if is_model_wrapper(runner.model) else runner.model
         _check_weights(model.state_dict())
+
+
+def _describe(runner: Runner, name: str, value: float, samples: Sequence[PoseDataSample]) -> str:
+    wrong = [sample for sample in samples if not _has_finite_labels(sample)]
+    names = ", ".join(f"{sample.get('id')} ({sample.get('img_path')})" for sample in wrong or samples)
+    labels = f"the labels of these instances are not finite: {names}; correct or delete them"
+    return (
+        f"The loss must be finite, but {name} is {value} in iteration {runner.iter + 1} of epoch {runner.epoch + 1}: "
+        f"{labels if wrong else f'{FIX}; the batch has the instances {names}'}."
+    )
+
+
+def _has_finite_labels(sample: PoseDataSample) -> bool:
+    parts = [sample.get(name) for name in ("gt_instances", "gt_instance_labels", "gt_fields")]
+    values = [value for part in parts if part is not None for value in part.values()]
+    arrays = [value for value in values if isinstance(value, (torch.Tensor, np.ndarray))]
+    return all(torch.isfinite(torch.as_tensor(array)).all() for array in arrays)
 
 
 def _check_weights(state: Mapping[str, object]) -> None:

@@ -14,6 +14,8 @@ from tfpose_mm.engine.atomic_files import PART, write_atomic
 from tfpose_mm.engine.checkpoint_loader import read_checkpoint
 from tfpose_mm.utils import UserError
 
+from .preemption_hook import PREEMPTED
+
 POINTER = "last_checkpoint"  # MMEngine's file with the path of the checkpoint to resume from
 NAME = re.compile(r"(?:epoch|iter)_(\d+)\.pth")
 
@@ -36,7 +38,7 @@ class ResumeHook(Hook):
         Raises:
             UserError: If there are checkpoints, but none is complete.
         """
-        if not hasattr(runner, "train_dataloader") or not runner.cfg.get("resume") or runner.cfg.get("load_from"):
+        if not runner.cfg.get("resume") or runner.cfg.get("load_from"):
             return
         if is_main_process():
             folder = Path(runner.work_dir)
@@ -49,21 +51,31 @@ class ResumeHook(Hook):
         barrier()
 
     def _find_newest(self, runner: Runner, folder: Path) -> Path | None:
+        """The complete checkpoint with the most iterations, of the numbered ones and :class:`PreemptionHook`'s."""
         matches = filter(None, (NAME.fullmatch(path.name) for path in folder.glob("*.pth")))
-        newest_first = sorted(matches, key=lambda match: int(match.group(1)), reverse=True)
-        paths = [folder / match.group() for match in newest_first]
-        for path in paths:
-            try:
-                content = read_checkpoint(path)
-            except UserError as error:
-                runner.logger.warning(f"Skipped: {error}")
-                continue
-            meta = content.get("meta", {})
-            runner.logger.info(f"Resuming from {path}: epoch {meta.get('epoch')}, iteration {meta.get('iter')}.")
-            return path
-        if paths:
+        numbered = sorted(matches, key=lambda match: int(match.group(1)), reverse=True)
+        paths = [folder / match.group() for match in numbered]
+        preempted = [folder / PREEMPTED] if (folder / PREEMPTED).is_file() else []
+        found = [*_complete(runner, preempted), *_complete(runner, paths)]
+        if found:
+            newest = max(found, key=lambda item: item[1].get("iter", 0))
+            runner.logger.info(
+                f"Resuming from {newest[0]}: epoch {newest[1].get('epoch')}, iteration {newest[1].get('iter')}."
+            )
+            return newest[0]
+        if paths or preempted:
             raise UserError(
-                f"{folder} must have a complete checkpoint to resume from, but none of its {len(paths)} is complete: "
-                "start a new training, without resume, in another work directory."
+                f"{folder} must have a complete checkpoint to resume from, but none of its {len(paths + preempted)} is "
+                "complete: start a new training, without resume, in another work directory."
             )
         return None
+
+
+def _complete(runner: Runner, paths: list[Path]) -> list[tuple[Path, dict]]:
+    """The first complete checkpoint, with its ``meta``; an empty list if there is none."""
+    for path in paths:
+        try:
+            return [(path, read_checkpoint(path).get("meta", {}))]
+        except UserError as error:
+            runner.logger.warning(f"Skipped: {error}")
+    return []

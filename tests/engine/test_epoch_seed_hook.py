@@ -1,0 +1,119 @@
+"""Train on the CPU, stop between epochs, resume, and compare with a training that was not interrupted."""
+
+from __future__ import annotations
+
+import multiprocessing
+import random
+import subprocess
+
+import numpy as np
+import pytest
+import torch
+from mmengine.hooks import Hook
+from mmengine.registry import FUNCTIONS
+from torch.utils.data import DataLoader
+
+from tests.helpers.trainings import EMA, STATEFUL, differences
+
+WORKERS = {0: {}, 2: {"train_dataloader.num_workers": 2}}
+
+
+class Interrupt(Hook):
+    """Fail when the second epoch begins."""
+
+    def before_train_epoch(self, runner):
+        if runner.epoch == 1:
+            raise InterruptedError
+
+
+@pytest.fixture
+def whole(make_runner, tmp_path):
+    """Train 3 epochs without an interruption."""
+
+    def train(folder="whole", **changes):
+        make_runner(3, folder, hooks=[EMA], **STATEFUL, **changes).train()
+        return tmp_path / folder / "epoch_3.pth"
+
+    return train
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+def test_two_trainings_give_the_same_bits(whole, reliability, workers):
+    first, second = (whole(folder, **WORKERS[workers]) for folder in ("first", "second"))
+    assert differences(first, second) == []
+    fault = f"the same training twice on a CPU, {workers} workers"
+    reliability.row("determinism", fault, 1, "all weights, averages and optimizer states have the same bits")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
+@pytest.mark.parametrize("seed", [5, None])
+def test_a_resumed_training_gives_the_same_bits(make_runner, whole, tmp_path, workers, seed):
+    """Without a seed in the config, the resumed training takes that of the checkpoint."""
+    expected = whole(**WORKERS[workers], randomness=dict(seed=5))
+    options = {**STATEFUL, **WORKERS[workers]}
+    with pytest.raises(InterruptedError):
+        make_runner(3, hooks=[EMA, Interrupt()], **options, randomness=dict(seed=5)).train()
+    make_runner(3, hooks=[EMA], resume=True, **options, randomness=dict(seed=seed)).train()
+    assert differences(expected, tmp_path / "work/epoch_3.pth") == []
+
+
+def test_another_seed_gives_other_weights(whole):
+    assert differences(whole("first"), whole("second", randomness=dict(seed=7)))
+
+
+def test_epochs_have_different_random_numbers(make_runner):
+    drawn = []
+
+    runner = make_runner(2)
+    hook = next(hook for hook in runner.hooks if type(hook).__name__ == "EpochSeedHook")
+    original = hook.before_train_epoch
+
+    def draw(runner):
+        original(runner)
+        drawn.append((random.random(), np.random.rand(), torch.rand(1).item()))
+
+    hook.before_train_epoch = draw
+    runner.train()
+    assert len(drawn) == 2
+    assert all(first != second for first, second in zip(*drawn))
+
+
+class Numbers(torch.utils.data.Dataset):
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return np.random.rand(), random.random()
+
+
+def test_workers_draw_other_numbers_in_each_epoch_and_each_worker():
+    init = FUNCTIONS.get("init_worker")
+    loader = DataLoader(Numbers(), batch_size=2, num_workers=2, worker_init_fn=init)
+    torch.manual_seed(1)
+    batches = [batch for _ in range(2) for batch in loader]
+    values = [value.item() for batch in batches for column in batch for value in column]
+    assert len(set(values)) == 16
+    torch.manual_seed(1)
+    again = [value.item() for _ in range(2) for batch in loader for column in batch for value in column]
+    assert again == values
+
+
+def test_a_worker_ends_only_when_the_main_process_asks():
+    loader = DataLoader(Numbers(), batch_size=1, num_workers=1, worker_init_fn=FUNCTIONS.get("init_worker"))
+    batches = iter(loader)
+    next(batches)
+    (worker,) = multiprocessing.active_children()
+    subprocess.run(["kill", "-TERM", str(worker.pid)], check=True)
+    worker.join(0.5)
+    assert worker.is_alive()
+    worker.terminate()
+    worker.join(10)
+    assert worker.exitcode == 0
+
+
+def test_persistent_workers_are_reported(make_runner, tmp_path):
+    make_runner(1, **WORKERS[2], **{"train_dataloader.persistent_workers": True}).train()
+    log = "\n".join(path.read_text() for path in (tmp_path / "work").glob("2*/*.log"))
+    assert "train_dataloader has persistent_workers=True: after resuming, the augmentations differ" in log

@@ -1,0 +1,94 @@
+"""Rows of docs/reliability.md: each is written by the test that tries the fault.
+
+``make test-faults`` sets ``RELIABILITY=full``: tests try each fault many times and write their rows. In ``make test``
+they try it a few times, and compare their rows with the page. ``python -m tests.helpers.reliability`` writes the page.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import sys
+
+import torch
+
+from tfpose_lite.host import parse_version
+
+from .paths import ROOT
+
+PAGE = ROOT / "docs/reliability.md"
+ROWS = ROOT / "tests/reliability.json"
+STACKS = ("classic", "modern")
+STACK = STACKS[parse_version(torch.__version__) >= (2, 2)]
+PARTS = {
+    "data": "Data",
+    "numbers": "Numbers",
+    "training": "Faults in training",
+    "determinism": "Determinism",
+    "load": "Load",
+}
+HEAD = """# Reliability
+
+Each row is a fault that a test causes, or a class of inputs that a test tries. *Tried* is the number of times with
+torch 2.1 / with torch 2.11, on a CPU. *Lost* is the work that is lost. The tests write this page:
+
+```bash
+make test-faults                 # 30 to 60 minutes on 2 cores
+make test-faults STACK=modern
+```
+
+`make test` tries each fault a few times and compares the outcome with this page.
+"""
+
+
+class Reliability:
+    """What a test reports about the faults that it causes."""
+
+    full = os.environ.get("RELIABILITY") == "full"
+
+    def times(self, long, short):
+        """How often a test tries a fault: ``long`` under ``make test-faults``, else ``short``."""
+        return long if self.full else short
+
+    def row(self, part, fault, tried, outcome, lost="nothing"):
+        """Write the row of a fault, or compare it with the stored row; call this after the assertions."""
+        assert part in PARTS
+        assert tried > 0
+        if self.full:
+            _store(part, fault, dict(outcome=outcome, lost=lost), tried)
+        else:
+            stored = json.loads(ROWS.read_text())[part].get(fault)
+            again = f"run 'make test-faults' to write the row {part}: {fault}"
+            assert stored is not None, again
+            assert (stored["outcome"], stored["lost"]) == (outcome, lost), again
+
+
+def _store(part, fault, row, tried):
+    with ROWS.open("a+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        file.seek(0)
+        rows = json.loads(file.read() or "{}")
+        stored = rows.setdefault(part, {}).get(fault, {})
+        rows[part][fault] = dict(row, tried={**stored.get("tried", {}), STACK: tried})
+        file.truncate(0)
+        file.write(json.dumps(rows, indent=1, sort_keys=True) + "\n")
+        file.flush()
+
+
+def render():
+    """The text of docs/reliability.md."""
+    rows = json.loads(ROWS.read_text())
+    lines = [HEAD]
+    for part, title in PARTS.items():
+        lines += [f"## {title}", "", "| fault or input | tried | outcome | lost |", "|---|---|---|---|"]
+        for fault, row in sorted(rows.get(part, {}).items()):
+            tried = " / ".join(f"{row['tried'][stack]:,}" if stack in row["tried"] else "-" for stack in STACKS)
+            lines.append(f"| {fault} | {tried} | {row['outcome']} | {row['lost']} |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(render())
+    print(f"{PAGE} is written", file=sys.stderr)

@@ -1,0 +1,140 @@
+"""Make a resumed training equal to one that was not interrupted."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import signal
+import threading
+from typing import Any, Iterator
+
+import numpy as np
+import torch
+from mmengine.dist import get_rank
+from mmengine.hooks import Hook
+from mmengine.registry import FUNCTIONS
+from mmengine.runner import EpochBasedTrainLoop, Runner, set_random_seed
+from mmpose.registry import HOOKS
+from torch.utils.data import DataLoader
+
+RANDOM_STATE = "random_state"  # key in a checkpoint that was saved within an epoch
+
+
+@FUNCTIONS.register_module()
+def init_worker(worker_id: int) -> None:
+    """Seed NumPy and Python in a data loader's worker; ignore SIGTERM that does not come from the main process.
+
+    torch gives each worker another seed in each epoch, drawn in the main process, but seeds only its own generator.
+    MMEngine's default gives NumPy the same seed in each epoch, so with ``persistent_workers=False`` the augmentations
+    of all epochs draw the same numbers. SIGTERM can be sent to all processes of a job; then the main process must be
+    able to finish its iteration, see :class:`PreemptionHook`. Use it in the data loaders of a config::
+
+        train_dataloader = dict(persistent_workers=False, worker_init_fn=dict(type="init_worker"))
+
+    Args:
+        worker_id: Number of the worker; torch's seed already depends on it.
+    """
+    seed = torch.initial_seed() % 2**32
+    np.random.seed(seed)
+    random.seed(seed)
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_wait_for_the_main_process, daemon=True).start()
+
+
+def _wait_for_the_main_process() -> None:
+    """End this worker when the main process sends SIGTERM, as multiprocessing does at its end."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)
+
+
+@HOOKS.register_module()
+class EpochSeedHook(Hook):
+    """Seed all random generators before each epoch, from the seed of the training, the epoch and the rank.
+
+    MMEngine saves no random state, so a resumed training draws other numbers than one that was not interrupted. With
+    this hook both have the same random numbers in each epoch. Workers must start anew in each epoch, see
+    :func:`init_worker`. If :class:`PreemptionHook` saved a checkpoint within an epoch, the batches that were trained
+    are loaded again, but not trained again.
+
+    It does nothing in a loop of iterations (``by_epoch=False``).
+    """
+
+    priority = "VERY_HIGH"
+
+    def __init__(self) -> None:
+        self._random_state: dict | None = None
+        self._whole: DataLoader | None = None  # the data loader, while an epoch is continued
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Remember the random state of a checkpoint that was saved within an epoch."""
+        self._random_state = checkpoint.get(RANDOM_STATE)
+
+    def before_train(self, runner: Runner) -> None:
+        """Warn about workers that keep their random state from epoch to epoch."""
+        loader = runner.train_dataloader
+        if loader.num_workers and loader.persistent_workers:
+            runner.logger.warning(
+                "train_dataloader has persistent_workers=True: after resuming, the augmentations differ from those of "
+                "an uninterrupted training; set persistent_workers=False and worker_init_fn=dict(type='init_worker')."
+            )
+
+    def before_train_epoch(self, runner: Runner) -> None:
+        """Seed the generators and the sampler; continue an epoch that was begun."""
+        if not isinstance(runner.train_loop, EpochBasedTrainLoop):
+            return
+        words = [runner.seed, runner.epoch, get_rank()]
+        set_random_seed(int(np.random.SeedSequence(words).generate_state(1)[0]))
+        loader = runner.train_dataloader
+        if getattr(loader.sampler, "seed", None) is not None:
+            loader.sampler.seed = runner.seed  # a resumed training without a seed takes that of the checkpoint
+        done = runner.iter - runner.epoch * len(loader)
+        if 0 < done <= len(loader):
+            runner.logger.info(f"{done} of the {len(loader)} iterations of this epoch are done: they are skipped.")
+            self._whole = loader
+            runner.train_loop.dataloader = _Remaining(loader, done, self._random_state)
+
+    def after_train_epoch(self, runner: Runner) -> None:
+        """Use the whole data loader again."""
+        if self._whole is not None:
+            runner.train_loop.dataloader, self._whole = self._whole, None
+
+
+class _Remaining:
+    """The batches of an epoch after the first ones."""
+
+    def __init__(self, loader: DataLoader, done: int, random_state: dict | None) -> None:
+        self._loader, self._done, self._random_state = loader, done, random_state
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - an attribute of the data loader
+        return getattr(self._loader, name)
+
+    def __len__(self) -> int:
+        return len(self._loader) - self._done
+
+    def __iter__(self) -> Iterator[dict]:
+        if len(self) == 0:
+            return
+        batches = iter(self._loader)
+        for _ in itertools.islice(batches, self._done):
+            pass
+        if self._random_state is not None:
+            restore_random_state(self._random_state)
+        yield from batches
+
+
+def save_random_state() -> dict[str, Any]:
+    """Return the state of torch's generators: ``cpu`` (N,), and ``cuda``, a list with one for each device."""
+    return dict(cpu=torch.get_rng_state(), cuda=torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [])
+
+
+def restore_random_state(state: dict[str, Any]) -> None:
+    """Restore what :func:`save_random_state` returned.
+
+    Args:
+        state: The states. Those of CUDA are left out if there is another number of devices.
+    """
+    torch.set_rng_state(state["cpu"].cpu())
+    if len(state["cuda"]) == torch.cuda.device_count():
+        torch.cuda.set_rng_state_all([item.cpu() for item in state["cuda"]])
