@@ -47,11 +47,12 @@ PINNED := $(PIP) install -c $(CONSTRAINTS)
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
 
 .DELETE_ON_ERROR:
-.PHONY: help env demo test test-fast coverage faults lint format picture clean
+.PHONY: help env demo test test-fast test-faults coverage faults lint format picture clean
 
 help:
 	@echo "make demo       train and evaluate a small TFPose on synthetic images (about 7 minutes after installation)"
 	@echo "make test       run all tests; make test-fast leaves out those that train"
+	@echo "make test-faults  kill trainings, damage data and more, many times; writes docs/reliability.md (about an hour)"
 	@echo "make coverage   run all tests and print the branch coverage; make faults checks that seeded faults fail tests"
 	@echo "make env        only create the environment in $(VENV)"
 	@echo "make lint       check the style; make format fixes it"
@@ -81,7 +82,7 @@ $(READY): $(CONSTRAINTS) pyproject.toml
 	  $(MAKE) --no-print-directory mmcv FRESH="--no-cache-dir --force-reinstall --no-deps"; }
 	@echo "[3/4] mmpose, mmdet, mim and the tools for tests"
 	@$(PINNED) --no-build-isolation chumpy && $(PINNED) --no-build-isolation $(HOSTS) && \
-	  $(PINNED) safetensors pytest pytest-cov pytest-xdist ruff playwright tensorboard onnx onnxruntime openvino || { \
+	  $(PINNED) safetensors pytest pytest-cov pytest-xdist hypothesis ruff playwright tensorboard onnx onnxruntime openvino || { \
 	  echo "Installing mmpose failed: see the lines above for the package; check the network and run make again." >&2; exit 1; }
 	@echo "[4/4] tfpose_mm"
 	@$(PIP) install --no-deps --no-build-isolation -e .
@@ -135,6 +136,11 @@ coverage: $(READY)
 
 faults: $(READY)
 	@OMP_NUM_THREADS=1 $(BIN)/python -m tests.seeded_faults
+
+# each fault many times: writes docs/reliability.md
+test-faults: $(READY)
+	@RELIABILITY=full $(PYTEST) -m reliability
+	@$(BIN)/python -m tests.helpers.reliability
 
 test-fast: $(READY)
 	@$(PYTEST) -m "not slow"

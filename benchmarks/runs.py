@@ -19,6 +19,7 @@ from tfpose_mm.utils import UserError
 PASSIVE_HOOKS = (
     "CheckFiniteHook",
     "PlainCheckpointHook",
+    "PreemptionHook",
     "ResumeHook",
     "ValidationEtaHook",
     "mmdet.CheckInvalidLossHook",

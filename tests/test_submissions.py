@@ -98,7 +98,7 @@ def test_mpii_s_file_holds_what_the_model_predicts(mpii):
 @pytest.mark.parametrize(
     ("config", "options", "message"),
     [
-        (ROOT / "configs/tfpose_tiny_synthetic_128x96.py", [], "The config predicts 17 joints of a CocoDataset"),
+        (ROOT / "configs/tfpose_tiny_synthetic_128x96.py", [], "The config predicts 17 joints of a CheckedCocoDataset"),
         (None, ["model.head.num_joints=17"], "The config predicts 17 joints of a MpiiDataset"),
         (
             None,

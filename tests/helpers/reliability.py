@@ -1,7 +1,8 @@
 """Rows of docs/reliability.md: each is written by the test that tries the fault.
 
 ``make test-faults`` sets ``RELIABILITY=full``: tests try each fault many times and write their rows. In ``make test``
-they try it a few times, and compare their rows with the page. ``python -m tests.helpers.reliability`` writes the page.
+they try it a few times, and compare their rows with the page. ``RELIABILITY=few`` tries it a few times and writes the
+rows. ``python -m tests.helpers.reliability`` writes the page.
 """
 
 from __future__ import annotations
@@ -45,32 +46,35 @@ make test-faults STACK=modern
 class Reliability:
     """What a test reports about the faults that it causes."""
 
-    full = os.environ.get("RELIABILITY") == "full"
+    mode = os.environ.get("RELIABILITY")
 
     def times(self, long, short):
         """How often a test tries a fault: ``long`` under ``make test-faults``, else ``short``."""
-        return long if self.full else short
+        return long if self.mode == "full" else short
 
-    def row(self, part, fault, tried, outcome, lost="nothing"):
-        """Write the row of a fault, or compare it with the stored row; call this after the assertions."""
+    def row(self, part, fault, tried, outcome, lost="nothing", measured=None):
+        """Write the row of a fault, or compare it with the stored row, but for what is measured; call this last."""
         assert part in PARTS
         assert tried > 0
-        if self.full:
-            _store(part, fault, dict(outcome=outcome, lost=lost), tried)
+        if self.mode in ("full", "few"):
+            _store(part, fault, dict(outcome=outcome, lost=lost), tried, measured)
         else:
-            stored = json.loads(ROWS.read_text())[part].get(fault)
+            stored = json.loads(ROWS.read_text()).get(part, {}).get(fault)
             again = f"run 'make test-faults' to write the row {part}: {fault}"
             assert stored is not None, again
             assert (stored["outcome"], stored["lost"]) == (outcome, lost), again
 
 
-def _store(part, fault, row, tried):
+def _store(part, fault, row, tried, measured):
     with ROWS.open("a+") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         file.seek(0)
         rows = json.loads(file.read() or "{}")
         stored = rows.setdefault(part, {}).get(fault, {})
-        rows[part][fault] = dict(row, tried={**stored.get("tried", {}), STACK: tried})
+        row = dict(row, tried={**stored.get("tried", {}), STACK: tried})
+        if measured:
+            row["measured"] = {**stored.get("measured", {}), STACK: measured}
+        rows[part][fault] = row
         file.truncate(0)
         file.write(json.dumps(rows, indent=1, sort_keys=True) + "\n")
         file.flush()
@@ -84,7 +88,9 @@ def render():
         lines += [f"## {title}", "", "| fault or input | tried | outcome | lost |", "|---|---|---|---|"]
         for fault, row in sorted(rows.get(part, {}).items()):
             tried = " / ".join(f"{row['tried'][stack]:,}" if stack in row["tried"] else "-" for stack in STACKS)
-            lines.append(f"| {fault} | {tried} | {row['outcome']} | {row['lost']} |")
+            measured = " / ".join(row["measured"][stack] for stack in STACKS if stack in row.get("measured", {}))
+            outcome = f"{row['outcome']} ({measured})" if measured else row["outcome"]
+            lines.append(f"| {fault} | {tried} | {outcome} | {row['lost']} |")
         lines.append("")
     return "\n".join(lines)
 

@@ -1,7 +1,8 @@
-"""Synthetic data, and a collate function for the fast transfer of batches."""
+"""Synthetic data, checked data sets, and a collate function for the fast transfer of batches."""
 
 from __future__ import annotations
 
+from .checked_dataset import CheckedAnnotations, CheckedCocoDataset
 from .packed_collate import packed_collate
 
-__all__ = ["packed_collate"]
+__all__ = ["CheckedAnnotations", "CheckedCocoDataset", "packed_collate"]

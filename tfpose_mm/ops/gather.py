@@ -66,7 +66,7 @@ def _pixels(
     rows = torch.cat([top + left, top + right, bottom + left, bottom + right], dim=-1)
     weights = [top_weight * left_weight, top_weight * right_weight]
     weights += [bottom_weight * left_weight, bottom_weight * right_weight]
-    return rows.reshape(batch * queries * heads, -1), torch.cat(weights, dim=-1).reshape(batch * queries * heads, -1)
+    return rows.flatten(0, 2), torch.cat(weights, dim=-1).flatten(0, 2)
 
 
 def _neighbours(coordinate: Tensor, size: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -81,7 +81,7 @@ class DeformableAttention(MultiScaleDeformableAttention):
         if records is not None:
             records.append(AttentionRecord(locations, weights))
 
-        values = self.value_proj(value).view(batch, value.shape[1], heads, -1)
+        values = self.value_proj(value).unflatten(-1, (heads, -1))
         output = multi_scale_deformable_attention(values, spatial_shapes, locations, weights, self.attn_implementation)
         return self.dropout(self.output_proj(output)) + query
 

@@ -8,6 +8,10 @@ from torch import Tensor, nn
 
 from ...utils.errors import UserError
 
+# Lowest logit of sigma in the loss: 6e-6, or 0.002 pixels of 256. RLELoss takes the logarithm of sigma, which is
+# infinite where the sigmoid gives 0.
+MIN_SIGMA = -12.0
+
 
 @MODELS.register_module()
 class TFPoseLoss(nn.Module):
@@ -116,6 +120,6 @@ class TFPoseLoss(nn.Module):
         prediction, sigma = layer[..., :2], layer[..., 2:]
         if self.sigma_layers == "all" or (self.sigma_layers == "last" and is_last):
             weight = weights.unsqueeze(-1)  # (B, K, 1)
-            summed = self.sigma_loss(prediction, sigma, labels, weight)
+            summed = self.sigma_loss(prediction, sigma.clamp(min=MIN_SIGMA), labels, weight)
             return self.sigma_weight * summed / labels[0].numel()
         return self.reg_loss(prediction, labels, weights)

@@ -1,0 +1,362 @@
+from __future__ import annotations
+
+import json
+import logging
+import shutil
+
+import numpy as np
+import pytest
+from mmengine.dataset import BaseDataset
+from mmpose.datasets.datasets.base import base_coco_style_dataset
+from mmpose.registry import DATASETS
+from torch.utils.data import DataLoader
+
+from tests.datasets.broken import check_sample, dataset_config, with_half_body
+from tfpose_mm.datasets import checked_dataset
+from tfpose_mm.datasets.synthetic import write_dataset
+from tfpose_mm.utils import UserError
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory):
+    """Images with up to three instances."""
+    out = tmp_path_factory.mktemp("crowded") / "hard"
+    write_dataset(out, num_train=9, num_val=2, seed=5, level="hard", workers=2)
+    return out
+
+
+@pytest.fixture
+def data(crowded, tmp_path):
+    """A copy to break."""
+    shutil.copytree(crowded, tmp_path / "data")
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def logged(monkeypatch):
+    """What the data set logs: (level, text)."""
+    lines = []
+    monkeypatch.setattr(checked_dataset, "print_log", lambda text, logger, level: lines.append((level, text)))
+    return lines
+
+
+def edit(data, change, split="train"):
+    """Change the annotation file with a function of its content."""
+    file = data / f"annotations/person_keypoints_{split}.json"
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+    return file
+
+
+def build(data, split="train", **changes):
+    config = dataset_config("train")
+    config.update(
+        ann_file=str(data / f"annotations/person_keypoints_{split}.json"),
+        data_prefix=dict(img=str(data / split)),
+        **changes,
+    )
+    return DATASETS.build(config)
+
+
+def assert_same(one, other):
+    assert type(one) is type(other)
+    if isinstance(one, dict):
+        assert list(one) == list(other)
+        one, other = list(one.values()), list(other.values())
+    if isinstance(one, (list, tuple)):
+        assert len(one) == len(other)
+        for values in zip(one, other):
+            assert_same(*values)
+    elif isinstance(one, np.ndarray):
+        assert one.dtype == other.dtype
+        np.testing.assert_array_equal(one, other)
+    else:
+        assert one == other
+
+
+@pytest.mark.parametrize("mode", ["topdown", "bottomup"])
+@pytest.mark.parametrize("test_mode", [False, True])
+def test_good_data_is_what_mmpose_makes_of_it(data, mode, test_mode, logged):
+    def add_what_mmpose_leaves_out(content):
+        content["annotations"][0]["iscrowd"] = 1
+        content["annotations"][1].update(keypoints=[0] * 51, num_keypoints=0)
+
+    edit(data, add_what_mmpose_leaves_out)
+    changes = dict(data_mode=mode, test_mode=test_mode, pipeline=[])
+    ours, theirs = build(data, **changes), build(data, **changes, type="CocoDataset")
+    assert_same(ours.data_list, theirs.data_list)
+    assert_same(ours.metainfo, theirs.metainfo)
+    ((level, text),) = logged
+    assert level == logging.INFO
+    if mode == "topdown":
+        assert len(ours) == 7
+        expected = "7 instances are used; of 9 annotations, 1 crowds, 1 without labelled keypoints are left out"
+        assert text.endswith(expected)
+
+
+def test_the_configs_use_it():
+    assert dataset_config("train")["type"] == dataset_config("val")["type"] == "CheckedCocoDataset"
+
+
+def test_faulty_rows_are_left_out_and_counted(data, logged):
+    def spoil(content):
+        for row in (0, 2, 3):
+            content["annotations"][row]["bbox"][1] = float("nan")
+        content["annotations"][4]["keypoints"][2] = 3
+
+    file = edit(data, spoil)
+    ids = [info["id"] for info in build(data).data_list]
+    assert sorted(ids) == [2, 5, 6, 7, 8, 9]
+    assert [level for level, _ in logged] == [logging.WARNING] * 3
+    texts = [text for _, text in logged]
+    assert texts[0].startswith(f"{file}: left out: bbox_not_finite: 3 in rows 0, 2, 3; the numbers of bbox must be")
+    assert texts[1].startswith(f"{file}: used: visibility_unknown: 1 in row 4; visibilities should be 0, 1 or 2")
+    assert texts[2] == f"{file}: 6 instances are used; of 9 annotations, 3 faulty are left out"
+
+
+@pytest.mark.parametrize("part", ["upper", "lower"])
+def test_half_body_crops_need_an_extent(data, part):
+    """RandomHalfBody makes a crop of size 0 from keypoints at one place, and so targets that are NaN."""
+
+    def spoil(content):
+        for row, most in ((0, 17), (1, 7)):
+            annotation = content["annotations"][row]
+            x, y, width, height = annotation["bbox"]
+            points = [[x + j * width / 20, y + j * height / 20, 2] for j in range(17)]
+            for j in range(11) if part == "upper" else range(11, 17):
+                points[j][:2] = [x + 5, y + 5]
+            points[most:] = [[0, 0, 0]] * (17 - most)
+            annotation.update(keypoints=[number for point in points for number in point], num_keypoints=most)
+
+    edit(data, spoil)
+    pipeline = with_half_body(dataset_config("train")["pipeline"], prob=1.0)
+    ours = build(data, pipeline=pipeline)
+    for sample in ours:
+        check_sample(sample)
+    ids = [info["id"] for info in ours.data_list]
+    # row 1 has too few labelled keypoints for RandomHalfBody, but those of the upper body are all that it has
+    assert sorted(set(range(1, 10)) - set(ids)) == ([1, 2] if part == "upper" else [1])
+    assert len(build(data)) >= len(ours)  # the demo has prob=0
+    theirs = build(data, pipeline=pipeline, type="CocoDataset")
+    with np.errstate(all="ignore"):
+        labels = [theirs[0]["data_samples"].gt_instance_labels.keypoint_labels for _ in range(30)]
+    assert not all(label.isfinite().all() for label in labels)  # the part is chosen at random
+
+
+def test_a_faulty_image_entry_is_left_out(data, logged):
+    """So are its instances."""
+    file = edit(data, lambda content: content["images"][0].update(width=0))
+    content = json.loads(file.read_text())
+    count = sum(row["image_id"] != content["images"][0]["id"] for row in content["annotations"])
+    assert len(build(data).data_list) == count < 9
+    assert "left out: image_size: 1 in row 0; in 'images', width must be" in logged[0][1]
+
+
+def test_a_refusal_names_file_row_and_tool(data):
+    file = edit(data, lambda content: content["annotations"][5].update(id=1))
+    with pytest.raises(UserError) as raised:
+        build(data)
+    assert str(raised.value) == (
+        f"{file}, row 5: each annotation must have its own id, but 1 is also the id of row 0: number the annotations "
+        "again ('python -m tfpose_mm.tools.check_data CONFIG' lists all faults)."
+    )
+
+
+def test_repeated_ids_mix_up_images_in_mmpose(data):
+    """The reason for the refusal: the keypoints of one image are used with another image."""
+    edit(data, lambda content: content["annotations"][-1].update(id=1))
+    theirs = build(data, type="CocoDataset", pipeline=[])
+    infos = [info for info in theirs.data_list if info["id"] == 1]
+    assert len({info["img_path"] for info in infos}) == 2
+    np.testing.assert_array_equal(infos[0]["keypoints"], infos[1]["keypoints"])
+
+
+@pytest.mark.parametrize("name", ["absent.json", ""])
+def test_a_missing_annotation_file(data, name):
+    with pytest.raises(UserError, match=r"does not exist: correct ann_file|must be a readable file"):
+        DATASETS.build(dict(dataset_config("train"), ann_file=str(data / name)))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "left_out"),
+    [
+        (dict(bbox=[5, 5, 0, 9]), True),  # as MMPose: counts as a miss
+        (dict(bbox=[5000, 5, 9, 9]), True),
+        (dict(bbox=[5, 5, 9, float("nan")]), False),
+        (dict(bbox=None), False),
+        (dict(area=float("nan")), False),
+        (dict(keypoints=[float("inf")] * 51), False),
+        (dict(image_id=123456), False),
+    ],
+)
+def test_a_test_leaves_out_only_what_mmpose_leaves_out(data, spoil, left_out, logged):
+    edit(data, lambda content: content["annotations"][3].update(spoil))
+    assert len(build(data)) == 8  # a training
+    if left_out:
+        ours, theirs = (build(data, test_mode=True, pipeline=[], **kind) for kind in ({}, dict(type="CocoDataset")))
+        assert_same(ours.data_list, theirs.data_list)
+        assert any("left out, and AP counts them as missed: bbox_" in text for _, text in logged)
+    else:
+        with pytest.raises(UserError, match=r"row 3: .*; the metric of a test uses this row \("):
+            build(data, test_mode=True)
+
+
+def test_an_area_is_needed_in_tests(data):
+    """CocoMetric fails without it, after the last batch; its use_area=False needs none."""
+    for change in (lambda row: row.update(area=0), lambda row: row.update(area=-1), lambda row: row.pop("area")):
+        edit(data, lambda content, change=change: change(content["annotations"][3]))
+        assert len(build(data)) == 9
+        with pytest.raises(UserError, match=r"row 3: area should be"):
+            build(data, test_mode=True)
+        assert len(build(data, test_mode=True, use_area=False)) == 9
+
+
+def test_missing_images(data, logged):
+    images = sorted((data / "train").iterdir())
+    images[0].unlink()
+    left = build(data)
+    assert {info["img_path"] for info in left.data_list} == {str(path) for path in images[1:]}
+    assert any(f"1 of {len(images)} images are missing and their instances" in text for _, text in logged)
+    with pytest.raises(UserError, match=f"all images of a test must exist, but 1 of {len(images)} are missing"):
+        build(data, test_mode=True)
+
+    for path in images[1 : len(images) // 2 + 1]:
+        path.unlink()
+    with pytest.raises(UserError) as raised:
+        build(data)
+    assert f"missing in the folder '{data / 'train'}', as '{images[0]}': correct data_root" in str(raised.value)
+
+
+def test_a_missing_folder_of_images(data):
+    shutil.rmtree(data / "train")
+    with pytest.raises(UserError, match="are missing in the folder"):
+        build(data)
+    assert len(build(data, pipeline=[])) == 9  # nothing reads the images
+    remote = [dict(type="LoadImage", backend_args=dict(backend="local"))]
+    assert len(build(data, pipeline=remote)) == 9  # files of other storage cannot be listed
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"\xff\xd8\xff\xe0" + b"\0" * 50, None])
+def test_an_image_that_cannot_be_read(data, content):
+    dataset = build(data)
+    info = dataset.get_data_info(2)
+    path = info["img_path"]
+    if content is None:
+        (data / "train" / path).unlink()
+    else:
+        (data / "train" / path).write_bytes(content)
+    with pytest.raises(UserError) as raised:
+        dataset[2]
+    assert str(raised.value).startswith(f"{path} ({dataset.ann_file}, annotation id {info['id']}): the image must be ")
+    assert "copy the image" in str(raised.value)
+    assert "\n" not in str(raised.value)
+    assert raised.value.__cause__ is not None
+
+
+def test_a_transform_that_fails(data):
+    dataset = build(data, pipeline=[dict(type="LoadImage"), dict(type="TopdownAffine", input_size=(96, 128))])
+    with pytest.raises(UserError, match=r"annotation id 1\): the pipeline must succeed, but fails with 'KeyError"):
+        dataset[0]
+
+
+def test_a_sample_that_is_not_finite(data):
+    dataset = build(data)
+    dataset.data_list[0]["keypoints"][0, 3] = np.nan  # as a transform may give it
+    with pytest.raises(UserError, match=r"annotation id 1\): the pipeline must give finite numbers, but gt_instances"):
+        dataset[0]
+
+
+def test_errors_in_worker_processes(data):
+    dataset = build(data, indices=1)
+    (data / "train" / dataset.get_data_info(0)["img_path"]).write_bytes(b"")
+    loader = DataLoader(dataset, num_workers=1, collate_fn=list)
+    with pytest.raises(UserError, match="the image must be readable"):
+        list(loader)
+
+
+def test_no_instance_left_by_mmpose(data):
+    with pytest.raises(UserError, match="MMPose uses none of 9 annotations: correct sample_interval"):
+        build(data, sample_interval=1000)
+
+
+def test_subsets_and_lazy_loading(data):
+    assert len(build(data, indices=4)) == 4
+    lazy = build(data, lazy_init=True)
+    assert isinstance(lazy, BaseDataset)
+    check_sample(lazy[0])
+    assert len(lazy) == 9
+
+
+def test_mmpose_is_unchanged_afterwards(data):
+    before = (base_coco_style_dataset.COCO, base_coco_style_dataset.load)
+    edit(data, lambda content: content.update(annotations=[]))
+    with pytest.raises(UserError, match="'annotations' must have entries, but is empty"):
+        build(data)
+    assert (base_coco_style_dataset.COCO, base_coco_style_dataset.load) == before
+
+
+@pytest.fixture
+def boxes(data):
+    """Detections for the images of the training split."""
+    content = json.loads((data / "annotations/person_keypoints_train.json").read_text())
+    rows = [
+        dict(image_id=a["image_id"], category_id=1, bbox=a["bbox"], score=0.1 * a["id"]) for a in content["annotations"]
+    ]
+    rows.append(dict(rows[0], category_id=2))
+    return rows
+
+
+def build_with_boxes(data, boxes, **changes):
+    (data / "boxes.json").write_text(json.dumps(boxes))
+    config = dataset_config("val")
+    config.update(
+        ann_file=str(data / "annotations/person_keypoints_train.json"),
+        data_prefix=dict(img=str(data / "train")),
+        bbox_file=str(data / "boxes.json"),
+        **changes,
+    )
+    return DATASETS.build(config)
+
+
+@pytest.mark.parametrize("with_annotations", [True, False])
+def test_good_boxes_are_what_mmpose_makes_of_them(data, boxes, with_annotations, logged):
+    if not with_annotations:  # COCO's test-dev
+        edit(data, lambda content: content.pop("annotations"))
+    ours = build_with_boxes(data, boxes)
+    assert_same(ours.data_list, build_with_boxes(data, boxes, type="CocoDataset").data_list)
+    assert len(ours) == 9
+    check_sample(ours[8])
+    assert "9 boxes are used" in logged[-1][1]
+
+
+def test_boxes_without_area_are_left_out(data, boxes, logged):
+    boxes[2]["bbox"][2] = 0
+    boxes[5]["score"] = float("nan")
+    dataset = build_with_boxes(data, boxes)
+    assert len(dataset) == 7
+    assert [text.partition(": left out: ")[2].partition(";")[0] for _, text in logged[:2]] == [
+        "box_numbers: 1 in row 2",
+        "box_score: 1 in row 5",
+    ]
+
+
+def test_boxes_of_another_data_set(data, boxes):
+    boxes[3]["image_id"] = 123456
+    with pytest.raises(UserError, match=r"boxes\.json, row 3: image_id must be the id of an image of ann_file"):
+        build_with_boxes(data, boxes)
+
+
+def test_a_cut_file_of_boxes(data):
+    config = dict(dataset_config("val"), bbox_file=str(data / "cut.json"))
+    config.update(ann_file=str(data / "annotations/person_keypoints_train.json"))
+    (data / "cut.json").write_text('[{"image_id": 1, ')
+    with pytest.raises(UserError, match=r"cut\.json must be complete json, but ends early at"):
+        DATASETS.build(config)
+
+
+def test_a_missing_image_of_a_box(data, boxes):
+    dataset = build_with_boxes(data, boxes)
+    (data / "train" / dataset.get_data_info(4)["img_path"]).unlink()
+    with pytest.raises(UserError, match=r"boxes\.json, box 4\): the image must be a file"):
+        dataset[4]

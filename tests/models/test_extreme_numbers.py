@@ -1,0 +1,119 @@
+"""Losses, gradients and predictions are finite for extreme logits, labels and images."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+import torch
+from mmpose.registry import MODELS
+
+from tests.helpers.models import INPUT_SIZE, build, images, samples, tiny_model_cfg
+from tests.helpers.models import feature_maps as make_maps
+
+CHANNELS, SHAPES = (32, 32, 32), [(16, 12), (8, 6), (4, 3)]
+HEADS = {
+    "TFPoseHead": {},
+    "TFPoseHead with sigma": dict(sigma=True, loss=dict(type="TFPoseLoss", sigma_layers="all")),
+    "TwoStageTFPoseHead": dict(
+        type="TwoStageTFPoseHead",
+        first_stage=dict(type="KeypointMapStage", loss=dict(type="KeypointMapLoss")),
+        refinement=dict(reference_position=True, token_position=True),
+        loss=dict(
+            type="TFPoseLoss",
+            reg_loss=dict(type="KeypointSimilarityLoss", sigmas=[0.05] * 5, input_size=INPUT_SIZE, loss_weight=0.1),
+        ),
+    ),
+}
+FACTORS = (0.0, 1e3, -1e4, 1e6)
+
+
+def make_head(name):
+    cfg = tiny_model_cfg()
+    cfg["head"].update(HEADS[name])
+    return build(cfg).head.train()
+
+
+def scale_logits(head, factor):
+    """Multiply the last linear layer of every branch that predicts coordinates, sigma, maps or attention."""
+    with torch.no_grad():
+        for name, module in head.named_modules():
+            is_output = any(part in name for part in ("reg_branch", "sigma", "sampling_offsets", "attention_weights"))
+            if is_output and isinstance(module, torch.nn.Linear) and not name.startswith("loss_module"):
+                module.weight.copy_(torch.randn_like(module.weight) * max(abs(factor), 1.0) * np.sign(factor or 1))
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_extreme_logits(name, reliability):
+    """Whether bfloat16 autocast is on or off."""
+    tried = 0
+    for factor, amp in itertools.product(FACTORS, (False, True)):
+        head = make_head(name)
+        scale_logits(head, factor)
+        maps = make_maps(CHANNELS, SHAPES)
+        with torch.autocast("cpu", torch.bfloat16, enabled=amp):
+            losses = head.loss(maps, samples(), train_cfg=dict(compute_acc=False))
+        total = sum(value for key, value in losses.items() if "loss" in key)
+        assert torch.isfinite(total), (factor, amp, losses)
+        total.backward()
+        assert all(torch.isfinite(p.grad).all() for p in head.parameters() if p.grad is not None), (factor, amp)
+        predicted = head.eval().predict(maps, samples())
+        check_predictions(predicted)
+        tried += 1
+    reliability.row("numbers", f"logits multiplied by 0 to 1e6, float32 and bfloat16: {name}", tried, FINITE)
+
+
+FINITE = "finite losses, gradients and predictions"
+
+
+def check_predictions(predicted):
+    for instances in predicted:
+        assert np.isfinite(np.asarray(instances.keypoints)).all()
+        assert np.isfinite(np.asarray(instances.keypoint_scores)).all()
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_labels_at_the_borders(name, reliability):
+    """Labels of exactly 0 and 1, outside the input, and batches without a visible joint."""
+    tried = 0
+    for label, visible in itertools.product((0.0, 1.0, -3.0, 7.5), (1.0, 0.0)):
+        head, packed = make_head(name), samples()
+        for sample in packed:
+            sample.gt_instance_labels.keypoint_labels.fill_(label)
+            sample.gt_instance_labels.keypoint_weights.fill_(visible)
+        losses = head.loss(make_maps(CHANNELS, SHAPES), packed, train_cfg=dict(compute_acc=True))
+        total = sum(value for key, value in losses.items() if "loss" in key)
+        assert torch.isfinite(total), (label, visible, losses)
+        total.backward()
+        assert all(torch.isfinite(p.grad).all() for p in head.parameters() if p.grad is not None)
+        tried += 1
+    fault = f"labels at 0 and 1 and outside the input, with and without visible joints: {name}"
+    reliability.row("numbers", fault, tried, FINITE)
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_predictions_saturate_at_the_border_and_are_not_clipped(name):
+    """With infinite confidence a coordinate reaches the border of the input; it is never moved there afterwards."""
+    head = make_head(name).eval()
+    predicted = head.predict(make_maps(CHANNELS, SHAPES), samples())
+    width, height = INPUT_SIZE
+    for instances in predicted:
+        assert (np.asarray(instances.keypoints) >= 0).all()
+        assert (np.asarray(instances.keypoints) <= np.array([width, height])).all()
+
+
+@pytest.mark.parametrize("value", [0.0, 255.0, 1e4])
+def test_constant_images(value, reliability):
+    model = MODELS.build(tiny_model_cfg())
+    model.init_weights()
+    packed = model.eval().predict(torch.full((3, 3, INPUT_SIZE[1], INPUT_SIZE[0]), value), samples())
+    check_predictions([sample.pred_instances for sample in packed])
+    reliability.row("numbers", f"an image with the same value {value:g} everywhere", 1, "finite predictions")
+
+
+def test_an_empty_batch_predicts_nothing(reliability):
+    """A detector that finds no person gives no boxes."""
+    model = build(tiny_model_cfg()).eval()
+    assert model.predict(images(0), []) == []
+    reliability.row("numbers", "a batch without instances", 1, "an empty list of predictions")
