@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import subprocess
 import sys
 
@@ -123,3 +125,27 @@ def test_a_count_may_be_zero_but_not_negative():
     assert parser.parse_args(["--pictures", "0"]).pictures == 0
     with pytest.raises(SystemExit):
         parser.parse_args(["--pictures", "-3"])
+
+
+@pytest.mark.slow
+def test_check_data_from_any_folder(people, tmp_path):
+    data, config = tmp_path / "people", ROOT / "configs/tfpose_tiny_synthetic_128x96.py"
+    shutil.copytree(people, data)
+    options = [
+        "--cfg-options",
+        *(f"{loader}_dataloader.dataset.data_root={data}" for loader in ("train", "val", "test")),
+    ]
+    good = run_tool("check_data", config, *options, cwd=tmp_path)
+    assert good.returncode == 0, good.stderr
+    assert good.stdout.count("no fault found") == 2
+    assert "2 data sets, 14 images: 0 refused (a training or test stops), 0 skipped" in good.stdout
+    (data / "train/000000000003.jpg").unlink()
+    bad = run_tool("check_data", config, "--json", "faults.json", "--workers", 2, *options, cwd=tmp_path)
+    assert bad.returncode == 1, bad.stderr
+    assert "| image_missing | skipped  | 1     | image 2      |" in bad.stdout
+    assert [row["row"] for row in json.loads((tmp_path / "faults.json").read_text())["files"][0]["findings"]] == [2]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["faults.json", "people"]
+    again = run_tool("check_data", config, "--json", config, cwd=tmp_path)
+    assert again.returncode == 2
+    end = f"error: The report must not replace another file, but {config} exists: choose another name.\n"
+    assert again.stderr.endswith(end)

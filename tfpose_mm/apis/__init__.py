@@ -9,6 +9,7 @@ from .attention import AttentionStudy, InstanceRecord, study_attention
 from .comparison import compare_models, format_rows
 from .complexity import Complexity, count_complexity
 from .config_checks import find_problems
+from .data_checks import DataReport, check_data, format_data_report, need_report_path
 from .diagnosis import Diagnosis, diagnose, format_diagnosis
 from .error_analysis import EvaluatedModel, analyse_checkpoint
 from .evaluation import evaluate, format_table
@@ -33,6 +34,7 @@ __all__ = [
     "SCORES",
     "AttentionStudy",
     "Complexity",
+    "DataReport",
     "Diagnosis",
     "EvaluatedModel",
     "Export",
@@ -50,6 +52,7 @@ __all__ = [
     "Timing",
     "analyse_checkpoint",
     "build_optimizer",
+    "check_data",
     "check_recipe",
     "compare_models",
     "compare_scores",
@@ -61,6 +64,7 @@ __all__ = [
     "evaluate",
     "export_onnx",
     "find_problems",
+    "format_data_report",
     "format_diagnosis",
     "format_rows",
     "format_scores",
@@ -70,6 +74,7 @@ __all__ = [
     "measure_memory",
     "need_checkpoint",
     "need_file",
+    "need_report_path",
     "parameter_groups",
     "predict",
     "publish",

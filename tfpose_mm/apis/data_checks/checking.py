@@ -1,0 +1,168 @@
+"""Check the data sets of a config before a training."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, Iterator, NamedTuple
+
+import cv2
+from mmengine.config import Config
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from ...datasets.annotation_checks import in_tests, inspect_annotations
+from ...datasets.annotation_files import read_annotations, read_json
+from ...datasets.box_checks import check_boxes
+from ...datasets.findings import REFUSED, WARNING, Finding
+from ...utils import UserError
+from .duplicates import find_repeated, find_shared
+from .image_checks import ImageEntry, check_images
+from .images import ImageLoader, ImageRecord, inspect_image
+from .labels import check_labels
+from .report import DataReport, FileReport
+from .sources import DataSource, coco_entries, find_sources, other_entries
+
+
+class _Part(NamedTuple):
+    source: DataSource
+    report: FileReport
+    entries: list[ImageEntry]
+
+
+def check_data(cfg: Config, images: bool = True, workers: int | None = None, progress: bool = False) -> DataReport:
+    """Find the faults of all data sets of a config. Nothing is changed on disk.
+
+    Args:
+        cfg: The config; its three dataloaders are checked, a data set of several of them once.
+        images: Whether to read the images.
+        workers: Number of threads that read images. Defaults to the number of processors.
+        progress: Whether to show a progress bar, on the error output.
+
+    Returns:
+        The report.
+
+    Raises:
+        UserError: If no annotation file can be read, or the config has no data set.
+    """
+    parts, errors = [], []
+    for source in find_sources(cfg):
+        report = FileReport(source.file, list(source.loaders))
+        try:
+            entries = _check_coco(source, report) if source.coco_style else _check_other(source, report)
+        except UserError as error:
+            errors.append(error)
+            report.findings.append(Finding("file_unreadable", REFUSED, source.file, None, str(error).rstrip(".")))
+            entries = []
+        report.num_images = len(entries)
+        parts.append(_Part(source, report, entries))
+    if len(errors) == len(parts):
+        raise errors[0]
+    _check_same_file(parts)
+    if images:
+        _check_all_images(parts, workers or os.cpu_count() or 1, progress)
+    else:
+        for part in parts:
+            part.report.not_checked.append("images, because of --no-images")
+    return DataReport([part.report for part in parts])
+
+
+def _check_coco(source: DataSource, report: FileReport) -> list[ImageEntry]:
+    content = read_annotations(source.file)
+    rows = content.get("annotations")
+    report.num_annotations = len(rows) if isinstance(rows, list) else 0
+    entries = coco_entries(content, source)
+    listed = len(content["images"]) if isinstance(content.get("images"), list) else 0
+    if listed > len(entries):
+        report.notes.append(
+            f"{listed - len(entries):,} of {listed:,} listed images have no annotation and are not read"
+        )
+    if source.keypoints is None:
+        report.not_checked.append("annotations, because the metainfo cannot be read: show_recipe says why")
+        return entries
+    checked = inspect_annotations(content, source.file, len(source.keypoints.names), not source.boxes)
+    for finding in checked.findings:
+        report.findings.append(in_tests(finding, source.uses_area) if source.for_test else finding)
+    if source.boxes:
+        _check_boxes(source, content, report)
+    found, not_checked = check_labels(content, source.keypoints, source.file, checked.skipped_rows)
+    report.findings += found
+    report.not_checked += not_checked
+    return entries
+
+
+def _check_boxes(source: DataSource, content: dict[str, Any], report: FileReport) -> None:
+    try:
+        boxes = read_json(source.boxes)
+    except UserError as error:
+        report.findings.append(Finding("file_unreadable", REFUSED, source.boxes, None, str(error).rstrip(".")))
+        return
+    images = content.get("images") if isinstance(content.get("images"), list) else []
+    ids = {image["id"] for image in images if isinstance(image, dict) and isinstance(image.get("id"), int)}
+    report.findings += check_boxes(boxes, source.boxes, ids)
+
+
+def _check_other(source: DataSource, report: FileReport) -> list[ImageEntry]:
+    report.not_checked.append(
+        f"annotations, because {source.settings['type']} does not read them as COCO's; the images are checked"
+    )
+    return other_entries(source)
+
+
+def _check_same_file(parts: list[_Part]) -> None:
+    for part in parts:
+        if part.source.for_training and part.source.for_test:
+            detail = (
+                "a test should have its own data, but this file is used for training and for testing: set another "
+                "ann_file of val_dataloader and test_dataloader"
+            )
+            part.report.findings.append(Finding("test_on_training_data", WARNING, part.report.file, None, detail))
+
+
+def _check_all_images(parts: list[_Part], workers: int, progress: bool) -> None:
+    keys = {(entry.path, part.source.image_loader) for part in parts for entry in part.entries}
+    known = _read_images(sorted(keys), workers, progress)
+    records = [[known[entry.path, part.source.image_loader] for entry in part.entries] for part in parts]
+    for part, found in zip(parts, records):
+        report = part.report
+        report.findings += check_images(part.entries, found, report.file, not part.source.for_test)
+        report.findings += find_repeated(part.entries, found, report.file)
+        grey = sum(record.mode in ("L", "1", "LA") for record in found)
+        if grey:
+            report.notes.append(f"{grey:,} images are grey; LoadImage gives them three equal channels")
+    for part, found in zip(parts, records):
+        if part.source.for_test and not part.source.for_training:
+            for train, train_found in zip(parts, records):
+                if train.source.for_training:
+                    part.report.findings += find_shared(
+                        part.entries, found, part.report.file, train.entries, train_found
+                    )
+
+
+def _read_images(
+    keys: list[tuple[str, ImageLoader]], workers: int, progress: bool
+) -> dict[tuple[str, ImageLoader], ImageRecord]:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    bar = Progress(*columns, console=Console(stderr=True), disable=not progress)
+    known = {}
+    with _opencv_settings(), bar, ThreadPoolExecutor(workers) as pool:
+        task = bar.add_task("reading images", total=len(keys))
+        for key, record in zip(keys, pool.map(lambda key: inspect_image(*key), keys)):
+            known[key] = record
+            bar.advance(task)
+    return known
+
+
+@contextmanager
+def _opencv_settings() -> Iterator[None]:
+    """One thread per image, and no messages: the report has the faults."""
+    log = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # the place depends on the version
+    threads, level = cv2.getNumThreads(), log.getLogLevel()
+    cv2.setNumThreads(1)
+    log.setLogLevel(0)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(threads)
+        log.setLogLevel(level)
