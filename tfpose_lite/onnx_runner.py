@@ -69,8 +69,8 @@ class PoseRunner:
             raise
         except Exception as error:  # the engines have many exceptions of their own
             raise ValueError(
-                f"{path} must be a model that {engine} can load, but got: {error}. Check the path, export it again, or "
-                "install another version of the engine."
+                f"{path} must be a model that {engine} can load, but got '{str(error).strip(' .')}': check the path, "
+                "export it again, or install another version of the engine."
             ) from error
         missing = [name for name in NEEDED if name not in texts]
         if missing:

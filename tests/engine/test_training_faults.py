@@ -37,9 +37,7 @@ def test_a_full_disk_leaves_the_checkpoints_before_it(make_runner, tmp_path, mon
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(
-            UserError, match=r"MB free for .*epoch_2.pth, but is full .*: free some space"
-        ):
+        with pytest.raises(UserError, match=r"MB free for .*epoch_2.pth, but is full .*: free some space"):
             make_runner(3, hooks=[EMA], **STATEFUL).train()
     assert saved(tmp_path / "work") == ["epoch_1.pth"]
     make_runner(3, hooks=[EMA], resume=True, **STATEFUL).train()
@@ -53,9 +51,7 @@ def test_a_worker_that_is_killed_ends_the_training(make_runner, tmp_path, reliab
     """torch's message names the signal; docs/troubleshooting.md has it."""
     changes = {**STATEFUL, "train_dataloader.num_workers": 2, "train_dataloader.batch_size": 2}
     make_runner(3, "whole", hooks=[EMA], **changes).train()
-    with pytest.raises(
-        RuntimeError, match=r"DataLoader worker \(pid.*\) (is killed by signal|exited)"
-    ):
+    with pytest.raises(RuntimeError, match=r"DataLoader worker \(pid.*\) (is killed by signal|exited)"):
         make_runner(3, hooks=[EMA, KillWorker()], **changes).train()
     assert saved(tmp_path / "work") == ["epoch_1.pth"]
     make_runner(3, hooks=[EMA], resume=True, **changes).train()

@@ -14,7 +14,7 @@ from mmpose.structures import PoseDataSample
 
 from tfpose_mm.utils import UserError
 
-FIX = "lower the learning rate and resume from the last checkpoint whose weights are finite"
+FIX = "start a new training with a lower learning rate, and with load_from an earlier checkpoint"
 
 
 @HOOKS.register_module()
