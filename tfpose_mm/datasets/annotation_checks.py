@@ -14,7 +14,6 @@ from .annotation_structure import AnnotationReport, check_categories, check_imag
 from .findings import REFUSED, SKIPPED, Finding
 
 __all__ = [
-    "LEFT_OUT_IN_TESTS",
     "FindingGroup",
     "check_annotations",
     "group_findings",

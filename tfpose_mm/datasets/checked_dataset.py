@@ -21,7 +21,6 @@ from mmpose.registry import DATASETS
 from xtcocotools.coco import COCO
 
 from ..utils.errors import UserError
-from .annotation_checks import LEFT_OUT_IN_TESTS as LEFT_OUT_IN_TESTS
 from .annotation_checks import group_findings, in_tests, inspect_annotations
 from .annotation_files import read_annotations, read_json
 from .annotation_numbers import BodyPart
