@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
+import datetime
+import multiprocessing
 import os
 import signal
+import socket
 import time
 
 import pytest
 import torch
+import torch.distributed as dist
 from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmpose.utils import register_all_modules
 
-from tests.helpers.trainings import EMA, STATEFUL, differences, start_training, training_command, wait_for_iterations
+from tests.helpers.processes import in_process_config
+from tests.helpers.trainings import (
+    EMA,
+    SHORT,
+    STATEFUL,
+    differences,
+    start_training,
+    training_command,
+    wait_for_iterations,
+)
 
 VALIDATED = {**STATEFUL, "train_cfg.val_interval": 1}
 
@@ -109,3 +124,33 @@ def test_sigterm_to_all_processes_of_a_job(make_runner, tmp_path, reliability):
     assert differences(tmp_path / f"whole/epoch_{epochs}.pth", folder / f"epoch_{epochs}.pth") == []
     outcome = "finishes the iteration, saves, exits with 143; after resuming, the bits of an uninterrupted training"
     reliability.row("training", "SIGTERM to the training and its 2 workers", times, outcome)
+
+
+def train_in_a_group(rank, port, data, folder):
+    register_all_modules()
+    os.environ["SYNTHETIC_ROOT"] = str(data)
+    torch.set_num_threads(1)
+    address = f"tcp://127.0.0.1:{port}"
+    dist.init_process_group("gloo", address, datetime.timedelta(seconds=120), world_size=2, rank=rank)
+    cfg = in_process_config(folder, **{**SHORT, "train_cfg.max_epochs": 3, "train_dataloader.batch_size": 2})
+    runner = Runner.from_cfg(cfg)
+    if rank == 1:
+        runner.register_hook(Terminate(4))
+    runner.train()
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_process_stops_all_after_the_same_iteration(people, tmp_path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    context = multiprocessing.get_context("spawn")
+    arguments = (port, people, tmp_path / "work")
+    processes = [context.Process(target=train_in_a_group, args=(rank, *arguments)) for rank in range(2)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(120)
+    assert [process.exitcode for process in processes] == [143, 143]
+    saved = torch.load(tmp_path / "work/preempted.pth", weights_only=True)["meta"]
+    assert (saved["epoch"], saved["iter"]) == (1, 4)  # 3 iterations in an epoch
