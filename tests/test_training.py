@@ -204,19 +204,30 @@ def test_missing_files_are_named(trained, people, tmp_path):
     assert "does not exist: point the config's data_root to the data" in process.stderr.splitlines()[-1]
 
 
-def test_a_missing_image_is_named(people, tmp_path):
+def test_instances_of_a_missing_image_are_left_out(people, tmp_path):
     shutil.copytree(people, tmp_path / "people")
     (tmp_path / "people/train/000000000004.jpg").unlink()
     process = mim("train", "--work-dir", "work", cwd=tmp_path, data=tmp_path / "people")
+    assert process.returncode == 0, process.stderr[-2000:]
+    log = process.stdout + process.stderr
+    assert "1 of 9 images are missing and their instances are left out, as" in log
+    assert "8 instances are used" in log
+
+
+def test_a_cut_image_is_named(people, tmp_path):
+    shutil.copytree(people, tmp_path / "people")
+    image = tmp_path / "people/train/000000000004.jpg"
+    image.write_bytes(image.read_bytes()[:20])
+    process = mim("train", "--work-dir", "work", cwd=tmp_path, data=tmp_path / "people")
     assert process.returncode != 0
     assert "000000000004.jpg" in process.stderr
-    assert "Please check whether the file exists" in process.stderr
+    assert "the image must be readable, but fails with" in process.stderr
 
 
 def test_missing_annotations_are_named(tmp_path):
     process = mim("train", "--work-dir", "work", cwd=tmp_path, data=tmp_path / "none")
     assert process.returncode != 0
-    assert "person_keypoints_train.json` does not exist" in process.stderr.replace("`does", "` does")
+    assert "person_keypoints_train.json does not exist: correct ann_file, bbox_file and data_root" in process.stderr
 
 
 def test_another_number_of_joints_is_named(people, tmp_path):
