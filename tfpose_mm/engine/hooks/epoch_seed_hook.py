@@ -87,10 +87,11 @@ class EpochSeedHook(Hook):
         words = [runner.seed, runner.epoch, get_rank()]
         set_random_seed(int(np.random.SeedSequence(words).generate_state(1)[0]))
         loader = runner.train_dataloader
-        if getattr(loader.sampler, "seed", None) is not None:
+        is_shared = not (runner.cfg.get("randomness") or {}).get("diff_rank_seed")
+        if is_shared and getattr(loader.sampler, "seed", None) is not None:
             loader.sampler.seed = runner.seed  # a resumed training without a seed takes that of the checkpoint
         done = runner.iter - runner.epoch * len(loader)
-        if 0 < done <= len(loader):
+        if self._random_state is not None and 0 < done <= len(loader):  # the checkpoint is PreemptionHook's
             runner.logger.info(f"{done} of the {len(loader)} iterations of this epoch are done: they are skipped.")
             self._whole = loader
             runner.train_loop.dataloader = _Remaining(loader, done, self._random_state)

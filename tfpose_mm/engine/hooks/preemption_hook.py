@@ -65,8 +65,12 @@ class PreemptionHook(Hook):
         data_batch: dict | None = None,
         outputs: Sequence[PoseDataSample] | None = None,
     ) -> None:
-        """Save and exit, during a training's validation."""
-        if self._previous is not None and self._all_asked(runner):
+        """Save and exit, during a training's validation in one process.
+
+        Several processes can have different numbers of batches, so they cannot agree here; they stop after the next
+        iteration of the training.
+        """
+        if self._previous is not None and runner.world_size == 1 and self._is_asked:
             for hook in runner.hooks:
                 if isinstance(hook, EMAHook):
                     hook.after_val_epoch(runner)  # the model has the averaged weights during a validation
