@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import datetime
-import socket
 
 import pytest
 import torch
@@ -19,6 +18,7 @@ from torch import nn
 
 from tests.helpers.models import randomise
 from tests.helpers.paths import TINY
+from tests.helpers.processes import free_port
 from tfpose_mm.apis import labelled_batch
 
 BATCH = 6
@@ -82,9 +82,7 @@ def work(rank, port, kind, path):
 
 @pytest.mark.parametrize("kind", HEADS)
 def test_two_processes_with_half_the_batch_equal_one(kind, tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     torch.multiprocessing.spawn(work, (port, kind, tmp_path / "parameters.pth"), nprocs=2)
     together = torch.load(tmp_path / "parameters.pth")
     model, (images, samples) = model_and_batch(kind)

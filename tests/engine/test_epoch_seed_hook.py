@@ -13,7 +13,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import FUNCTIONS
 from torch.utils.data import DataLoader
 
-from tests.helpers.trainings import EMA, STATEFUL, differences
+from tests.helpers.trainings import EMA, STATEFUL, differences, log_of
 
 WORKERS = {0: {}, 2: {"train_dataloader.num_workers": 2}}
 
@@ -115,5 +115,5 @@ def test_a_worker_ends_only_when_the_main_process_asks():
 
 def test_persistent_workers_are_reported(make_runner, tmp_path):
     make_runner(1, **WORKERS[2], **{"train_dataloader.persistent_workers": True}).train()
-    log = "\n".join(path.read_text() for path in (tmp_path / "work").glob("2*/*.log"))
+    log = log_of(tmp_path / "work")
     assert "train_dataloader has persistent_workers=True: after resuming, the augmentations differ" in log

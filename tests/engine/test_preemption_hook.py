@@ -6,7 +6,6 @@ import datetime
 import multiprocessing
 import os
 import signal
-import socket
 import time
 
 import pytest
@@ -16,12 +15,13 @@ from mmengine.hooks import Hook
 from mmengine.runner import Runner
 from mmpose.utils import register_all_modules
 
-from tests.helpers.processes import in_process_config
+from tests.helpers.processes import free_port, in_process_config
 from tests.helpers.trainings import (
     EMA,
     SHORT,
     STATEFUL,
     differences,
+    log_of,
     start_training,
     training_command,
     wait_for_iterations,
@@ -61,7 +61,7 @@ def test_an_epoch_is_continued(make_runner, tmp_path, iteration, workers):
     assert (saved["epoch"], saved["iter"]) == ((iteration - 1) // 2, iteration)
     make_runner(3, hooks=[EMA], resume=True, **changes).train()
     assert differences(tmp_path / "whole/epoch_3.pth", tmp_path / "work/epoch_3.pth") == []
-    log = "\n".join(path.read_text() for path in (tmp_path / "work").glob("2*/*.log"))
+    log = log_of(tmp_path / "work")
     assert f"SIGTERM: preempted.pth is saved in {tmp_path}/work after iteration {iteration};" in log
     assert f"Resuming from {tmp_path}/work/preempted.pth: epoch {(iteration - 1) // 2}, iteration {iteration}." in log
 
@@ -93,7 +93,7 @@ def test_a_later_checkpoint_is_preferred(make_runner, tmp_path):
     make_runner(3, hooks=[EMA], resume=True, **STATEFUL).train()
     runner = make_runner(4, hooks=[EMA], resume=True, **STATEFUL)
     runner.train()
-    log = "\n".join(path.read_text() for path in (tmp_path / "work").glob("2*/*.log"))
+    log = log_of(tmp_path / "work")
     assert f"Resuming from {tmp_path}/work/epoch_3.pth: epoch 3, iteration 6." in log
 
 
@@ -141,9 +141,7 @@ def train_in_a_group(rank, port, data, folder):
 
 @pytest.mark.slow
 def test_a_signal_to_one_process_stops_all_after_the_same_iteration(people, tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     context = multiprocessing.get_context("spawn")
     arguments = (port, people, tmp_path / "work")
     processes = [context.Process(target=train_in_a_group, args=(rank, *arguments)) for rank in range(2)]

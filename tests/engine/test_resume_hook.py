@@ -14,16 +14,13 @@ from tests.helpers.trainings import (
     EMA,
     STATEFUL,
     differences,
+    log_of,
     logs_of,
     start_training,
     training_command,
     wait_for_iterations,
 )
 from tfpose_mm.utils import UserError
-
-
-def log_of(folder):
-    return "\n".join(path.read_text() for path in logs_of(folder))
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,13 @@ def in_process_config(work_dir, **changes):
 
 def _split(option):
     return option.split("=", 1)
+
+
+def free_port():
+    """A port of this machine that no process uses."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 
 def start(*command, cwd, **environment):

@@ -7,7 +7,6 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from mmpose.registry import MODELS
 
 from tests.helpers.models import INPUT_SIZE, build, images, samples, tiny_model_cfg
 from tests.helpers.models import feature_maps as make_maps
@@ -26,6 +25,7 @@ HEADS = {
         ),
     ),
 }
+FINITE = "finite losses, gradients and predictions"
 FACTORS = (0.0, 1e3, -1e4, 1e6)
 
 
@@ -54,17 +54,19 @@ def test_extreme_logits(name, reliability):
         maps = make_maps(CHANNELS, SHAPES)
         with torch.autocast("cpu", torch.bfloat16, enabled=amp):
             losses = head.loss(maps, samples(), train_cfg=dict(compute_acc=False))
-        total = sum(value for key, value in losses.items() if "loss" in key)
-        assert torch.isfinite(total), (factor, amp, losses)
-        total.backward()
-        assert all(torch.isfinite(p.grad).all() for p in head.parameters() if p.grad is not None), (factor, amp)
+        check_losses(head, losses, (factor, amp))
         predicted = head.eval().predict(maps, samples())
         check_predictions(predicted)
         tried += 1
     reliability.row("numbers", f"logits multiplied by 0 to 1e6, float32 and bfloat16: {name}", tried, FINITE)
 
 
-FINITE = "finite losses, gradients and predictions"
+def check_losses(head, losses, case):
+    """Losses and their gradients are finite."""
+    total = sum(value for key, value in losses.items() if "loss" in key)
+    assert torch.isfinite(total), (case, losses)
+    total.backward()
+    assert all(torch.isfinite(p.grad).all() for p in head.parameters() if p.grad is not None), case
 
 
 def check_predictions(predicted):
@@ -83,10 +85,7 @@ def test_labels_at_the_borders(name, reliability):
             sample.gt_instance_labels.keypoint_labels.fill_(label)
             sample.gt_instance_labels.keypoint_weights.fill_(visible)
         losses = head.loss(make_maps(CHANNELS, SHAPES), packed, train_cfg=dict(compute_acc=True))
-        total = sum(value for key, value in losses.items() if "loss" in key)
-        assert torch.isfinite(total), (label, visible, losses)
-        total.backward()
-        assert all(torch.isfinite(p.grad).all() for p in head.parameters() if p.grad is not None)
+        check_losses(head, losses, (label, visible))
         tried += 1
     fault = f"labels at 0 and 1 and outside the input, with and without visible joints: {name}"
     reliability.row("numbers", fault, tried, FINITE)
@@ -96,6 +95,7 @@ def test_labels_at_the_borders(name, reliability):
 def test_predictions_saturate_at_the_border_and_are_not_clipped(name):
     """With infinite confidence a coordinate reaches the border of the input; it is never moved there afterwards."""
     head = make_head(name).eval()
+    scale_logits(head, 1e6)
     predicted = head.predict(make_maps(CHANNELS, SHAPES), samples())
     width, height = INPUT_SIZE
     for instances in predicted:
@@ -105,9 +105,7 @@ def test_predictions_saturate_at_the_border_and_are_not_clipped(name):
 
 @pytest.mark.parametrize("value", [0.0, 255.0, 1e4])
 def test_constant_images(value, reliability):
-    model = MODELS.build(tiny_model_cfg())
-    model.init_weights()
-    packed = model.eval().predict(torch.full((3, 3, INPUT_SIZE[1], INPUT_SIZE[0]), value), samples())
+    packed = build(tiny_model_cfg()).eval().predict(torch.full((3, 3, INPUT_SIZE[1], INPUT_SIZE[0]), value), samples())
     check_predictions([sample.pred_instances for sample in packed])
     reliability.row("numbers", f"an image with the same value {value:g} everywhere", 1, "finite predictions")
 

@@ -40,6 +40,29 @@ def find_problems(cfg: Config, model: BaseModel) -> list[str]:
     return [*_custom_keys(cfg, model), *itertools.chain(*checks), *_heatmaps(cfg, model)]
 
 
+def list_evaluators(cfg: Config) -> list[dict]:
+    """The configs of all metrics of validation and test."""
+    evaluators = [cfg.get(name) or [] for name in ("val_evaluator", "test_evaluator")]
+    return [item for part in evaluators for item in (part if isinstance(part, list) else [part])]
+
+
+def read_metainfo(described: dict) -> dict:
+    """Parse the metainfo of a data set.
+
+    Args:
+        described: The metainfo of a config, or that of a class of data sets.
+
+    Returns:
+        MMPose's parsed metainfo.
+
+    Raises:
+        AssertionError, FileNotFoundError, KeyError: As MMPose raises them, if the metainfo is not complete.
+    """
+    with warnings.catch_warnings():  # MMPose warns that it reads the file of its installation
+        warnings.simplefilter("ignore", UserWarning)
+        return parse_pose_metainfo(described)
+
+
 def _custom_keys(cfg: Config, model: BaseModel) -> Iterator[str]:
     names = [name for name, _ in model.named_parameters()]
     for pattern in (cfg.optim_wrapper.get("paramwise_cfg") or {}).get("custom_keys", {}):
@@ -116,9 +139,7 @@ def _keypoints(cfg: Config) -> Iterator[str]:
         if not described:
             continue  # a wrapper of several data sets, or a data set whose arguments choose the keypoints
         try:
-            with warnings.catch_warnings():  # MMPose warns that it reads the file of its installation
-                warnings.simplefilter("ignore", UserWarning)
-                metainfo = parse_pose_metainfo(described)
+            metainfo = read_metainfo(described)
         except KeyError as error:
             yield f"{loader}'s metainfo names a joint {error} that it does not define: correct its swap or link."
             continue
@@ -166,10 +187,8 @@ def _annotations(loader: str, data: dict, number: int) -> Iterator[str]:
 
 def _needed_fields(cfg: Config, data: dict) -> list[tuple[str, str]]:
     """Fields of the metainfo that a metric or a pipeline step uses, and what users call them."""
-    evaluators = [cfg.get(name) or [] for name in ("val_evaluator", "test_evaluator")]
-    evaluators = [item for part in evaluators for item in (part if isinstance(part, list) else [part])]
     needed = []
-    if any(issubclass(METRICS.get(item["type"]), CocoMetric) for item in evaluators):
+    if any(issubclass(METRICS.get(item["type"]), CocoMetric) for item in list_evaluators(cfg)):
         needed.append(("sigmas", "sigmas"))
     if any(step.get("use_dataset_keypoint_weights") for step in data.get("pipeline", ())):
         needed.append(("dataset_keypoint_weights", "joint_weights"))

@@ -8,19 +8,9 @@ from __future__ import annotations
 
 from typing import Any, Iterable, NamedTuple, Sequence
 
-from .annotation_files import read_annotations
 from .annotation_numbers import BodyPart, check_numbers
 from .annotation_structure import AnnotationReport, check_categories, check_images, check_lists, check_rows
 from .findings import REFUSED, SKIPPED, Finding
-
-__all__ = [
-    "FindingGroup",
-    "check_annotations",
-    "group_findings",
-    "in_tests",
-    "inspect_annotations",
-    "read_annotations",
-]
 
 # A file may have many rows without a box or keypoints: MMPose leaves them out by design.
 INCOMPLETE = ("bbox_missing", "keypoints_missing")
@@ -34,7 +24,7 @@ def check_annotations(content: dict[str, Any], file: str, num_keypoints: int) ->
     Crowds and instances without labelled keypoints are no faults: COCO has 100,000 of them, and MMPose leaves them out.
 
     Args:
-        content: The content of the file, as `read_annotations` returns it. It is not changed.
+        content: The content of the file, as `annotation_files.read_annotations` returns it. It is not changed.
         file: Name of the file in the findings.
         num_keypoints: K, the number of keypoints of an instance.
 

@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from typing import Any, Iterator
 
 import cv2
-import numpy as np
-import torch
 from mmcv.transforms import LoadImageFromFile
 from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
@@ -21,6 +19,7 @@ from mmpose.registry import DATASETS
 from xtcocotools.coco import COCO
 
 from ..utils.errors import UserError
+from ..utils.samples import find_not_finite
 from .annotation_checks import group_findings, in_tests, inspect_annotations
 from .annotation_files import read_annotations, read_json
 from .annotation_numbers import BodyPart
@@ -193,7 +192,8 @@ class CheckedAnnotations:
             raise
         except Exception as error:
             raise UserError(self._explain(idx, error)) from error
-        wrong = _not_finite(data)
+        sample = data.get("data_samples") if isinstance(data, dict) else None
+        wrong = find_not_finite(sample, ("gt_instances", "gt_instance_labels"))
         if wrong:
             raise UserError(
                 f"{self._sample(idx)}: the pipeline must give finite numbers, but {wrong} has NaN or infinite values: "
@@ -246,17 +246,3 @@ def _without(rows: list, indices: set[int]) -> list:
 
 def _cannot_decode(path: str) -> bool:
     return cv2.imread(path) is None
-
-
-def _not_finite(data: Any) -> str | None:  # noqa: ANN401 - what the pipeline returns
-    """Name the first part of a packed sample that is not finite."""
-    sample = data.get("data_samples") if isinstance(data, dict) else None
-    for part in ("gt_instances", "gt_instance_labels"):
-        for name, value in getattr(sample, part, {}).items():
-            if isinstance(value, torch.Tensor):
-                finite = bool(torch.isfinite(value).all())
-            else:
-                finite = not isinstance(value, np.ndarray) or value.dtype.kind != "f" or np.isfinite(value).all()
-            if not finite:
-                return f"{part}.{name}"
-    return None

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os.path as osp
-import warnings
 from dataclasses import dataclass, field
 from typing import Any, Iterator
 
 from mmengine.config import Config
 from mmengine.utils import is_abs
 from mmpose.datasets.datasets.base import BaseCocoStyleDataset
-from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.evaluation.metrics import CocoMetric
 from mmpose.registry import DATASETS, METRICS
 
 from ...utils import UserError
-from ..config_checks import LOADERS
+from ..config_checks import LOADERS, list_evaluators, read_metainfo
 from .image_checks import ImageEntry
 from .images import ImageLoader, load_settings
 from .instances import Keypoints, read_keypoints
@@ -103,10 +101,9 @@ def _unwrap(settings: dict | None, pipeline: tuple) -> Iterator[tuple[dict, list
 
 
 def _uses_area(cfg: Config) -> bool:
-    evaluators = [cfg.get(name) or [] for name in ("val_evaluator", "test_evaluator")]
-    evaluators = [item for part in evaluators for item in (part if isinstance(part, list) else [part])]
     kinds = [
-        (METRICS.get(item["type"]) if isinstance(item["type"], str) else item["type"], item) for item in evaluators
+        (METRICS.get(item["type"]) if isinstance(item["type"], str) else item["type"], item)
+        for item in list_evaluators(cfg)
     ]
     return any(kind and issubclass(kind, CocoMetric) and item.get("use_area", True) for kind, item in kinds)
 
@@ -144,9 +141,7 @@ def _read_metainfo(metainfo: dict | None) -> Keypoints | None:
     if not metainfo:
         return None
     try:
-        with warnings.catch_warnings():  # MMPose warns that it reads the file of its installation
-            warnings.simplefilter("ignore", UserWarning)
-            return read_keypoints(parse_pose_metainfo(metainfo))
+        return read_keypoints(read_metainfo(metainfo))
     except (KeyError, AssertionError, FileNotFoundError):
         return None  # show_recipe reports it
 
@@ -162,11 +157,8 @@ def coco_entries(content: dict[str, Any], source: DataSource) -> list[ImageEntry
         The images with annotations; all images if the boxes come from another file.
     """
     rows = content.get("annotations")
-    used = (
-        {row.get("image_id") for row in rows if isinstance(row, dict) and _is_hashable(row)}
-        if isinstance(rows, list)
-        else set()
-    )
+    numbers = [row.get("image_id") for row in (rows if isinstance(rows, list) else ()) if isinstance(row, dict)]
+    used = {number for number in numbers if isinstance(number, int)}
     entries = []
     images = content.get("images")
     for index, image in enumerate(images if isinstance(images, list) else ()):
@@ -178,10 +170,6 @@ def coco_entries(content: dict[str, Any], source: DataSource) -> list[ImageEntry
             known = all(isinstance(value, (int, float)) for value in size)
             entries.append(ImageEntry(index, osp.join(source.folder, image["file_name"]), size if known else None))
     return entries
-
-
-def _is_hashable(row: dict) -> bool:
-    return isinstance(row.get("image_id"), int)
 
 
 def other_entries(source: DataSource) -> list[ImageEntry]:

@@ -13,7 +13,9 @@ from mmpose.registry import HOOKS
 from mmpose.structures import PoseDataSample
 
 from tfpose_mm.utils import UserError
+from tfpose_mm.utils.samples import find_not_finite
 
+LABELS = ("gt_instances", "gt_instance_labels", "gt_fields")
 FIX = "start a new training with a lower learning rate, and with load_from an earlier checkpoint"
 
 
@@ -80,20 +82,13 @@ class CheckFiniteHook(Hook):
 
 
 def _describe(runner: Runner, name: str, value: float, samples: Sequence[PoseDataSample]) -> str:
-    wrong = [sample for sample in samples if not _has_finite_labels(sample)]
+    wrong = [sample for sample in samples if find_not_finite(sample, LABELS)]
     names = ", ".join(f"{sample.get('id')} ({sample.get('img_path')})" for sample in wrong or samples)
     labels = f"the labels of these instances are not finite: {names}; correct or delete them"
     return (
         f"The loss must be finite, but {name} is {value} in iteration {runner.iter + 1} of epoch {runner.epoch + 1}: "
         f"{labels if wrong else f'{FIX}; the batch has the instances {names}'}."
     )
-
-
-def _has_finite_labels(sample: PoseDataSample) -> bool:
-    parts = [sample.get(name) for name in ("gt_instances", "gt_instance_labels", "gt_fields")]
-    values = [value for part in parts if part is not None for value in part.values()]
-    arrays = [value for value in values if isinstance(value, (torch.Tensor, np.ndarray))]
-    return all(torch.isfinite(torch.as_tensor(array)).all() for array in arrays)
 
 
 def _check_weights(state: Mapping[str, object]) -> None:

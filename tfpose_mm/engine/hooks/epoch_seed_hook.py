@@ -65,7 +65,6 @@ class EpochSeedHook(Hook):
 
     def __init__(self) -> None:
         self._random_state: dict | None = None
-        self._whole: DataLoader | None = None  # the data loader, while an epoch is continued
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Remember the random state of a checkpoint that was saved within an epoch."""
@@ -93,35 +92,34 @@ class EpochSeedHook(Hook):
         done = runner.iter - runner.epoch * len(loader)
         if self._random_state is not None and 0 < done <= len(loader):  # the checkpoint is PreemptionHook's
             runner.logger.info(f"{done} of the {len(loader)} iterations of this epoch are done: they are skipped.")
-            self._whole = loader
             runner.train_loop.dataloader = _Remaining(loader, done, self._random_state)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Use the whole data loader again."""
-        if self._whole is not None:
-            runner.train_loop.dataloader, self._whole = self._whole, None
+        loader = runner.train_loop.dataloader
+        if isinstance(loader, _Remaining):
+            runner.train_loop.dataloader = loader.whole
 
 
 class _Remaining:
     """The batches of an epoch after the first ones."""
 
-    def __init__(self, loader: DataLoader, done: int, random_state: dict | None) -> None:
-        self._loader, self._done, self._random_state = loader, done, random_state
+    def __init__(self, whole: DataLoader, done: int, random_state: dict) -> None:
+        self.whole, self._done, self._random_state = whole, done, random_state
 
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - an attribute of the data loader
-        return getattr(self._loader, name)
+        return getattr(self.whole, name)
 
     def __len__(self) -> int:
-        return len(self._loader) - self._done
+        return len(self.whole) - self._done
 
     def __iter__(self) -> Iterator[dict]:
         if len(self) == 0:
             return
-        batches = iter(self._loader)
+        batches = iter(self.whole)
         for _ in itertools.islice(batches, self._done):
             pass
-        if self._random_state is not None:
-            restore_random_state(self._random_state)
+        restore_random_state(self._random_state)
         yield from batches
 
 

@@ -90,12 +90,12 @@ class PreemptionHook(Hook):
         return self._is_asked
 
     def _stop(self, runner: Runner, iteration: int) -> None:
-        backend_args = [hook.backend_args for hook in runner.hooks if isinstance(hook, CheckpointHook)]
+        backends = (hook.backend_args for hook in runner.hooks if isinstance(hook, CheckpointHook))
         runner.save_checkpoint(
             runner.work_dir,
             PREEMPTED,
             meta=dict(epoch=runner.epoch, iter=iteration),
-            backend_args=next(iter(backend_args), None),
+            backend_args=next(backends, None),
         )
         barrier()
         runner.logger.warning(
