@@ -1,13 +1,14 @@
 """The speed of exported models: TFPose beside SimpleBaseline, in ONNX Runtime, OpenVINO and torch.
 
 It writes export_speed.md and export_speed.png. All models and engines run in turns in one process, in float32 unless a
-row says otherwise. Ratios are to the fastest float32 row of SimpleBaseline. Weights and images are random, without flip
-test.
+row says otherwise. Ratios are to the fastest exported float32 row of SimpleBaseline. Weights and images are random,
+without flip test.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import importlib.metadata
 import tempfile
 from functools import partial
@@ -19,9 +20,13 @@ import numpy as np
 import torch
 from matplotlib.figure import Figure
 from mmengine.config import Config
+from mmengine.model import BaseModel
 from mmpose.utils import register_all_modules
 
+from tfpose_lite.onnx_runner import start_onnxruntime, start_openvino
 from tfpose_mm.apis import ATTENTIONS, InferenceGraph, Timing, describe_device, time_functions, write_onnx
+from tfpose_mm.models.heads import TFPoseHead
+from tfpose_mm.models.layers import set_attn_implementation
 from tfpose_mm.tools.cli import make_parser, positive, run
 from tfpose_mm.utils import markdown_table
 
@@ -31,7 +36,7 @@ RESULTS = Path(__file__).parent / "results"
 SIZE = (192, 256)  # w, h
 # longest time in units of SimpleBaseline's
 BOUNDS = {"TFPose R50, N_E 0": 1.2, "TFPose R50, N_E 4": 1.5, "TFPose R50, N_E 6": 1.8}
-TORCH = "torch"
+TORCH, COMPILED = "torch", "torch.compile"
 
 
 class Candidate(NamedTuple):
@@ -56,7 +61,9 @@ def all_models(size: tuple[int, int]) -> dict[str, Config]:
     return {BASELINE: peer(BASELINE, size), **own}
 
 
-def candidates(cfgs: dict[str, Config], size: tuple[int, int], folder: Path, threads: int) -> list[Candidate]:
+def candidates(
+    cfgs: dict[str, Config], size: tuple[int, int], folder: Path, threads: int, with_compile: bool
+) -> list[Candidate]:
     """Export all models and load them into all engines.
 
     Args:
@@ -64,6 +71,7 @@ def candidates(cfgs: dict[str, Config], size: tuple[int, int], folder: Path, thr
         size: (w, h) of the input.
         folder: Folder for the exported files.
         threads: Threads of each engine.
+        with_compile: Whether torch.compile is an engine, too.
 
     Returns:
         The candidates, those of the first model first.
@@ -77,29 +85,36 @@ def candidates(cfgs: dict[str, Config], size: tuple[int, int], folder: Path, thr
             path = folder / f"{len(found)}.onnx"
             graph = InferenceGraph(model, metainfo, size, False, attention or ATTENTIONS[0])
             write_onnx(graph, size, path, {}, fp16=False)
-            engines = {"ONNX Runtime": _onnxruntime(path, threads)}
-            if find_spec("openvino"):
-                engines["OpenVINO"] = _openvino(path, threads, "f32")
-                engines["OpenVINO, bfloat16"] = _openvino(path, threads, "bf16")
-            found += [Candidate(name, engine, attention, function) for engine, function in engines.items()]
-        found.append(Candidate(name, TORCH, "", partial(_run_torch, lambda x, m=model: m.head(m.extract_feat(x)))))
+            functions = _engines(path, threads)
+            found += [Candidate(name, engine, attention, function) for engine, function in functions.items()]
+        functions = _torch_functions(model, with_compile)
+        found += [Candidate(name, engine, "", function) for engine, function in functions.items()]
     return found
 
 
-def _onnxruntime(path: Path, threads: int) -> Callable[[np.ndarray], object]:
-    import onnxruntime
+def _engines(path: Path, threads: int) -> dict[str, Callable[[np.ndarray], object]]:
+    """A function for each engine and its options."""
+    functions = {"ONNX Runtime": start_onnxruntime(str(path), threads, ["CPUExecutionProvider"])[0]}
+    if find_spec("openvino"):
+        functions["OpenVINO"] = start_openvino(str(path), threads, "f32", 1)[0]
+        functions[f"OpenVINO, {threads} streams"] = start_openvino(str(path), threads, "f32", threads)[0]
+        functions["OpenVINO, bfloat16"] = start_openvino(str(path), threads, "bf16", 1)[0]
+    return functions
 
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
-    return lambda batch: session.run(None, {"images": batch})
+
+def _torch_functions(model: BaseModel, with_compile: bool) -> dict[str, Callable[[np.ndarray], object]]:
+    """The model in torch, and on request compiled with constant weights."""
+    functions = {TORCH: partial(_forward, model)}
+    if with_compile:
+        copied = copy.deepcopy(model)
+        if isinstance(copied.head, TFPoseHead):
+            set_attn_implementation(copied, "grid_sample")
+        functions[COMPILED] = torch.compile(partial(_forward, copied), dynamic=False, options={"freezing": True})
+    return {name: partial(_run_torch, function) for name, function in functions.items()}
 
 
-def _openvino(path: Path, threads: int, precision: str) -> Callable[[np.ndarray], object]:
-    import openvino
-
-    options = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": threads}
-    return openvino.Core().compile_model(str(path), "CPU", options)
+def _forward(model: BaseModel, images: torch.Tensor) -> object:
+    return model.head(model.extract_feat(images))
 
 
 def _run_torch(function: Callable[[torch.Tensor], object], batch: np.ndarray) -> object:
@@ -129,7 +144,7 @@ def fastest(found: Sequence[Candidate], timings: Sequence[Timing], model: str) -
     of_model = [
         timing
         for item, timing in zip(found, timings)
-        if item.model == model and item.engine != TORCH and "bfloat16" not in item.engine
+        if item.model == model and item.engine not in (TORCH, COMPILED) and "bfloat16" not in item.engine
     ]
     return min(of_model, key=lambda timing: timing.median)
 
@@ -202,7 +217,12 @@ def draw(found: Sequence[Candidate], by_batch: dict[int, list[Timing]], path: Pa
 
 
 def write_page(
-    out: Path, cfgs: dict[str, Config], size: tuple[int, int], repeats: dict[int, int], threads: int
+    out: Path,
+    cfgs: dict[str, Config],
+    size: tuple[int, int],
+    repeats: dict[int, int],
+    threads: int,
+    with_compile: bool = False,
 ) -> list[str]:
     """Measure and write ``export_speed.md`` and ``export_speed.png``.
 
@@ -212,26 +232,24 @@ def write_page(
         size: (w, h) of the input.
         repeats: Timed rounds for each batch size.
         threads: Threads of each engine.
+        with_compile: Whether torch.compile is an engine, too.
 
     Returns:
         The missed bounds, as sentences.
     """
     torch.set_num_threads(threads)
     with tempfile.TemporaryDirectory() as folder:
-        found = candidates(cfgs, size, Path(folder), threads)
+        found = candidates(cfgs, size, Path(folder), threads, with_compile)
         by_batch = {batch: measure(found, size, batch, rounds) for batch, rounds in repeats.items()}
     missed = find_misses(found, by_batch)
-    engines = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _engines())
+    packages = ["onnxruntime", *(["openvino"] if find_spec("openvino") else [])]
+    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in packages)
     out.mkdir(parents=True, exist_ok=True)
     lines = format_table(found, by_batch)
     (out / "export_speed.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
     draw(found, by_batch, out / "export_speed.png")
-    print("\n".join([*lines, "", f"On {describe_device('cpu')}, {engines}; {size[0]}x{size[1]} pixels (w x h)."]))
+    print("\n".join([*lines, "", f"On {describe_device('cpu')}, {versions}; {size[0]}x{size[1]} pixels (w x h)."]))
     return missed
-
-
-def _engines() -> list[str]:
-    return ["onnxruntime", *(["openvino"] if find_spec("openvino") else [])]
 
 
 def parse_args() -> argparse.Namespace:
@@ -239,6 +257,9 @@ def parse_args() -> argparse.Namespace:
     parser = make_parser(__doc__)
     parser.add_argument("--out", type=Path, default=RESULTS, help="folder for export_speed.md and export_speed.png")
     parser.add_argument("--threads", type=positive, default=2, help="threads of each engine (default: %(default)s)")
+    parser.add_argument(
+        "--compile", action="store_true", help="also torch.compile with constant weights; it needs torch 2.8 or later"
+    )
     return parser.parse_args()
 
 
@@ -246,7 +267,7 @@ def main() -> int:
     """Measure, print and write; return 1 if a bound was missed."""
     args = parse_args()
     register_all_modules()
-    missed = write_page(args.out, all_models(SIZE), SIZE, {1: 15, 8: 5}, args.threads)
+    missed = write_page(args.out, all_models(SIZE), SIZE, {1: 15, 8: 5}, args.threads, args.compile)
     print("\n".join(f"missed: {sentence}" for sentence in missed))
     return 1 if missed else 0
 

@@ -34,6 +34,8 @@ class PoseRunner:
         precision: ``"f32"``, ``"bf16"`` or ``"f16"``, for OpenVINO, which computes in bfloat16 by default where the
             processor has it. ONNX Runtime uses the precision of the file.
         providers: ONNX Runtime's execution providers, in order of preference.
+        streams: Persons that OpenVINO predicts at the same time; the threads are divided among them. ONNX Runtime
+            predicts a batch with all threads.
 
     Attributes:
         metadata: What the file says about the model: ``input_size`` (width, height), ``mean``, ``std``, ``bgr_to_rgb``,
@@ -55,16 +57,19 @@ class PoseRunner:
         threads: int | None = None,
         precision: str = "f32",
         providers: Sequence[str] = ("CPUExecutionProvider",),
+        streams: int = 1,
     ) -> None:
         if engine not in ENGINES:
             raise ValueError(f"The engine must be one of {', '.join(ENGINES)}, but got {engine!r}.")
         if batch_size < 1:
             raise ValueError(f"The batch size must be at least 1, but got {batch_size}.")
+        if streams < 1:
+            raise ValueError(f"The number of streams must be at least 1, but got {streams}.")
         try:
             if engine == "onnxruntime":
-                self._infer, texts = _start_onnxruntime(path, threads, providers)
+                self._infer, texts = start_onnxruntime(path, threads, providers)
             else:
-                self._infer, texts = _start_openvino(path, threads, precision)
+                self._infer, texts = start_openvino(path, threads, precision, streams)
         except ImportError:
             raise
         except Exception as error:  # the engines have many exceptions of their own
@@ -187,10 +192,23 @@ def _load(name: str) -> Any:  # noqa: ANN401 - a module
         raise ImportError(f"This needs {name}, but it cannot be imported ({error}): pip install {name}.") from error
 
 
-def _start_onnxruntime(
+def start_onnxruntime(
     path: str, threads: int | None, providers: Sequence[str]
 ) -> tuple[Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], dict[str, str]]:
-    """A function from a batch to keypoints and scores, and the metadata of the file."""
+    """Load a model into ONNX Runtime.
+
+    Args:
+        path: The ``.onnx`` file.
+        threads: See :class:`PoseRunner`.
+        providers: See :class:`PoseRunner`.
+
+    Returns:
+        A function from normalised crops (B, 3, h, w) to keypoints (B, K, 2) in pixels of the crop and scores (B, K),
+        all float32; and the metadata of the file.
+
+    Raises:
+        ImportError: If ONNX Runtime is not installed.
+    """
     onnxruntime = _load("onnxruntime")
     options = onnxruntime.SessionOptions()
     if threads is not None:
@@ -201,23 +219,82 @@ def _start_onnxruntime(
     return lambda batch: tuple(session.run(["keypoints", "scores"], {name: batch})), texts
 
 
-def _start_openvino(
-    path: str, threads: int | None, precision: str
+def start_openvino(
+    path: str, threads: int | None, precision: str, streams: int
 ) -> tuple[Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], dict[str, str]]:
-    """As :func:`_start_onnxruntime`."""
+    """Load a model into OpenVINO. It predicts the crops of a batch one by one, ``streams`` of them at the same time.
+
+    Args:
+        path: The ``.onnx`` or ``.xml`` file.
+        threads: See :class:`PoseRunner`.
+        precision: See :class:`PoseRunner`.
+        streams: See :class:`PoseRunner`.
+
+    Returns:
+        As :func:`start_onnxruntime`.
+
+    Raises:
+        ImportError: If OpenVINO is not installed.
+    """
+    import numpy as np
+
     openvino = _load("openvino")
-    model = openvino.Core().read_model(str(path))
-    options = {"INFERENCE_PRECISION_HINT": precision}
+    core = openvino.Core()
+    model = core.read_model(str(path))
+    model.reshape([1, *(size.get_length() for size in list(model.input(0).partial_shape)[1:])])
+    _use_embedding_bags(model)
+    options = {"INFERENCE_PRECISION_HINT": precision, "NUM_STREAMS": streams}
     if threads is not None:
         options["INFERENCE_NUM_THREADS"] = threads
-    compiled = openvino.Core().compile_model(model, "CPU", options)
+    requests = openvino.AsyncInferQueue(core.compile_model(model, "CPU", options), streams)
+    outputs: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+
+    def keep(request: Any, index: int) -> None:  # noqa: ANN401 - OpenVINO's InferRequest
+        outputs[index] = tuple(request.get_tensor(name).data.copy() for name in ("keypoints", "scores"))
+
+    requests.set_callback(keep)
+
+    def infer(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        for index in range(len(batch)):
+            requests.start_async({0: batch[index : index + 1]}, index)
+        requests.wait_all()
+        keypoints, scores = zip(*(outputs.pop(index) for index in range(len(batch))))
+        return np.concatenate(keypoints), np.concatenate(scores)
+
     texts = {}
     if model.has_rt_info(["framework"]):
         for name, value in model.get_rt_info(["framework"]).value.items():
             texts[name] = str(getattr(value, "value", value))
-
-    def infer(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        outputs = compiled(batch)
-        return outputs["keypoints"].copy(), outputs["scores"].copy()
-
     return infer, texts
+
+
+def _use_embedding_bags(model: Any) -> int:  # noqa: ANN401 - openvino.Model
+    """Replace weighted sums of gathered rows, ``MatMul(weights, Gather(table, rows))``, by one operator of OpenVINO.
+
+    Deformable attention that was exported with ``--attention gather`` has such sums. ``EmbeddingBagPackedSum`` does not
+    write the gathered rows to memory.
+
+    Args:
+        model: The model, with static shapes; it is changed.
+
+    Returns:
+        The number of replaced sums.
+    """
+    from openvino import opset13 as ops
+
+    count = 0
+    for product in model.get_ordered_ops():
+        if product.get_type_name() != "MatMul" or any(product.get_attributes().values()):
+            continue
+        weights, gather = product.input_value(0), product.input_value(1).get_node()
+        shape = list(product.output(0).shape)
+        if gather.get_type_name() != "Gather" or len(gather.input_value(0).shape) != 2 or shape[-2] != 1:
+            continue
+        table, rows = gather.input_value(0), gather.input_value(1)
+        if list(weights.shape) != [*rows.shape[:-1], 1, rows.shape[-1]]:
+            continue
+        bags = [-1, rows.shape[-1]]
+        sums = ops.embedding_bag_packed_sum(table, ops.reshape(rows, bags, False), ops.reshape(weights, bags, False))
+        product.output(0).replace(ops.reshape(sums, shape, False).output(0))
+        count += 1
+    return count

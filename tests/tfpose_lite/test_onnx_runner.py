@@ -36,7 +36,7 @@ def runner(monkeypatch):
             return np.repeat(corners[None], len(batch), 0), np.full((len(batch), 3), 0.5, np.float32)
 
         texts = {name: json.dumps(value) for name, value in {**METADATA, **changes}.items()}
-        monkeypatch.setattr(onnx_runner, "_start_onnxruntime", lambda *arguments: (infer, texts))
+        monkeypatch.setattr(onnx_runner, "start_onnxruntime", lambda *arguments: (infer, texts))
         built = PoseRunner("model.onnx", batch_size=batch_size)
         built.batches = batches
         return built
@@ -124,10 +124,54 @@ def test_wrong_arguments_are_refused(runner, monkeypatch):
         PoseRunner("model.onnx", engine="tensorrt")
     with pytest.raises(ValueError, match="batch size must be at least 1, but got 0"):
         PoseRunner("model.onnx", batch_size=0)
-    monkeypatch.setattr(onnx_runner, "_start_onnxruntime", lambda *arguments: (None, {}))
+    with pytest.raises(ValueError, match="number of streams must be at least 1, but got 0"):
+        PoseRunner("model.onnx", streams=0)
+    monkeypatch.setattr(onnx_runner, "start_onnxruntime", lambda *arguments: (None, {}))
     with pytest.raises(ValueError, match=r"model.onnx has no metadata input_size, .*: give a file that python -m"):
         PoseRunner("model.onnx")
     monkeypatch.undo()
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ImportError, match=r"needs onnxruntime, .*: pip install onnxruntime"):
         PoseRunner("model.onnx")
+
+
+def gathering_model(weights_shape, table_shape=(11, 4), transpose=False):
+    """OpenVINO's model of MatMul(weights, Gather(table, rows)), with its inputs."""
+    openvino = pytest.importorskip("openvino")
+    from openvino import opset13 as ops
+
+    rng = np.random.default_rng(0)
+    table = rng.standard_normal(table_shape, dtype=np.float32)
+    rows = rng.integers(0, len(table), (3, 5, 4), dtype=np.int32)
+    weights = rng.random(weights_shape, dtype=np.float32)
+    parameters = [ops.parameter(array.shape, array.dtype) for array in (table, rows, weights)]
+    gathered = ops.gather(parameters[0], parameters[1], np.int64(0))
+    model = openvino.Model([ops.matmul(parameters[2], gathered, False, transpose)], parameters)
+    return openvino, model, [table, rows, weights]
+
+
+def test_openvino_sums_gathered_rows_with_its_own_operator():
+    openvino, model, arrays = gathering_model((3, 5, 1, 4))
+    options = {"INFERENCE_PRECISION_HINT": "f32"}
+    expected = openvino.compile_model(model, "CPU", options)(arrays)[0]
+    assert onnx_runner._use_embedding_bags(model) == 1
+    assert "EmbeddingBagPackedSum" in [node.get_type_name() for node in model.get_ordered_ops()]
+    got = openvino.compile_model(model, "CPU", options)(arrays)[0]
+    assert got.shape == (3, 5, 1, 4)
+    table, rows, weights = arrays
+    np.testing.assert_allclose(got, np.einsum("abis,absc->abic", weights, table[rows]), rtol=1e-5)
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("weights_shape", "changes"),
+    [
+        ((3, 5, 2, 4), {}),  # two sums of the same rows
+        ((1, 1, 1, 4), {}),  # weights that are repeated
+        ((3, 5, 1, 4), dict(transpose=True)),
+        ((3, 5, 4, 2, 4), dict(table_shape=(11, 4, 3))),
+    ],
+)
+def test_other_products_stay(weights_shape, changes):
+    _, model, _ = gathering_model(weights_shape, **changes)
+    assert onnx_runner._use_embedding_bags(model) == 0

@@ -19,7 +19,7 @@ from tests.helpers.models import randomise
 from tests.helpers.paths import ROOT, TINY
 from tests.helpers.processes import start
 from tfpose_lite.onnx_runner import PoseRunner
-from tfpose_mm.apis import export_onnx, read_config
+from tfpose_mm.apis import ATTENTIONS, export_onnx, read_config
 from tfpose_mm.apis.export import parity
 from tfpose_mm.inference import Predictor
 from tfpose_mm.utils import UserError
@@ -124,6 +124,16 @@ def test_the_batch_has_any_size(exported, engine):
             np.testing.assert_allclose(got, expected, atol=1e-3)
 
 
+def test_reduced_precision_of_openvino_keeps_row_numbers(exported, tmp_path):
+    """The rows that are gathered are integers; rounded to bfloat16 they would be other pixels."""
+    pytest.importorskip("openvino")
+    cfg, checkpoint, _ = exported
+    path = str(export_onnx(cfg, checkpoint, tmp_path / "gather.onnx", attention="gather").path)
+    image = np.random.default_rng(0).integers(0, 255, (90, 70, 3), dtype=np.uint8)
+    full, reduced = (PoseRunner(path, "openvino", precision=precision)(image)[0] for precision in ("f32", "bf16"))
+    assert 0 < np.abs(full - reduced).max() < 2
+
+
 def test_only_standard_operators(exported):
     import onnx
 
@@ -160,9 +170,10 @@ def test_other_models(name, tmp_path):
     assert result.metadata["flip_test"] == arguments.get("flip_test", False)
 
 
-def test_half_precision(exported, tmp_path):
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_half_precision(exported, tmp_path, attention):
     cfg, checkpoint, full = exported
-    result = export_onnx(cfg, checkpoint, tmp_path / "half.onnx", fp16=True)
+    result = export_onnx(cfg, checkpoint, tmp_path / "half.onnx", attention=attention, fp16=True)
     assert max(item.keypoints for item in result.parities) <= 1
     assert result.path.stat().st_size < 0.7 * full.path.stat().st_size
 

@@ -1,6 +1,6 @@
 """Deformable attention for exported models: fewer and larger matrix products, and no operator of mmcv.
 
-The results are those of :class:`DeformableAttention` up to rounding. What differs:
+The results are those of :class:`DeformableAttention` up to rounding. What differs with ``GridSample``:
 
 - what depends on positions only is constant, so that exporters fold it;
 - the projection of the offsets gives locations in the units of the sampling, without further scaling;
@@ -18,22 +18,18 @@ from torch import Tensor, nn
 
 from ...models.layers import DeformableAttention
 from ...ops import SpatialShapes
+from .gather_attention import GatherAttention
 
-ATTENTIONS = ("grid_sample", "gather")
 
-
-class ExportedAttention(nn.Module):
-    """A :class:`DeformableAttention` in the form that this module describes.
+class GridSampleAttention(nn.Module):
+    """A :class:`DeformableAttention` in the form that this module describes, with ONNX's ``GridSample``.
 
     Args:
         attention: The trained module; its layers are copied.
-        implementation: How pixels attend to pixels: ``"grid_sample"`` uses ONNX's ``GridSample``, ``"gather"`` reads
-            the four pixels around each sampling point.
     """
 
-    def __init__(self, attention: DeformableAttention, implementation: str) -> None:
+    def __init__(self, attention: DeformableAttention) -> None:
         super().__init__()
-        self.implementation = implementation
         self.heads, self.levels, self.points = attention.num_heads, attention.num_levels, attention.num_points
         for name in ("sampling_offsets", "attention_weights", "value_proj", "output_proj"):
             setattr(self, name, copy.deepcopy(getattr(attention, name)))
@@ -51,10 +47,9 @@ class ExportedAttention(nn.Module):
         queries, samples = query.shape[1], self.levels * self.points
         sizes = value.new_tensor([side for h, w in spatial_shapes for side in (w, h)]).view(-1, 2)
         is_few = 4 * queries <= sum(h * w for h, w in spatial_shapes)
-        use_grid = self.implementation == "grid_sample" and not is_few
         # (x, y) in [-1, 1] between the outer edges of a level, or in pixels, with 0 at the centre of the first one
-        factor = 2 / sizes if use_grid else torch.ones_like(sizes)  # (L, 2)
-        shift = 2 * reference_points - 1 if use_grid else reference_points * sizes - 0.5
+        factor = torch.ones_like(sizes) if is_few else 2 / sizes  # (L, 2)
+        shift = reference_points * sizes - 0.5 if is_few else 2 * reference_points - 1
         shift = shift[:, :, None, :, None].expand(-1, -1, self.heads, self.levels, self.points, 2).flatten(2)
         factor = factor[None, :, None].expand(self.heads, self.levels, self.points, 2).reshape(-1)
         matrix, bias = self.sampling_offsets.weight * factor[:, None], self.sampling_offsets.bias * factor
@@ -66,8 +61,7 @@ class ExportedAttention(nn.Module):
         if is_few:
             output = self._few_queries(value, spatial_shapes, locations, weights)
         else:
-            sample = _grid_sample if use_grid else _gather
-            output = sample(self.value_proj(value), spatial_shapes, locations, weights)
+            output = _grid_sample(self.value_proj(value), spatial_shapes, locations, weights)
         return self.output_proj(output) + query
 
     def _few_queries(self, value: Tensor, spatial_shapes: SpatialShapes, locations: Tensor, weights: Tensor) -> Tensor:
@@ -87,17 +81,22 @@ def _constant(query_pos: Tensor | None, matrix: Tensor, bias: Tensor) -> Tensor:
     return bias if query_pos is None else F.linear(query_pos, matrix, bias)
 
 
+_CLASSES = {"grid_sample": GridSampleAttention, "gather": GatherAttention}
+ATTENTIONS = tuple(_CLASSES)
+
+
 def fold_attention(model: nn.Module, implementation: str) -> None:
-    """Replace every :class:`DeformableAttention` of a model by an :class:`ExportedAttention`.
+    """Replace every :class:`DeformableAttention` of a model by a form for export.
 
     Args:
         model: The model; it is changed.
-        implementation: See :class:`ExportedAttention`.
+        implementation: ``"grid_sample"``, see :class:`GridSampleAttention`, or ``"gather"``, see
+            :class:`GatherAttention`.
     """
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, DeformableAttention):
-                setattr(module, name, ExportedAttention(child, implementation))
+                setattr(module, name, _CLASSES[implementation](child))
 
 
 def _sampling_matrix(spatial_shapes: SpatialShapes, locations: Tensor, weights: Tensor) -> Tensor:
@@ -137,28 +136,3 @@ def _grid_sample(values: Tensor, spatial_shapes: SpatialShapes, locations: Tenso
         sampled = F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
         total = total + sampled * weight
     return total.reshape(-1, channels, queries).transpose(1, 2)
-
-
-def _gather(values: Tensor, spatial_shapes: SpatialShapes, locations: Tensor, weights: Tensor) -> Tensor:
-    """As :func:`_grid_sample`, with locations in pixels and without ``GridSample``."""
-    batch, queries, heads, samples, _ = locations.shape
-    pixels, channels = values.shape[1:]
-    points = samples // len(spatial_shapes)
-    sizes = torch.tensor(spatial_shapes)
-    height, width = (side.repeat_interleave(points) for side in sizes.unbind(1))
-    starts = (sizes.prod(1).cumsum(0) - sizes.prod(1)).repeat_interleave(points)
-    x, y = locations.unbind(-1)
-    left, top = x.floor(), y.floor()
-    right_weight, bottom_weight = x - left, y - top
-    left, top = left.long(), top.long()
-    first = torch.arange(batch)[:, None, None, None] * pixels + starts
-    rows, parts = [], []
-    for row, row_weight in ((top, 1 - bottom_weight), (top + 1, bottom_weight)):
-        for column, column_weight in ((left, 1 - right_weight), (left + 1, right_weight)):
-            inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-            index = first + row.clamp(min=0).minimum(height - 1) * width + column.clamp(min=0).minimum(width - 1)
-            rows.append(index * heads + torch.arange(heads)[:, None])
-            parts.append(weights * row_weight * column_weight * inside)
-    table = values.reshape(-1, channels // heads)
-    gathered = table[torch.cat(rows, dim=-1)]  # (B, Q, heads, 4 * L * P, C / heads)
-    return (torch.cat(parts, dim=-1)[..., None, :] @ gathered).reshape(-1, queries, channels)

@@ -25,7 +25,7 @@ class InferenceGraph(nn.Module):
         metainfo: The data set's ``flip_indices``.
         input_size: Width and height of the input.
         flip_test: Whether the mean of image and mirrored image is predicted.
-        attention: See :class:`ExportedAttention`.
+        attention: See :func:`.attention.fold_attention`.
     """
 
     def __init__(
