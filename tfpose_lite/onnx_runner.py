@@ -246,18 +246,18 @@ def start_openvino(
     options = {"INFERENCE_PRECISION_HINT": precision, "NUM_STREAMS": streams}
     if threads is not None:
         options["INFERENCE_NUM_THREADS"] = threads
-    requests = openvino.AsyncInferQueue(core.compile_model(model, "CPU", options), streams)
+    queue = openvino.AsyncInferQueue(core.compile_model(model, "CPU", options), streams)
     outputs: dict[int, tuple[np.ndarray, np.ndarray]] = {}
 
     def keep(request: Any, index: int) -> None:  # noqa: ANN401 - OpenVINO's InferRequest
         outputs[index] = tuple(request.get_tensor(name).data.copy() for name in ("keypoints", "scores"))
 
-    requests.set_callback(keep)
+    queue.set_callback(keep)
 
     def infer(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         for index in range(len(batch)):
-            requests.start_async({0: batch[index : index + 1]}, index)
-        requests.wait_all()
+            queue.start_async({0: batch[index : index + 1]}, index)
+        queue.wait_all()
         keypoints, scores = zip(*(outputs.pop(index) for index in range(len(batch))))
         return np.concatenate(keypoints), np.concatenate(scores)
 

@@ -9,12 +9,20 @@ from tests.helpers.trainings import SHORT
 
 @pytest.fixture
 def make_runner(people, tmp_path, monkeypatch):
-    """Make a runner of the demo's config with 2 iterations in an epoch; changes of the config have dotted keys."""
+    """Make a runner of the demo's config with 2 iterations in an epoch; changes of the config have dotted keys.
+
+    With ``val_every`` it has a loop of iterations, which validates so often.
+    """
     monkeypatch.setenv("SYNTHETIC_ROOT", str(people))
 
-    def make(epochs, folder="work", hooks=(), **changes):
+    def make(epochs, folder="work", hooks=(), val_every=None, **changes):
         options = {**SHORT, "train_cfg.max_epochs": epochs, **changes}
-        runner = Runner.from_cfg(in_process_config(tmp_path / folder, **options))
+        cfg = in_process_config(tmp_path / folder, **options)
+        if val_every is not None:
+            cfg.train_cfg = dict(by_epoch=False, max_iters=2 * epochs, val_interval=val_every)
+            cfg.param_scheduler = [dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=5)]
+            cfg.log_processor.by_epoch = cfg.default_hooks.checkpoint.by_epoch = False
+        runner = Runner.from_cfg(cfg)
         for hook in hooks:
             runner.register_hook(hook)
         return runner

@@ -94,6 +94,51 @@ def test_a_damaged_checkpoint_is_skipped(make_runner, tmp_path, pointer):
     assert torch.load(folder / "epoch_3.pth", weights_only=False)["meta"]["epoch"] == 3
 
 
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_another_folder_and_another_name(make_runner, tmp_path, is_damaged):
+    """With out_dir the checkpoints are in a folder that has the name of the work directory."""
+    changes = {
+        "default_hooks.checkpoint.out_dir": str(tmp_path / "other"),
+        "default_hooks.checkpoint.filename_tmpl": "state-{:02d}.pth",
+    }
+    folder = tmp_path / "other/work"
+    make_runner(2, **changes).train()
+    assert {path.name for path in folder.glob("state*")} == {"state-01.pth", "state-02.pth"}
+    if is_damaged:
+        (folder / "state-02.pth").write_bytes(b"")
+    runner = make_runner(3, resume=True, **changes)
+    runner.train()
+    name, epoch = ("state-01.pth", 1) if is_damaged else ("state-02.pth", 2)
+    assert f"Resuming from {folder}/{name}: epoch {epoch}, iteration {2 * epoch}." in log_of(tmp_path / "work")
+    assert runner.iter == 6
+
+
+def test_the_file_that_last_checkpoint_names_is_compared(make_runner, tmp_path):
+    """Its name has no number, and the config does not tell its folder."""
+    make_runner(2).train()
+    newest = tmp_path / "moved.pth"
+    (tmp_path / "work/epoch_2.pth").rename(newest)
+    (tmp_path / "work/last_checkpoint").write_text(str(newest))
+    make_runner(2, resume=True).train()
+    assert f"Resuming from {newest}: epoch 2, iteration 4." in log_of(tmp_path / "work")
+
+
+def test_iterations_are_compared_not_the_numbers_of_names(make_runner, tmp_path):
+    make_runner(2).train()
+    (tmp_path / "work/epoch_1.pth").rename(tmp_path / "work/iter_3.pth")  # it has 2 iterations
+    make_runner(2, resume=True).train()
+    assert f"Resuming from {tmp_path}/work/epoch_2.pth: epoch 2, iteration 4." in log_of(tmp_path / "work")
+
+
+def test_a_remote_checkpoint_is_not_replaced_by_an_older_local_one(make_runner, tmp_path):
+    make_runner(1).train()
+    pointer = tmp_path / "work/last_checkpoint"
+    pointer.write_text("unknown://bucket/epoch_5.pth")
+    with pytest.raises(Exception, match="unknown"):
+        make_runner(2, resume=True).train()
+    assert pointer.read_text() == "unknown://bucket/epoch_5.pth"
+
+
 def test_without_a_complete_checkpoint_it_stops(make_runner, tmp_path):
     make_runner(1).train()
     (tmp_path / "work/epoch_1.pth").write_bytes(b"")

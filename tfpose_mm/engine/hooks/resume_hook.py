@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 from mmengine.dist import barrier, is_main_process
-from mmengine.hooks import Hook
+from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 from mmpose.registry import HOOKS
 
@@ -17,7 +18,7 @@ from tfpose_mm.utils import UserError
 from .preemption_hook import PREEMPTED
 
 POINTER = "last_checkpoint"  # MMEngine's file with the path of the checkpoint to resume from
-NAME = re.compile(r"(?:epoch|iter)_(\d+)\.pth")
+TEMPLATES = ("epoch_{}.pth", "iter_{}.pth")  # MMEngine's names of checkpoints
 
 
 @HOOKS.register_module()
@@ -25,9 +26,16 @@ class ResumeHook(Hook):
     """Before a training resumes, find its newest complete checkpoint and log which files are skipped.
 
     MMEngine resumes from the file that ``last_checkpoint`` in the work directory names. If the training was killed
-    while it saved, that file can be incomplete, or ``last_checkpoint`` can be empty. This hook reads the checkpoints
-    from the one with the highest number of epochs or iterations downwards, and writes the first complete one into
-    ``last_checkpoint``. It also removes temporary files that a killed training left.
+    while it saved, that file can be incomplete, or ``last_checkpoint`` can be empty. This hook compares
+
+    - ``preempted.pth`` of :class:`PreemptionHook`,
+    - the numbered checkpoints in the work directory, and in ``out_dir`` of each ``CheckpointHook``, with MMEngine's
+      names or those of ``filename_tmpl``: for each name the complete one with the highest number,
+    - the file that ``last_checkpoint`` names.
+
+    It writes the complete one with the most iterations into ``last_checkpoint``. It also removes temporary files that
+    a killed training left. If ``last_checkpoint`` names a remote file, as ``s3://...``, only a complete
+    ``preempted.pth`` replaces it, because :class:`PreemptionHook` removes it when a later checkpoint is saved.
     """
 
     priority = "VERY_HIGH"
@@ -51,24 +59,50 @@ class ResumeHook(Hook):
         barrier()
 
     def _find_newest(self, runner: Runner, folder: Path) -> Path | None:
-        """The complete checkpoint with the most iterations, of the numbered ones and :class:`PreemptionHook`'s."""
-        matches = filter(None, (NAME.fullmatch(path.name) for path in folder.glob("*.pth")))
-        numbered = sorted(matches, key=lambda match: int(match.group(1)), reverse=True)
-        paths = [folder / match.group() for match in numbered]
-        preempted = [folder / PREEMPTED] if (folder / PREEMPTED).is_file() else []
-        found = [*_complete(runner, preempted), *_complete(runner, paths)]
+        """The complete checkpoint with the most iterations; the one of :class:`PreemptionHook` if two have as many."""
+        pointer = folder / POINTER
+        named = pointer.read_text(errors="replace").strip() if pointer.is_file() else ""
+        is_remote = "://" in named
+        groups = [[folder / PREEMPTED]] if (folder / PREEMPTED).is_file() else []
+        if not is_remote:
+            groups += _list_numbered(runner, folder)
+            known = {path.absolute() for paths in groups for path in paths}
+            if os.path.isfile(named) and Path(named).absolute() not in known:
+                groups.append([Path(named)])
+        found = [item for paths in groups for item in _complete(runner, paths)]
         if found:
             newest = max(found, key=lambda item: item[1].get("iter", 0))
             runner.logger.info(
                 f"Resuming from {newest[0]}: epoch {newest[1].get('epoch')}, iteration {newest[1].get('iter')}."
             )
             return newest[0]
-        if paths or preempted:
+        if groups and not is_remote:
             raise UserError(
-                f"{folder} must have a complete checkpoint to resume from, but none of its {len(paths + preempted)} is "
+                f"{folder} must have a complete checkpoint to resume from, but none of its {sum(map(len, groups))} is "
                 "complete: start a new training, without resume, in another work directory."
             )
         return None
+
+
+def _list_numbered(runner: Runner, folder: Path) -> list[list[Path]]:
+    """The numbered checkpoints of each folder and kind of name, highest number first."""
+    hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
+    # MMEngine adds the name of the work directory to out_dir before the training
+    folders = [folder, *(Path(hook.out_dir) / folder.name for hook in hooks if hook.out_dir)]
+    templates = [*TEMPLATES, *(hook.filename_tmpl for hook in hooks if "{" in hook.filename_tmpl)]
+    names = [_compile(template) for template in dict.fromkeys(templates)]
+    groups = []
+    for place in dict.fromkeys(path.absolute() for path in folders):
+        for name in names:
+            found = [(name.fullmatch(path.name), path) for path in place.glob("*") if path.is_file()]
+            numbered = [(int(match.group(1)), path) for match, path in found if match]
+            groups.append([path for _, path in sorted(numbered, reverse=True)])
+    return [paths for paths in groups if paths]
+
+
+def _compile(template: str) -> re.Pattern:
+    """The names that a template as ``epoch_{}.pth`` gives; the number is the first group."""
+    return re.compile(r"(\d+)".join(map(re.escape, re.split(r"\{.*?\}", template))))
 
 
 def _complete(runner: Runner, paths: list[Path]) -> list[tuple[Path, dict]]:
