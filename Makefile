@@ -52,7 +52,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --d
 help:
 	@echo "make demo       train and evaluate a small TFPose on synthetic images (about 7 minutes after installation)"
 	@echo "make test       run all tests; make test-fast leaves out those that train"
-	@echo "make test-faults  kill trainings, damage data and more, many times; writes docs/reliability.md (about an hour)"
+	@echo "make test-faults  test killed trainings, faulty data, full disks, large data sets; writes docs/reliability.md (1 hour)"
 	@echo "make coverage   run all tests and print the branch coverage; make faults checks that seeded faults fail tests"
 	@echo "make env        only create the environment in $(VENV)"
 	@echo "make lint       check the style; make format fixes it"

@@ -12,7 +12,7 @@ from mmpose.registry import DATASETS
 from torch.utils.data import DataLoader
 
 from tests.datasets.broken import check_sample, dataset_config, with_half_body
-from tfpose_mm.datasets import checked_dataset
+from tfpose_mm.datasets import checked_dataset, checked_samples
 from tfpose_mm.datasets.synthetic import write_dataset
 from tfpose_mm.utils import UserError
 
@@ -36,7 +36,8 @@ def data(crowded, tmp_path):
 def logged(monkeypatch):
     """What the data set logs: (level, text)."""
     lines = []
-    monkeypatch.setattr(checked_dataset, "print_log", lambda text, logger, level: lines.append((level, text)))
+    for module in (checked_dataset, checked_samples):
+        monkeypatch.setattr(module, "print_log", lambda text, logger, level: lines.append((level, text)))
     return lines
 
 

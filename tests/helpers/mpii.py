@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import numpy as np
+from mmengine.config import Config
 from scipy.io import loadmat, savemat
+
+from .paths import ROOT
 
 # for each of MPII's joints: the COCO keypoints whose mean is used
 FROM_COCO = [[16], [14], [12], [11], [13], [15], [11, 12], [5, 6], [5, 6, 0], [0, 1, 2], [10], [8], [6], [5], [7], [9]]
@@ -35,6 +39,28 @@ def from_coco(people, split, folder):
     (annotations / f"mpii_{split}.json").write_text(json.dumps(listed))
     savemat(annotations / f"mpii_gt_{split}.mat", {"headboxes_src": np.transpose(boxes, (1, 2, 0))})
     return listed
+
+
+def from_coco_with_images(root):
+    """Write both splits and copy their images to images/; the names of the validation start with 9."""
+    (root / "images").mkdir()
+    for split in ("train", "val"):
+        listed = from_coco(root, split, root)
+        for entry in listed:
+            name = entry["image"] if split == "train" else f"9{entry['image'][1:]}"
+            shutil.copy(root / split / entry["image"], root / "images" / name)
+            entry["image"] = name
+        (root / f"annotations/mpii_{split}.json").write_text(json.dumps(listed))
+
+
+def config(root, kind="CheckedMpiiDataset"):
+    """The config for MPII, with its data in another folder and another type of data set."""
+    cfg = Config.fromfile(str(ROOT / "configs/tfpose_r50_mpii_256x256.py"))
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        loader.dataset.update(type=kind, data_root=str(root))
+        if loader.dataset.get("headbox_file"):
+            loader.dataset.headbox_file = str(root / "annotations/mpii_gt_val.mat")
+    return cfg
 
 
 def struct(**fields):

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
+from mmpose.datasets.datasets.body import MpiiDataset
+from mmpose.registry import DATASETS
 
 from ..evaluation import NUM_JOINTS, MpiiPerson, read_release, single_people, write_submission
 from ..utils import UserError
@@ -55,7 +57,7 @@ def predict_people(cfg: Config, checkpoint: str, people: list[MpiiPerson], work_
             fit the model; if there are no persons to predict, or if MMPose skips a person.
     """
     data = cfg.test_dataloader.dataset
-    if data.type != "MpiiDataset" or cfg.model.head.num_joints != NUM_JOINTS:
+    if not issubclass(DATASETS.get(data.type), MpiiDataset) or cfg.model.head.num_joints != NUM_JOINTS:
         raise UserError(
             f"The config predicts {cfg.model.head.num_joints} joints of a {data.type}: choose one that predicts the 16 "
             "joints of MpiiDataset, as configs/tfpose_r50_mpii_256x256.py does."

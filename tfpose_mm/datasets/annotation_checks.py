@@ -59,13 +59,14 @@ def inspect_annotations(
         return report
     categories = check_categories(content, report)
     sizes = check_images(content, report)
+    report.image_ids = set(sizes)
     if any(finding.severity == REFUSED for finding in report.findings):
         return report  # the rows cannot be interpreted
     rows = content.get("annotations", [])
     indices = check_rows(rows, sizes, categories, num_keypoints, report)
     check_numbers(rows, indices, sizes, num_keypoints, report, parts)
     if need_instances:
-        _check_what_is_left(len(rows), report)
+        check_what_is_left(len(rows), report)
     return report
 
 
@@ -86,8 +87,13 @@ def in_tests(finding: Finding, use_area: bool = True) -> Finding:
     return finding._replace(severity=REFUSED, detail=f"{finding.detail}; the metric of a test uses this row")
 
 
-def _check_what_is_left(num_rows: int, report: AnnotationReport) -> None:
-    """Refuse a file without an instance to train on, and one whose instances are mostly faulty."""
+def check_what_is_left(num_rows: int, report: AnnotationReport) -> None:
+    """Refuse a file without an instance to train on, and one whose instances are mostly faulty.
+
+    Args:
+        num_rows: The number of annotations.
+        report: What the other checks found; gets the fault.
+    """
     if any(finding.severity == REFUSED for finding in report.findings):
         return
     used = num_rows - len(report.skipped_rows) - report.crowds - report.without_keypoints

@@ -42,7 +42,7 @@ def check_numbers(
     Args:
         rows: All annotations of the file.
         indices: The rows to check.
-        sizes: (width, height) in pixels of each image by its id.
+        sizes: (width, height) in pixels of each image by its id; with NaN, only negative coordinates are outside.
         num_keypoints: K.
         report: Gets the faults, the rows to leave out and the counts.
         parts: Parts of the body that need an extent, because the pipeline crops around them.
@@ -140,14 +140,14 @@ def _label_faults(data: Rows) -> _Check:
         "keypoints_far_outside",
         far.any(1),
         lambda i: (
-            f"labelled keypoints must be in the image of {_plain(data.size[i])} pixels, but keypoint "
+            f"labelled keypoints must be in {_image(data.size[i])}, but keypoint "
             f"{np.argmax(far[i])} is at {_plain(data.points[i, np.argmax(far[i])])}: {FIX}"
         ),
     )
     yield (
         "keypoints_all_outside",
         (count > 0) & (~labelled | (overshoot > TOLERANCE)).all(1),
-        lambda i: f"labelled keypoints must be in the image of {_plain(data.size[i])} pixels, but none is: {FIX}",
+        lambda i: f"labelled keypoints must be in {_image(data.size[i])}, but none is: {FIX}",
     )
     yield (
         "keypoints_at_origin",
@@ -189,9 +189,7 @@ def _box_faults(data: Rows) -> _Check:
     yield (
         "bbox_outside_image",
         outside & (data.box[:, 2:] > 0).all(1) & (data.box[:, 2:] >= 1).any(1),
-        lambda i: (
-            f"bbox must be in the image of {_plain(data.size[i])} pixels, but {_plain(data.box[i])} is outside: {FIX}"
-        ),
+        lambda i: f"bbox must be in {_image(data.size[i])}, but {_plain(data.box[i])} is outside: {FIX}",
     )
 
 
@@ -229,7 +227,7 @@ def _label_warnings(data: Rows) -> _Check:
         "keypoints_outside_image",
         beyond.any(1),
         lambda i: (
-            f"labelled keypoints should be in the image of {_plain(data.size[i])} pixels, but keypoint "
+            f"labelled keypoints should be in {_image(data.size[i])}, but keypoint "
             f"{np.argmax(beyond[i])} is at {_plain(data.points[i, np.argmax(beyond[i])])}: correct it or set its "
             "visibility to 0"
         ),
@@ -252,8 +250,7 @@ def _box_warnings(data: Rows) -> _Check:
         "bbox_beyond_image",
         ((start < -TOLERANCE) | (end > data.size + TOLERANCE)).any(1),
         lambda i: (
-            f"bbox should be in the image of {_plain(data.size[i])} pixels, but is {_plain(data.box[i])}: MMPose uses "
-            "the part in the image"
+            f"bbox should be in {_image(data.size[i])}, but is {_plain(data.box[i])}: MMPose uses the part in the image"
         ),
     )
     yield (
@@ -278,6 +275,11 @@ def _warn_of_repeated_instances(data: Rows, report: AnnotationReport) -> None:
         if earlier != index:
             detail = f"each instance should occur once, but row {earlier} has the same keypoints: delete one"
             report.add("instance_repeated", WARNING, index, detail)
+
+
+def _image(size: np.ndarray) -> str:
+    """Name the image by its size, if it is known."""
+    return "the image" if np.isnan(size).any() else f"the image of {_plain(size)} pixels"
 
 
 def _plain(values: Iterable[float]) -> str:

@@ -20,6 +20,7 @@ class AnnotationReport:
 
     Attributes:
         findings: The faults.
+        image_ids: The ids of the usable images.
         skipped_images: Indices of the entries of ``images`` that a training leaves out.
         skipped_rows: Indices of the annotations that a training leaves out.
         crowds: Number of crowds among the other annotations.
@@ -29,6 +30,7 @@ class AnnotationReport:
     def __init__(self, file: str) -> None:
         self.file = file
         self.findings: list[Finding] = []
+        self.image_ids: set[int] = set()
         self.skipped_images: set[int] = set()
         self.skipped_rows: set[int] = set()
         self.crowds = 0

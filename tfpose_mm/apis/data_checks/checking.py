@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Iterator, NamedTuple
+from typing import Iterator, NamedTuple
 
 import cv2
 from mmengine.config import Config
@@ -14,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from ...datasets.annotation_checks import in_tests, inspect_annotations
 from ...datasets.annotation_files import read_annotations, read_json
+from ...datasets.annotation_structure import AnnotationReport
 from ...datasets.box_checks import check_boxes
 from ...datasets.findings import REFUSED, WARNING, Finding
 from ...utils import UserError
@@ -21,6 +22,7 @@ from .duplicates import find_repeated, find_shared
 from .image_checks import ImageEntry, check_images
 from .images import ImageLoader, ImageRecord, inspect_image
 from .labels import check_labels
+from .mpii import check_mpii, check_mpii_labels
 from .report import DataReport, FileReport
 from .sources import DataSource, coco_entries, find_sources, other_entries
 
@@ -50,7 +52,7 @@ def check_data(cfg: Config, images: bool = True, workers: int | None = None, pro
     for source in find_sources(cfg):
         report = FileReport(source.file, list(source.loaders))
         try:
-            entries = _check_coco(source, report) if source.coco_style else _check_other(source, report)
+            entries = CHECKS[source.format](source, report)
         except UserError as error:
             errors.append(error)
             report.findings.append(Finding("file_unreadable", REFUSED, source.file, None, str(error).rstrip(".")))
@@ -65,6 +67,8 @@ def check_data(cfg: Config, images: bool = True, workers: int | None = None, pro
     else:
         for part in parts:
             part.report.not_checked.append("images, because of --no-images")
+            if part.source.format == "mpii":
+                check_mpii_labels(part.source, part.report, {})
     return DataReport([part.report for part in parts])
 
 
@@ -85,29 +89,33 @@ def _check_coco(source: DataSource, report: FileReport) -> list[ImageEntry]:
     for finding in checked.findings:
         report.findings.append(in_tests(finding, source.uses_area) if source.for_test else finding)
     if source.boxes:
-        _check_boxes(source, content, report)
+        _check_boxes(source, checked, report)
     found, not_checked = check_labels(content, source.keypoints, source.file, checked.skipped_rows)
     report.findings += found
     report.not_checked += not_checked
     return entries
 
 
-def _check_boxes(source: DataSource, content: dict[str, Any], report: FileReport) -> None:
+def _check_boxes(source: DataSource, checked: AnnotationReport, report: FileReport) -> None:
+    if any(finding.severity == REFUSED for finding in checked.findings):
+        report.not_checked.append(f"{source.boxes}, because the annotation file is refused")
+        return
     try:
         boxes = read_json(source.boxes)
     except UserError as error:
         report.findings.append(Finding("file_unreadable", REFUSED, source.boxes, None, str(error).rstrip(".")))
         return
-    images = content.get("images") if isinstance(content.get("images"), list) else []
-    ids = {image["id"] for image in images if isinstance(image, dict) and isinstance(image.get("id"), int)}
-    report.findings += check_boxes(boxes, source.boxes, ids)
+    report.findings += check_boxes(boxes, source.boxes, checked.image_ids)
 
 
 def _check_other(source: DataSource, report: FileReport) -> list[ImageEntry]:
     report.not_checked.append(
-        f"annotations, because {source.settings['type']} does not read them as COCO's; the images are checked"
+        f"annotations, because {source.settings['type']} reads neither COCO's nor MPII's format; the images are checked"
     )
     return other_entries(source)
+
+
+CHECKS = {"coco": _check_coco, "mpii": check_mpii, "other": _check_other}
 
 
 def _check_same_file(parts: list[_Part]) -> None:
@@ -128,6 +136,9 @@ def _check_all_images(parts: list[_Part], workers: int, progress: bool) -> None:
         report = part.report
         report.findings += check_images(part.entries, found, report.file, not part.source.for_test)
         report.findings += find_repeated(part.entries, found, report.file)
+        if part.source.format == "mpii":
+            sizes = {entry.path: record.size for entry, record in zip(part.entries, found) if record.size}
+            check_mpii_labels(part.source, report, sizes)
         grey = sum(record.mode in ("L", "1", "LA") for record in found)
         if grey:
             report.notes.append(f"{grey:,} images are grey; LoadImage gives them three equal channels")

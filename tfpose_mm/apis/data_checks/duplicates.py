@@ -31,7 +31,7 @@ def find_repeated(entries: list[ImageEntry], records: list[ImageRecord], file: s
             earlier = first.setdefault(record.digest, entry)
             if earlier.path != entry.path:
                 findings.append(
-                    _finding("image_repeated", entry, file, f"is a copy of {earlier.path}: use one of both")
+                    entry.finding("image_repeated", WARNING, file, f"is a copy of {earlier.path}: use one of both")
                 )
     return findings
 
@@ -61,7 +61,9 @@ def find_shared(
     for index, (entry, record) in enumerate(zip(entries, records)):
         if record.digest in by_digest:
             path = by_digest[record.digest].path
-            findings.append(_finding("image_in_training", entry, file, f"is also the training image {path}: {fix}"))
+            findings.append(
+                entry.finding("image_in_training", WARNING, file, f"is also the training image {path}: {fix}")
+            )
         elif record.look is not None:
             others.append(index)
     trained = [index for index, record in enumerate(train_records) if record.look is not None]
@@ -72,7 +74,7 @@ def find_shared(
             detail = (
                 f"looks like the training image {path} ({distance} of 256 bits differ): if both show one image, {fix}"
             )
-            findings.append(_finding("image_similar_to_training", entries[index], file, detail))
+            findings.append(entries[index].finding("image_similar_to_training", WARNING, file, detail))
     return findings
 
 
@@ -93,9 +95,3 @@ def _nearest(looks: list[bytes], others: list[bytes]) -> list[tuple[int, int]]:
 def _signs(looks: list[bytes]) -> np.ndarray:
     bits = np.unpackbits(np.frombuffer(b"".join(looks), dtype=np.uint8)).reshape(len(looks), -1)
     return bits.astype(np.float32) * 2 - 1
-
-
-def _finding(check: str, entry: ImageEntry, file: str, detail: str) -> Finding:
-    if entry.row is None:
-        return Finding(check, WARNING, entry.path, None, detail)
-    return Finding(check, WARNING, file, entry.row, f"in 'images', {entry.path} {detail}")

@@ -14,14 +14,31 @@ class ImageEntry(NamedTuple):
     """An image that a data set uses.
 
     Attributes:
-        row: Index in ``images`` of the annotation file; ``None`` in other formats.
+        row: Index in ``images`` of the annotation file; of the first annotation of the image in a file without
+            ``images``; ``None`` in other formats.
         path: The file.
         size: Width and height in pixels by the annotation file, ``None`` if it does not say.
+        listed: Whether the file has a list ``images``.
     """
 
     row: int | None
     path: str
     size: tuple[float, float] | None
+    listed: bool = True
+
+    def finding(self, check: str, severity: str, file: str, detail: str) -> Finding:
+        """Make a finding of this image.
+
+        Args:
+            check: The name of the check.
+            severity: What a training does.
+            file: Name of the annotation file.
+            detail: What is wrong with the image; a sentence without its subject.
+        """
+        if self.row is None:
+            return Finding(check, severity, self.path, None, detail)
+        start = "in 'images', " if self.listed else ""
+        return Finding(check, severity, file, self.row, f"{start}{self.path} {detail}")
 
 
 def check_images(
@@ -43,8 +60,7 @@ def check_images(
     findings = []
     for entry, record in zip(entries, records):
         for check, severity, detail in _faults(entry, record, REFUSED if refused else SKIPPED):
-            detail = f"in 'images', {entry.path} {detail}" if entry.row is not None else detail
-            findings.append(Finding(check, severity, entry.path if entry.row is None else file, entry.row, detail))
+            findings.append(entry.finding(check, severity, file, detail))
     return findings
 
 

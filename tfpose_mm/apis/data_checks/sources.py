@@ -9,9 +9,11 @@ from typing import Any, Iterator
 from mmengine.config import Config
 from mmengine.utils import is_abs
 from mmpose.datasets.datasets.base import BaseCocoStyleDataset
+from mmpose.datasets.datasets.body import MpiiDataset
 from mmpose.evaluation.metrics import CocoMetric
 from mmpose.registry import DATASETS, METRICS
 
+from ...datasets import CheckedMpiiDataset
 from ...utils import UserError
 from ..config_checks import LOADERS, list_evaluators, read_metainfo
 from .image_checks import ImageEntry
@@ -30,7 +32,8 @@ class DataSource:
         settings: Its config.
         image_loader: How the pipeline decodes images.
         keypoints: Its keypoints; ``None`` if the metainfo cannot be read.
-        coco_style: Whether MMPose reads all K keypoints from COCO's ``keypoints``.
+        format: ``"coco"`` if MMPose reads all K keypoints from COCO's ``keypoints``, ``"mpii"`` for MPII's json, else
+            ``"other"``.
         boxes: The file of detected boxes, if it has one.
         uses_area: Whether a metric of the config divides by the areas of the annotations.
     """
@@ -40,7 +43,7 @@ class DataSource:
     settings: dict[str, Any]
     image_loader: ImageLoader
     keypoints: Keypoints | None
-    coco_style: bool
+    format: str
     boxes: str | None
     uses_area: bool
     loaders: list[str] = field(default_factory=list)
@@ -77,7 +80,7 @@ def find_sources(cfg: Config) -> list[DataSource]:
                 source.file,
                 source.folder,
                 source.boxes,
-                source.coco_style,
+                source.format,
                 tuple(getattr(source.keypoints, "names", ())),
             )
             kept = sources.setdefault(key, source)
@@ -120,7 +123,7 @@ def _read_source(settings: dict, pipeline: list[dict], uses_area: bool) -> DataS
         dict(settings),
         load_settings(pipeline),
         _read_metainfo(settings.get("metainfo") or getattr(kind, "METAINFO", None)),
-        _is_coco_style(kind),
+        _read_format(kind),
         settings.get("bbox_file"),
         uses_area,
     )
@@ -131,10 +134,14 @@ def _join(root: str, path: str) -> str:
     return osp.join(root, path) if path and root and not is_abs(path) else path
 
 
-def _is_coco_style(kind: type) -> bool:
+def _read_format(kind: type) -> str:
+    if issubclass(kind, MpiiDataset):
+        known = (MpiiDataset._load_annotations, CheckedMpiiDataset._load_annotations)
+        return "mpii" if kind._load_annotations in known else "other"
     methods = ("parse_data_info", "_load_annotations")
     base = BaseCocoStyleDataset
-    return issubclass(kind, base) and all(getattr(kind, name) is getattr(base, name) for name in methods)
+    is_coco = issubclass(kind, base) and all(getattr(kind, name) is getattr(base, name) for name in methods)
+    return "coco" if is_coco else "other"
 
 
 def _read_metainfo(metainfo: dict | None) -> Keypoints | None:
@@ -170,6 +177,23 @@ def coco_entries(content: dict[str, Any], source: DataSource) -> list[ImageEntry
             known = all(isinstance(value, (int, float)) for value in size)
             entries.append(ImageEntry(index, osp.join(source.folder, image["file_name"]), size if known else None))
     return entries
+
+
+def mpii_entries(content: list, source: DataSource) -> list[ImageEntry]:
+    """List the images of a file in MPII's json format.
+
+    Args:
+        content: Content of the file.
+        source: The data set.
+
+    Returns:
+        Each image once, with the first row that uses it.
+    """
+    first: dict[str, int] = {}
+    for index, row in enumerate(content):
+        if isinstance(row, dict) and isinstance(row.get("image"), str):
+            first.setdefault(row["image"], index)
+    return [ImageEntry(index, osp.join(source.folder, name), None, listed=False) for name, index in first.items()]
 
 
 def other_entries(source: DataSource) -> list[ImageEntry]:

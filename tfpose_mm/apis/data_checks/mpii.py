@@ -1,0 +1,74 @@
+"""Check annotations in MPII's json format: alone, and with the sizes of the images, which the file does not have."""
+
+from __future__ import annotations
+
+import os.path as osp
+from typing import Mapping
+
+from ...datasets.annotation_files import read_json
+from ...datasets.annotation_structure import LIMIT
+from ...datasets.findings import REFUSED
+from ...datasets.mpii_checks import check_joints_in_images, coco_rows, inspect_mpii, mpii_in_tests
+from ...utils import UserError
+from .image_checks import ImageEntry
+from .labels import check_labels
+from .report import FileReport
+from .sources import DataSource, mpii_entries
+
+
+def check_mpii(source: DataSource, report: FileReport) -> list[ImageEntry]:
+    """Check structure and numbers of a file.
+
+    Args:
+        source: The data set.
+        report: Gets the faults.
+
+    Returns:
+        The images of the file.
+
+    Raises:
+        UserError: If the file cannot be read.
+    """
+    content = read_json(source.file)
+    report.num_annotations = len(content) if isinstance(content, list) else 0
+    entries = mpii_entries(content, source) if isinstance(content, list) else []
+    if source.keypoints is None:
+        report.not_checked.append("annotations, because the metainfo cannot be read: show_recipe says why")
+        return entries
+    checked = inspect_mpii(content, source.file, len(source.keypoints.names), source.for_training)
+    report.findings += [mpii_in_tests(finding) if source.for_test else finding for finding in checked.findings]
+    return entries
+
+
+def check_mpii_labels(source: DataSource, report: FileReport, sizes: Mapping[str, tuple[int, int]]) -> None:
+    """Compare the labels with the metainfo, with each other and with the images.
+
+    Args:
+        source: The data set.
+        report: Gets the faults.
+        sizes: (width, height) in pixels of the images that were read, by their paths; empty if none was.
+    """
+    try:
+        content = read_json(source.file)
+    except UserError:
+        return  # check_mpii has reported it
+    if source.keypoints is None:
+        return
+    checked = inspect_mpii(content, source.file, len(source.keypoints.names), source.for_training)
+    if any(finding.severity == REFUSED for finding in checked.findings):
+        return
+    good = [index for index in range(len(content)) if index not in checked.skipped_rows]
+    known = {content[index]["image"]: sizes.get(osp.join(source.folder, content[index]["image"])) for index in good}
+    known = {name: size for name, size in known.items() if size}
+    if known:
+        report.findings += check_joints_in_images(content, checked, len(source.keypoints.names), known)
+    else:
+        report.not_checked.append("joints outside the image, because MPII's file has no image sizes")
+    images = [dict(id=index, width=LIMIT, height=LIMIT) for index in good]
+    for image in images:
+        image["width"], image["height"] = known.get(content[image["id"]]["image"], (LIMIT, LIMIT))
+    rows = dict(images=images, annotations=coco_rows(content, good))
+    found, not_checked = check_labels(rows, source.keypoints, source.file, checked.skipped_rows)
+    # the square around a person may leave the image, and has no corners in the file
+    report.findings += [finding for finding in found if finding.check != "bbox_format"]
+    report.not_checked += not_checked
