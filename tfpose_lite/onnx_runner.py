@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import threading
 from typing import TYPE_CHECKING, Any, Callable, Sequence
 
 if TYPE_CHECKING:
@@ -29,13 +30,13 @@ class PoseRunner:
     Args:
         path: The ``.onnx`` file, or with ``engine="openvino"`` also an ``.xml`` file that OpenVINO wrote.
         engine: ``"onnxruntime"`` or ``"openvino"``.
-        batch_size: Largest number of persons in a batch.
+        batch_size: Largest number of persons in a batch; for OpenVINO at least ``streams``.
         threads: Threads that the engine uses; ``None`` is the default of the engine.
         precision: ``"f32"``, ``"bf16"`` or ``"f16"``, for OpenVINO, which computes in bfloat16 by default where the
             processor has it. ONNX Runtime uses the precision of the file.
         providers: ONNX Runtime's execution providers, in order of preference.
-        streams: Persons that OpenVINO predicts at the same time; the threads are divided among them. ONNX Runtime
-            predicts a batch with all threads.
+        streams: Persons of a batch that OpenVINO predicts at the same time; the threads are divided among them, and
+            OpenVINO predicts each person alone. ONNX Runtime predicts a batch with all threads.
 
     Attributes:
         metadata: What the file says about the model: ``input_size`` (width, height), ``mean``, ``std``, ``bgr_to_rgb``,
@@ -63,8 +64,8 @@ class PoseRunner:
             raise ValueError(f"The engine must be one of {', '.join(ENGINES)}, but got {engine!r}.")
         if batch_size < 1:
             raise ValueError(f"The batch size must be at least 1, but got {batch_size}.")
-        if streams < 1:
-            raise ValueError(f"The number of streams must be at least 1, but got {streams}.")
+        if not 1 <= streams <= batch_size:
+            raise ValueError(f"The number of streams must be 1 to the batch size, {batch_size}, but got {streams}.")
         try:
             if engine == "onnxruntime":
                 self._infer, texts = start_onnxruntime(path, threads, providers)
@@ -248,6 +249,7 @@ def start_openvino(
         options["INFERENCE_NUM_THREADS"] = threads
     queue = openvino.AsyncInferQueue(core.compile_model(model, "CPU", options), streams)
     outputs: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    lock = threading.Lock()  # one call at a time uses the queue
 
     def keep(request: Any, index: int) -> None:  # noqa: ANN401 - OpenVINO's InferRequest
         outputs[index] = tuple(request.get_tensor(name).data.copy() for name in ("keypoints", "scores"))
@@ -255,10 +257,11 @@ def start_openvino(
     queue.set_callback(keep)
 
     def infer(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        for index in range(len(batch)):
-            queue.start_async({0: batch[index : index + 1]}, index)
-        queue.wait_all()
-        keypoints, scores = zip(*(outputs.pop(index) for index in range(len(batch))))
+        with lock:
+            for index in range(len(batch)):
+                queue.start_async({0: batch[index : index + 1]}, index)
+            queue.wait_all()
+            keypoints, scores = zip(*(outputs[index] for index in range(len(batch))))
         return np.concatenate(keypoints), np.concatenate(scores)
 
     texts = {}
@@ -287,13 +290,15 @@ def _use_embedding_bags(model: Any) -> int:  # noqa: ANN401 - openvino.Model
         if product.get_type_name() != "MatMul" or any(product.get_attributes().values()):
             continue
         weights, gather = product.input_value(0), product.input_value(1).get_node()
-        shape = list(product.output(0).shape)
-        if gather.get_type_name() != "Gather" or len(gather.input_value(0).shape) != 2 or shape[-2] != 1:
+        if gather.get_type_name() != "Gather" or any(gather.get_attributes().values()):
             continue
-        table, rows = gather.input_value(0), gather.input_value(1)
-        if list(weights.shape) != [*rows.shape[:-1], 1, rows.shape[-1]]:
+        table, rows, axis = gather.input_values()
+        if not all(value.partial_shape.is_static for value in (table, rows, weights)) or len(table.shape) != 2:
             continue
-        bags = [-1, rows.shape[-1]]
+        is_first = axis.get_node().get_type_name() == "Constant" and not axis.get_node().data.any()
+        if not is_first or list(weights.shape) != [*rows.shape[:-1], 1, rows.shape[-1]]:
+            continue
+        shape, bags = list(product.output(0).shape), [-1, rows.shape[-1]]
         sums = ops.embedding_bag_packed_sum(table, ops.reshape(rows, bags, False), ops.reshape(weights, bags, False))
         product.output(0).replace(ops.reshape(sums, shape, False).output(0))
         count += 1

@@ -83,6 +83,7 @@ CHANGES = [
     (dict(scale=0), "scale must be the height of the person in pixels / 200, .*, but is 0"),
     (dict(scale=-1), "scale must be .* but is -1"),
     (dict(scale=INF), "scale must be .* but is inf"),
+    (dict(scale=10**400), "scale must be .* but is 1000"),
     (dict(scale="2"), "scale must be .* but is '2'"),
     (dict(joints=[[1, 2]] * 17), "joints and joints_vis must have 16 entries, but have 17 and 16"),
     (dict(joints=[[1, 2]] * 15 + [[1]]), r"joints must be a list of \[x, y\]"),

@@ -160,8 +160,6 @@ def test_that_of_an_earlier_training_is_set_aside(make_runner, tmp_path, from_fi
     folder = tmp_path / "work"
     stop(make_runner, Terminate(5), **STATEFUL)
     options = dict(resume=True, load_from=str(folder / "epoch_1.pth")) if from_first_epoch else {}
-    if not from_first_epoch:
-        (folder / "epoch_2.pth").unlink()
     make_runner(1 + from_first_epoch, hooks=[EMA], **options, **STATEFUL).train()
     assert not (folder / "preempted.pth").exists()
     assert torch.load(folder / "preempted_old.pth", weights_only=True)["meta"]["iter"] == 5
@@ -170,6 +168,29 @@ def test_that_of_an_earlier_training_is_set_aside(make_runner, tmp_path, from_fi
     runner.train()
     name = "epoch_2.pth: epoch 2, iteration 4" if from_first_epoch else "epoch_1.pth: epoch 1, iteration 2"
     assert f"Resuming from {folder}/{name}." in log_of(folder)
+
+
+@pytest.mark.slow
+def test_later_epochs_of_an_earlier_training_are_not_resumed(make_runner, tmp_path):
+    folder = tmp_path / "work"
+    make_runner(3, hooks=[EMA], **STATEFUL).train()  # epoch_1.pth to epoch_3.pth
+    stop(make_runner, Terminate(3), **STATEFUL)  # a new training, in its second epoch
+    assert (folder / "epoch_3.pth").is_file()
+    make_runner(3, hooks=[EMA], resume=True, **STATEFUL).train()
+    assert f"Resuming from {folder}/preempted.pth: epoch 1, iteration 3." in log_of(folder)
+    (folder / "last_checkpoint").write_text(str(folder / "epoch_1.pth"))
+    make_runner(3, hooks=[EMA], resume=True, **STATEFUL).train()
+    assert f"Resuming from {folder}/epoch_1.pth: epoch 1, iteration 2." in log_of(folder)
+
+
+@pytest.mark.slow
+def test_it_is_set_aside_if_mmengine_resumes_from_another_file(make_runner, tmp_path):
+    """Without ResumeHook."""
+    folder, hooks = tmp_path / "work", {"custom_hooks": [dict(type="PreemptionHook")]}
+    stop(make_runner, Terminate(3), **hooks)
+    make_runner(3, resume=True, **hooks).train()
+    assert "preempted.pth is of an earlier training that this one does not continue" in log_of(folder)
+    assert torch.load(folder / "preempted_old.pth", weights_only=True)["meta"]["iter"] == 3
 
 
 class Unreachable(LocalBackend):

@@ -124,8 +124,9 @@ def test_wrong_arguments_are_refused(runner, monkeypatch):
         PoseRunner("model.onnx", engine="tensorrt")
     with pytest.raises(ValueError, match="batch size must be at least 1, but got 0"):
         PoseRunner("model.onnx", batch_size=0)
-    with pytest.raises(ValueError, match="number of streams must be at least 1, but got 0"):
-        PoseRunner("model.onnx", streams=0)
+    for streams in (0, 9):
+        with pytest.raises(ValueError, match=f"streams must be 1 to the batch size, 8, but got {streams}"):
+            PoseRunner("model.onnx", streams=streams)
     monkeypatch.setattr(onnx_runner, "start_onnxruntime", lambda *arguments: (None, {}))
     with pytest.raises(ValueError, match=r"model.onnx has no metadata input_size, .*: give a file that python -m"):
         PoseRunner("model.onnx")
@@ -135,17 +136,20 @@ def test_wrong_arguments_are_refused(runner, monkeypatch):
         PoseRunner("model.onnx")
 
 
-def gathering_model(weights_shape, table_shape=(11, 4), transpose=False):
+def gathering_model(
+    weights_shape, table_shape=(11, 4), rows_shape=(3, 5, 4), transpose=False, axis=0, is_dynamic=False
+):
     """OpenVINO's model of MatMul(weights, Gather(table, rows)), with its inputs."""
     openvino = pytest.importorskip("openvino")
     from openvino import opset13 as ops
 
     rng = np.random.default_rng(0)
     table = rng.standard_normal(table_shape, dtype=np.float32)
-    rows = rng.integers(0, len(table), (3, 5, 4), dtype=np.int32)
+    rows = rng.integers(0, len(table), rows_shape, dtype=np.int32)
     weights = rng.random(weights_shape, dtype=np.float32)
-    parameters = [ops.parameter(array.shape, array.dtype) for array in (table, rows, weights)]
-    gathered = ops.gather(parameters[0], parameters[1], np.int64(0))
+    shapes = [[-1, *array.shape[1:]] if is_dynamic else array.shape for array in (table, rows, weights)]
+    parameters = [ops.parameter(shape, array.dtype) for shape, array in zip(shapes, (table, rows, weights))]
+    gathered = ops.gather(parameters[0], parameters[1], np.int64(axis))
     model = openvino.Model([ops.matmul(parameters[2], gathered, False, transpose)], parameters)
     return openvino, model, [table, rows, weights]
 
@@ -169,6 +173,8 @@ def test_openvino_sums_gathered_rows_with_its_own_operator():
         ((3, 5, 2, 4), {}),  # two sums of the same rows
         ((1, 1, 1, 4), {}),  # weights that are repeated
         ((3, 5, 1, 4), dict(transpose=True)),
+        ((1, 4), dict(table_shape=(4, 4), axis=1, rows_shape=(4,))),
+        ((3, 5, 1, 4), dict(is_dynamic=True)),
         ((3, 5, 4, 2, 4), dict(table_shape=(11, 4, 3))),
     ],
 )

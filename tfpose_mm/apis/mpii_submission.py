@@ -57,7 +57,8 @@ def predict_people(cfg: Config, checkpoint: str, people: list[MpiiPerson], work_
             fit the model; if there are no persons to predict, or if MMPose skips a person.
     """
     data = cfg.test_dataloader.dataset
-    if not issubclass(DATASETS.get(data.type), MpiiDataset) or cfg.model.head.num_joints != NUM_JOINTS:
+    kind = DATASETS.get(data.type) if isinstance(data.type, str) else data.type
+    if not (isinstance(kind, type) and issubclass(kind, MpiiDataset)) or cfg.model.head.num_joints != NUM_JOINTS:
         raise UserError(
             f"The config predicts {cfg.model.head.num_joints} joints of a {data.type}: choose one that predicts the 16 "
             "joints of MpiiDataset, as configs/tfpose_r50_mpii_256x256.py does."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from typing import Any
+from typing import Any, Iterable, Mapping
 
 import cv2
 from mmcv.transforms import LoadImageFromFile
@@ -30,17 +30,7 @@ class CheckedSamples:
     id_name = "annotation id"  # what the ``id`` of a sample is
 
     def _half_bodies(self) -> list[BodyPart]:
-        """The keypoints around which ``RandomHalfBody`` of the pipeline crops; without an extent it gives NaN."""
-        return [
-            BodyPart(self._metainfo[ids], least, step.min_total_keypoints)
-            for step in self.pipeline.transforms
-            if isinstance(step, RandomHalfBody) and step.prob > 0
-            for ids, least in (
-                ("upper_body_ids", step.min_upper_keypoints),
-                ("lower_body_ids", step.min_lower_keypoints),
-            )
-            if self._metainfo[ids]
-        ]
+        return find_half_bodies(self.pipeline.transforms, self._metainfo)
 
     def _refuse(self, findings: list[Finding]) -> None:
         refused = [finding for finding in findings if finding.severity == REFUSED]
@@ -117,6 +107,25 @@ class CheckedSamples:
         info = self.get_data_info(idx)
         kind, file = ("box", self.bbox_file) if self.bbox_file else (self.id_name, self.ann_file)
         return f"{info['img_path']} ({file}, {kind} {info.get('id')})"
+
+
+def find_half_bodies(transforms: Iterable[object], metainfo: Mapping[str, Any]) -> list[BodyPart]:
+    """List the keypoints around which ``RandomHalfBody`` crops; if they are at one place, it gives NaN.
+
+    Args:
+        transforms: The steps of a pipeline.
+        metainfo: MMPose's parsed metainfo, with ``upper_body_ids`` and ``lower_body_ids``.
+
+    Returns:
+        The parts of the body.
+    """
+    return [
+        BodyPart(metainfo[ids], least, step.min_total_keypoints)
+        for step in transforms
+        if isinstance(step, RandomHalfBody) and step.prob > 0
+        for ids, least in (("upper_body_ids", step.min_upper_keypoints), ("lower_body_ids", step.min_lower_keypoints))
+        if metainfo[ids]
+    ]
 
 
 def _cannot_decode(path: str) -> bool:

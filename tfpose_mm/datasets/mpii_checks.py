@@ -161,7 +161,7 @@ def _row_fault(row: object) -> tuple[str, str] | None:
     center, scale = row["center"], row["scale"]
     if not _is_point(center) or not all(abs(value) <= LIMIT for value in center):
         return "center", f"center must be [x, y] in pixels, but is {center!r:.50}: correct or delete the row"
-    if not is_number(scale) or not 1 <= scale * PIXELS <= LIMIT:
+    if not is_number(scale) or not 1 / PIXELS <= scale <= LIMIT / PIXELS:
         return (
             "scale",
             f"scale must be the height of the person in pixels / 200, from 0.005 to {LIMIT / PIXELS:,.0f}, but is "

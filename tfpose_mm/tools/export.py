@@ -26,7 +26,7 @@ def parse_args() -> argparse.Namespace:
         "--attention",
         choices=ATTENTIONS,
         default=ATTENTIONS[0],
-        help="pixel-to-pixel attention: with ONNX's GridSample or with Gather (default: %(default)s)",
+        help="deformable attention with ONNX's GridSample, or with Gather, for OpenVINO (default: %(default)s)",
     )
     parser.add_argument(
         "--keypoint-scores",

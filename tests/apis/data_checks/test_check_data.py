@@ -9,6 +9,7 @@ import pytest
 from mmpose.datasets.datasets.body import MpiiDataset
 from mmpose.registry import DATASETS
 
+from tests.datasets.broken import with_half_body
 from tests.helpers import mpii
 from tfpose_mm.apis import DataReport, check_data, format_data_report, need_report_path
 from tfpose_mm.utils import UserError
@@ -43,6 +44,20 @@ def test_good_data_has_no_fault_and_nothing_changes_on_disk(data):
         (["train_dataloader"], 9, 9),
         (["val_dataloader", "test_dataloader"], 5, 5),
     ]
+
+
+@pytest.mark.parametrize("prob", [0.0, 1.0])
+def test_half_body_crops_without_an_extent_are_found(data, prob):
+    """A training with RandomHalfBody leaves these rows out."""
+    content = data.content()
+    annotation = content["annotations"][3]
+    x, y, width, height = annotation["bbox"]
+    points = [[x + 5, y + 5, 2] if j < 11 else [x + j * width / 20, y + j * height / 20, 2] for j in range(17)]
+    annotation.update(keypoints=[number for point in points for number in point], num_keypoints=17)
+    data.write(content)
+    data.cfg.train_dataloader.dataset.pipeline = with_half_body(data.cfg.train_dataloader.dataset.pipeline, prob)
+    found = [place for place in places(check_data(data.cfg)) if place[0] == "body_part_identical"]
+    assert found == ([("body_part_identical", "skipped", str(data.path("train")), 3)] if prob else [])
 
 
 def test_faults_of_all_files_are_found_in_their_rows(data):

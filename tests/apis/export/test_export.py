@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -18,10 +19,12 @@ from mmpose.registry import MODELS
 from tests.helpers.models import randomise
 from tests.helpers.paths import ROOT, TINY
 from tests.helpers.processes import start
+from tfpose_lite import onnx_runner
 from tfpose_lite.onnx_runner import PoseRunner
 from tfpose_mm.apis import ATTENTIONS, export_onnx, read_config
 from tfpose_mm.apis.export import parity
 from tfpose_mm.inference import Predictor
+from tfpose_mm.models.layers import DeformableAttention
 from tfpose_mm.utils import UserError
 
 pytest.importorskip("onnx")
@@ -124,13 +127,42 @@ def test_the_batch_has_any_size(exported, engine):
             np.testing.assert_allclose(got, expected, atol=1e-3)
 
 
-def test_reduced_precision_of_openvino_keeps_row_numbers(exported, tmp_path):
-    """The rows that are gathered are integers; rounded to bfloat16 they would be other pixels."""
+@pytest.fixture(scope="module")
+def gathering(exported, persons, tmp_path_factory):
+    """The path of the model exported with ``gather``."""
     pytest.importorskip("openvino")
     cfg, checkpoint, _ = exported
-    path = str(export_onnx(cfg, checkpoint, tmp_path / "gather.onnx", attention="gather").path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parity, "_drawn", lambda number: persons[:number])
+        folder = tmp_path_factory.mktemp("gathering")
+        return str(export_onnx(cfg, checkpoint, folder / "model.onnx", attention="gather").path)
+
+
+def test_openvino_has_an_operator_for_each_attention(gathering, exported, monkeypatch):
+    counts, replace = [], onnx_runner._use_embedding_bags
+    monkeypatch.setattr(onnx_runner, "_use_embedding_bags", lambda model: counts.append(replace(model)))
+    PoseRunner(gathering, "openvino")
+    cfg, _, _ = exported
+    attentions = [m for m in MODELS.build(cfg.model).modules() if isinstance(m, DeformableAttention)]
+    assert counts == [len(attentions)]
+
+
+def test_streams_and_threads_of_openvino_keep_persons_apart(gathering):
     image = np.random.default_rng(0).integers(0, 255, (90, 70, 3), dtype=np.uint8)
-    full, reduced = (PoseRunner(path, "openvino", precision=precision)(image)[0] for precision in ("f32", "bf16"))
+    boxes = np.random.default_rng(1).uniform([0, 0, 40, 50], [30, 40, 70, 90], (11, 4))
+    expected = PoseRunner(gathering, "openvino", batch_size=1)(image, boxes)[0]
+    runner = PoseRunner(gathering, "openvino", batch_size=5, streams=3)
+    with ThreadPoolExecutor(2) as pool:
+        for got, _ in pool.map(lambda _: runner(image, boxes), range(20)):
+            np.testing.assert_allclose(got, expected, atol=1e-3)
+        for got, _ in pool.map(lambda part: runner(image, part), np.array_split(boxes[[3] * 20], 20)):
+            np.testing.assert_allclose(got, expected[[3]], atol=1e-3)
+
+
+def test_reduced_precision_of_openvino_keeps_row_numbers(gathering):
+    """The rows that are gathered are integers; rounded to bfloat16 they would be other pixels."""
+    image = np.random.default_rng(0).integers(0, 255, (90, 70, 3), dtype=np.uint8)
+    full, reduced = (PoseRunner(gathering, "openvino", precision=precision)(image)[0] for precision in ("f32", "bf16"))
     assert 0 < np.abs(full - reduced).max() < 2
 
 

@@ -85,7 +85,9 @@ def _check_coco(source: DataSource, report: FileReport) -> list[ImageEntry]:
     if source.keypoints is None:
         report.not_checked.append("annotations, because the metainfo cannot be read: show_recipe says why")
         return entries
-    checked = inspect_annotations(content, source.file, len(source.keypoints.names), not source.boxes)
+    checked = inspect_annotations(
+        content, source.file, len(source.keypoints.names), not source.boxes, source.half_bodies
+    )
     for finding in checked.findings:
         report.findings.append(in_tests(finding, source.uses_area) if source.for_test else finding)
     if source.boxes:

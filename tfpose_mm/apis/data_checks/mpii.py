@@ -35,7 +35,7 @@ def check_mpii(source: DataSource, report: FileReport) -> list[ImageEntry]:
     if source.keypoints is None:
         report.not_checked.append("annotations, because the metainfo cannot be read: show_recipe says why")
         return entries
-    checked = inspect_mpii(content, source.file, len(source.keypoints.names), source.for_training)
+    checked = inspect_mpii(content, source.file, len(source.keypoints.names), source.for_training, source.half_bodies)
     report.findings += [mpii_in_tests(finding) if source.for_test else finding for finding in checked.findings]
     return entries
 
@@ -54,7 +54,7 @@ def check_mpii_labels(source: DataSource, report: FileReport, sizes: Mapping[str
         return  # check_mpii has reported it
     if source.keypoints is None:
         return
-    checked = inspect_mpii(content, source.file, len(source.keypoints.names), source.for_training)
+    checked = inspect_mpii(content, source.file, len(source.keypoints.names), source.for_training, source.half_bodies)
     if any(finding.severity == REFUSED for finding in checked.findings):
         return
     good = [index for index in range(len(content)) if index not in checked.skipped_rows]

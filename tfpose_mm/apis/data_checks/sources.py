@@ -11,9 +11,11 @@ from mmengine.utils import is_abs
 from mmpose.datasets.datasets.base import BaseCocoStyleDataset
 from mmpose.datasets.datasets.body import MpiiDataset
 from mmpose.evaluation.metrics import CocoMetric
-from mmpose.registry import DATASETS, METRICS
+from mmpose.registry import DATASETS, METRICS, TRANSFORMS
 
 from ...datasets import CheckedMpiiDataset
+from ...datasets.annotation_numbers import BodyPart
+from ...datasets.checked_samples import find_half_bodies
 from ...utils import UserError
 from ..config_checks import LOADERS, list_evaluators, read_metainfo
 from .image_checks import ImageEntry
@@ -28,7 +30,6 @@ class DataSource:
     Attributes:
         file: The annotation file.
         folder: The folder of the images.
-        loaders: Names of the dataloaders that use it.
         settings: Its config.
         image_loader: How the pipeline decodes images.
         keypoints: Its keypoints; ``None`` if the metainfo cannot be read.
@@ -36,6 +37,8 @@ class DataSource:
             ``"other"``.
         boxes: The file of detected boxes, if it has one.
         uses_area: Whether a metric of the config divides by the areas of the annotations.
+        half_bodies: Parts of the body around which the pipeline crops.
+        loaders: Names of the dataloaders that use it.
     """
 
     file: str
@@ -46,6 +49,7 @@ class DataSource:
     format: str
     boxes: str | None
     uses_area: bool
+    half_bodies: list[BodyPart]
     loaders: list[str] = field(default_factory=list)
 
     @property
@@ -117,16 +121,24 @@ def _read_source(settings: dict, pipeline: list[dict], uses_area: bool) -> DataS
         raise UserError(f"The data set type {settings['type']} is not registered: correct it or set custom_imports.")
     root = settings.get("data_root") or ""
     prefix = (settings.get("data_prefix") or {}).get("img", "")
+    keypoints, metainfo = _read_metainfo(settings.get("metainfo") or getattr(kind, "METAINFO", None))
+    steps = [step for step in pipeline if _type_name(step) == "RandomHalfBody"]
     return DataSource(
         _join(root, settings.get("ann_file", "")),
         _join(root, prefix) if prefix else root,
         dict(settings),
         load_settings(pipeline),
-        _read_metainfo(settings.get("metainfo") or getattr(kind, "METAINFO", None)),
+        keypoints,
         _read_format(kind),
         settings.get("bbox_file"),
         uses_area,
+        find_half_bodies(map(TRANSFORMS.build, steps), metainfo) if keypoints else [],
     )
+
+
+def _type_name(step: dict) -> str:
+    kind = step.get("type")
+    return kind.split(".")[-1] if isinstance(kind, str) else getattr(kind, "__name__", "")
 
 
 def _join(root: str, path: str) -> str:
@@ -144,13 +156,14 @@ def _read_format(kind: type) -> str:
     return "coco" if is_coco else "other"
 
 
-def _read_metainfo(metainfo: dict | None) -> Keypoints | None:
+def _read_metainfo(metainfo: dict | None) -> tuple[Keypoints | None, dict[str, Any]]:
     if not metainfo:
-        return None
+        return None, {}
     try:
-        return read_keypoints(read_metainfo(metainfo))
+        parsed = read_metainfo(metainfo)
+        return read_keypoints(parsed), parsed
     except (KeyError, AssertionError, FileNotFoundError):
-        return None  # show_recipe reports it
+        return None, {}  # show_recipe reports it
 
 
 def coco_entries(content: dict[str, Any], source: DataSource) -> list[ImageEntry]:

@@ -80,7 +80,7 @@ def export_onnx(
         cfg: Config of a top-down estimator.
         checkpoint: Its weights.
         out: The ``.onnx`` file, which must not exist.
-        attention: Pixel-to-pixel attention, ``"grid_sample"`` or ``"gather"``.
+        attention: Form of deformable attention, ``"grid_sample"`` or ``"gather"``.
         keypoint_scores: See :class:`Predictor`.
         flip_test: Whether the exported model predicts the mean of image and mirrored image.
         fp16: Whether to compute in half precision.

@@ -14,7 +14,7 @@ import torch
 from mmengine.dist import all_reduce, barrier, is_main_process
 from mmengine.hooks import CheckpointHook, EMAHook, Hook
 from mmengine.optim import OptimWrapperDict
-from mmengine.runner import IterBasedTrainLoop, Runner
+from mmengine.runner import IterBasedTrainLoop, Runner, find_latest_checkpoint
 from mmpose.registry import HOOKS
 from mmpose.structures import PoseDataSample
 
@@ -31,14 +31,14 @@ SAME_SIGNAL = 5.0  # seconds; torchrun repeats a signal that a cluster sends to 
 class PreemptionHook(Hook):
     """On SIGTERM, finish the iteration, save ``preempted.pth`` in the work directory and exit with status 143.
 
-    Clusters send SIGTERM some seconds before they kill a job. ``--resume`` continues with the next iteration; with
-    :class:`EpochSeedHook` the result is that of a training that was not interrupted. If gradients are accumulated, the
-    training stops after the next update of the weights.
+    Clusters send SIGTERM some seconds before they kill a job. ``--resume`` continues with the next iteration, if the
+    config has :class:`ResumeHook`; with :class:`EpochSeedHook` the result is that of a training that was not
+    interrupted. If gradients are accumulated, the training stops after the next update of the weights.
 
     In a validation of one process the checkpoint is saved after the current batch, and the resumed training repeats
     the validation before it continues. The validation is finished first if accumulated gradients are pending, or if
     there are several processes, which can have different numbers of batches; then the training stops after the next
-    update of the weights.
+    update of the weights, or at its end.
 
     The file is removed when a later checkpoint of ``CheckpointHook`` is complete. A training that does not continue
     from it renames it to ``preempted_old.pth``, with a warning; :class:`ResumeHook` ignores that file.
@@ -149,11 +149,12 @@ class PreemptionHook(Hook):
 
     def _set_aside(self, runner: Runner) -> None:
         """Rename a ``preempted.pth`` that this training does not continue, so that it never resumes from it."""
-        path, named = Path(runner.work_dir) / PREEMPTED, runner.cfg.get("load_from")
+        path = Path(runner.work_dir) / PREEMPTED
         self._outdated = None
         if not path.is_file():
             return
-        if runner.iter and (named is None or Path(named).absolute() == path.absolute()):
+        named = runner.cfg.get("load_from") or find_latest_checkpoint(runner.work_dir)
+        if runner.iter and named and Path(named).absolute() == path.absolute():
             self._outdated = path
             return
         path.replace(path.with_name(SET_ASIDE))

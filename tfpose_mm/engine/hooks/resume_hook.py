@@ -18,6 +18,7 @@ from tfpose_mm.utils import UserError
 from .preemption_hook import PREEMPTED
 
 POINTER = "last_checkpoint"  # MMEngine's file with the path of the checkpoint to resume from
+PARTS = f"*.*[0-9]{PART}"  # temporary files of write_atomic: name, process, end
 TEMPLATES = ("epoch_{}.pth", "iter_{}.pth")  # MMEngine's names of checkpoints
 
 
@@ -29,13 +30,15 @@ class ResumeHook(Hook):
     while it saved, that file can be incomplete, or ``last_checkpoint`` can be empty. This hook compares
 
     - ``preempted.pth`` of :class:`PreemptionHook`,
+    - the file that ``last_checkpoint`` names,
     - the numbered checkpoints in the work directory, and in ``out_dir`` of each ``CheckpointHook``, with MMEngine's
-      names or those of ``filename_tmpl``: for each name the complete one with the highest number,
-    - the file that ``last_checkpoint`` names.
+      names or those of ``filename_tmpl``: for each name the complete one with the highest number. If
+      ``last_checkpoint`` names a complete file, only later files count, because older ones can be of an earlier
+      training in the same folder.
 
     It writes the complete one with the most iterations into ``last_checkpoint``. It also removes temporary files that
-    a killed training left. If ``last_checkpoint`` names a remote file, as ``s3://...``, only a complete
-    ``preempted.pth`` replaces it, because :class:`PreemptionHook` removes it when a later checkpoint is saved.
+    a killed training left in these folders. If ``last_checkpoint`` names a remote file, as ``s3://...``, only a
+    complete ``preempted.pth`` replaces it, because :class:`PreemptionHook` removes it when a later checkpoint is saved.
     """
 
     priority = "VERY_HIGH"
@@ -50,8 +53,8 @@ class ResumeHook(Hook):
             return
         if is_main_process():
             folder = Path(runner.work_dir)
-            for part in folder.glob(f"*{PART}"):
-                part.unlink()
+            for part in (path for place in _folders(runner, folder) for path in place.glob(PARTS)):
+                part.unlink(missing_ok=True)
                 runner.logger.warning(f"{part} was not complete when an earlier training stopped: it is removed.")
             newest = self._find_newest(runner, folder)
             if newest is not None:
@@ -64,12 +67,17 @@ class ResumeHook(Hook):
         named = pointer.read_text(errors="replace").strip() if pointer.is_file() else ""
         is_remote = "://" in named
         groups = [[folder / PREEMPTED]] if (folder / PREEMPTED).is_file() else []
-        if not is_remote:
-            groups += _list_numbered(runner, folder)
-            known = {path.absolute() for paths in groups for path in paths}
-            if os.path.isfile(named) and Path(named).absolute() not in known:
-                groups.append([Path(named)])
         found = [item for paths in groups for item in _complete(runner, paths)]
+        if not is_remote:
+            saved = [Path(named).absolute()] if os.path.isfile(named) else []
+            newest = _complete(runner, saved)
+            written = pointer.stat().st_mtime_ns if newest else 0
+            numbered = [
+                [path for path in paths if path not in saved and path.stat().st_mtime_ns > written]
+                for paths in _list_numbered(runner, folder)
+            ]
+            found += newest + [item for paths in numbered for item in _complete(runner, paths)]
+            groups += filter(None, [saved, *numbered])
         if found:
             newest = max(found, key=lambda item: item[1].get("iter", 0))
             runner.logger.info(
@@ -84,15 +92,21 @@ class ResumeHook(Hook):
         return None
 
 
-def _list_numbered(runner: Runner, folder: Path) -> list[list[Path]]:
-    """The numbered checkpoints of each folder and kind of name, highest number first."""
+def _folders(runner: Runner, folder: Path) -> list[Path]:
+    """The folders with checkpoints: the work directory and ``out_dir`` of each ``CheckpointHook``."""
     hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
     # MMEngine adds the name of the work directory to out_dir before the training
     folders = [folder, *(Path(hook.out_dir) / folder.name for hook in hooks if hook.out_dir)]
+    return list(dict.fromkeys(path.absolute() for path in folders))
+
+
+def _list_numbered(runner: Runner, folder: Path) -> list[list[Path]]:
+    """The numbered checkpoints of each folder and kind of name, highest number first."""
+    hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
     templates = [*TEMPLATES, *(hook.filename_tmpl for hook in hooks if "{" in hook.filename_tmpl)]
     names = [_compile(template) for template in dict.fromkeys(templates)]
     groups = []
-    for place in dict.fromkeys(path.absolute() for path in folders):
+    for place in _folders(runner, folder):
         for name in names:
             found = [(name.fullmatch(path.name), path) for path in place.glob("*") if path.is_file()]
             numbered = [(int(match.group(1)), path) for match, path in found if match]
