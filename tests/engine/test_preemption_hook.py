@@ -178,9 +178,9 @@ def test_later_epochs_of_an_earlier_training_are_not_resumed(make_runner, tmp_pa
     assert (folder / "epoch_3.pth").is_file()
     make_runner(3, hooks=[EMA], resume=True, **STATEFUL).train()
     assert f"Resuming from {folder}/preempted.pth: epoch 1, iteration 3." in log_of(folder)
-    (folder / "last_checkpoint").write_text(str(folder / "epoch_1.pth"))
+    (folder / "last_checkpoint").write_text(str(folder / "epoch_2.pth"))  # as if another training had ended there
     make_runner(3, hooks=[EMA], resume=True, **STATEFUL).train()
-    assert f"Resuming from {folder}/epoch_1.pth: epoch 1, iteration 2." in log_of(folder)
+    assert f"Resuming from {folder}/epoch_2.pth: epoch 2, iteration 4." in log_of(folder)
 
 
 @pytest.mark.slow
@@ -190,7 +190,7 @@ def test_it_is_set_aside_if_mmengine_resumes_from_another_file(make_runner, tmp_
     stop(make_runner, Terminate(3), **hooks)
     make_runner(3, resume=True, **hooks).train()
     assert "preempted.pth is of an earlier training that this one does not continue" in log_of(folder)
-    assert torch.load(folder / "preempted_old.pth", weights_only=True)["meta"]["iter"] == 3
+    assert torch.load(folder / "preempted_old.pth", weights_only=False)["meta"]["iter"] == 3
 
 
 class Unreachable(LocalBackend):
