@@ -283,7 +283,7 @@ def _use_embedding_bags(model: Any) -> int:  # noqa: ANN401 - openvino.Model
     Returns:
         The number of replaced sums.
     """
-    from openvino import opset13 as ops
+    ops = _load("openvino.opset13")
 
     count = 0
     for product in model.get_ordered_ops():
