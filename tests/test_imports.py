@@ -166,6 +166,7 @@ def test_the_lite_package_imports_only_the_standard_library():
             "platform",
             "re",
             "sys",
+            "threading",
             "typing",
             "warnings",
         ]
