@@ -12,6 +12,7 @@ nothing else of this package, so it can be copied::
 
 from __future__ import annotations
 
+import functools
 import importlib
 import json
 import threading
@@ -220,6 +221,21 @@ def start_onnxruntime(
     return lambda batch: tuple(session.run(["keypoints", "scores"], {name: batch})), texts
 
 
+@functools.lru_cache(maxsize=None)
+def openvino_core() -> Any:  # noqa: ANN401 - openvino.Core
+    """Return the ``openvino.Core`` that all models of this process share; it is kept until the process ends.
+
+    Each ``Core`` sets a signal stack when it first uses the CPU, and sets the stack of the one before when it is
+    deleted. So after two of them are deleted in the order of their creation, or one in another thread, the stack is
+    memory that is freed, and the next signal that Python handles, such as Ctrl-C, ends the process with a segmentation
+    fault (seen with OpenVINO 2026.4).
+
+    Raises:
+        ImportError: If OpenVINO is not installed.
+    """
+    return _load("openvino").Core()
+
+
 def start_openvino(
     path: str, threads: int | None, precision: str, streams: int
 ) -> tuple[Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], dict[str, str]]:
@@ -240,7 +256,7 @@ def start_openvino(
     import numpy as np
 
     openvino = _load("openvino")
-    core = openvino.Core()
+    core = openvino_core()
     model = core.read_model(str(path))
     model.reshape([1, *(size.get_length() for size in list(model.input(0).partial_shape)[1:])])
     _use_embedding_bags(model)

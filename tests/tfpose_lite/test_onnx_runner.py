@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 
 import numpy as np
@@ -155,12 +156,13 @@ def gathering_model(
 
 
 def test_openvino_sums_gathered_rows_with_its_own_operator():
-    openvino, model, arrays = gathering_model((3, 5, 1, 4))
+    _, model, arrays = gathering_model((3, 5, 1, 4))
     options = {"INFERENCE_PRECISION_HINT": "f32"}
-    expected = openvino.compile_model(model, "CPU", options)(arrays)[0]
+    core = onnx_runner.openvino_core()
+    expected = core.compile_model(model, "CPU", options)(arrays)[0]
     assert onnx_runner._use_embedding_bags(model) == 1
     assert "EmbeddingBagPackedSum" in [node.get_type_name() for node in model.get_ordered_ops()]
-    got = openvino.compile_model(model, "CPU", options)(arrays)[0]
+    got = core.compile_model(model, "CPU", options)(arrays)[0]
     assert got.shape == (3, 5, 1, 4)
     table, rows, weights = arrays
     np.testing.assert_allclose(got, np.einsum("abis,absc->abic", weights, table[rows]), rtol=1e-5)
@@ -181,3 +183,27 @@ def test_openvino_sums_gathered_rows_with_its_own_operator():
 def test_other_products_stay(weights_shape, changes):
     _, model, _ = gathering_model(weights_shape, **changes)
     assert onnx_runner._use_embedding_bags(model) == 0
+
+
+@pytest.mark.slow
+def test_a_signal_after_models_of_openvino_are_deleted(tmp_path):
+    """OpenVINO leaves a freed signal stack when its cores are deleted in the order of their creation."""
+    openvino = pytest.importorskip("openvino")
+    from openvino import opset13 as ops
+
+    crops = ops.parameter([1, 3, 5, 4], np.float32)
+    outputs = [ops.relu(crops), ops.tanh(crops)]
+    for node, name in zip(outputs, ("keypoints", "scores")):
+        node.output(0).set_names({name})
+    openvino.save_model(openvino.Model(outputs, [crops]), tmp_path / "model.xml")
+    code = (
+        "import signal, subprocess, sys, numpy; from tfpose_lite.onnx_runner import start_openvino;"
+        "first, second = (start_openvino(sys.argv[1], 1, 'f32', 1)[0] for _ in range(2));"
+        "crops = numpy.ones((1, 3, 5, 4), numpy.float32);"
+        "print(first(crops)[0].sum(), second(crops)[0].sum()); del first; del second;"
+        "signal.signal(signal.SIGUSR1, lambda *_: print('handled')); signal.raise_signal(signal.SIGUSR1)"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "model.xml")], capture_output=True, text=True, check=False
+    )
+    assert (process.returncode, process.stdout.split()) == (0, ["60.0", "60.0", "handled"]), process.stderr
