@@ -160,6 +160,7 @@ def test_the_lite_package_imports_only_the_standard_library():
         standard = [
             "__future__",
             "contextlib",
+            "functools",
             "importlib",
             "io",
             "json",
