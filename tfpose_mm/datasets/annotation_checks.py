@@ -60,7 +60,7 @@ def inspect_annotations(
     categories = check_categories(content, report)
     sizes = check_images(content, report)
     report.image_ids = set(sizes)
-    if any(finding.severity == REFUSED for finding in report.findings):
+    if report.is_refused:
         return report  # the rows cannot be interpreted
     rows = content.get("annotations", [])
     indices = check_rows(rows, sizes, categories, num_keypoints, report)
@@ -94,7 +94,7 @@ def check_what_is_left(num_rows: int, report: AnnotationReport) -> None:
         num_rows: The number of annotations.
         report: What the other checks found; gets the fault.
     """
-    if any(finding.severity == REFUSED for finding in report.findings):
+    if report.is_refused:
         return
     used = num_rows - len(report.skipped_rows) - report.crowds - report.without_keypoints
     faulty = {f.row for f in report.findings if f.severity == SKIPPED and f.check not in INCOMPLETE}

@@ -36,6 +36,11 @@ class AnnotationReport:
         self.crowds = 0
         self.without_keypoints = 0
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether a fault of the whole file is found, so that nothing more can be checked."""
+        return any(finding.severity == REFUSED for finding in self.findings)
+
     def add(self, check: str, severity: str, row: int | None, detail: str) -> None:
         """Add a fault of the file, or of an entry of ``images`` or ``annotations``."""
         self.findings.append(Finding(check, severity, self.file, row, detail))

@@ -87,7 +87,7 @@ class CheckedAnnotations(CheckedSamples):
 
     def _read_boxes(self, report: AnnotationReport) -> tuple[list[dict[str, Any]] | None, list[Finding]]:
         """Read and check ``bbox_file``; return the good boxes and the faults."""
-        if not self.bbox_file or any(finding.severity == REFUSED for finding in report.findings):
+        if not self.bbox_file or report.is_refused:
             return None, []
         with get_local_path(self.bbox_file) as path:
             boxes = read_json(path)

@@ -48,7 +48,7 @@ def inspect_mpii(
         report.add("mpii_not_a_list", REFUSED, None, detail)
         return report
     good = _check_rows(content, num_keypoints, report)
-    if any(finding.severity == REFUSED for finding in report.findings):
+    if report.is_refused:
         return report
     rows = coco_rows(content, good)
     check_numbers(rows, good, dict.fromkeys(good, UNKNOWN), num_keypoints, report, parts)

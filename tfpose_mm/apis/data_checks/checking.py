@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Iterator, NamedTuple
+from typing import Callable, Iterator, Mapping, NamedTuple
 
 import cv2
 from mmengine.config import Config
@@ -22,7 +22,7 @@ from .duplicates import find_repeated, find_shared
 from .image_checks import ImageEntry, check_images
 from .images import ImageLoader, ImageRecord, inspect_image
 from .labels import check_labels
-from .mpii import check_mpii, check_mpii_labels
+from .mpii import check_mpii
 from .report import DataReport, FileReport
 from .sources import DataSource, coco_entries, find_sources, other_entries
 
@@ -31,6 +31,7 @@ class _Part(NamedTuple):
     source: DataSource
     report: FileReport
     entries: list[ImageEntry]
+    check_labels: Callable[[Mapping[str, tuple[int, int]]], None] | None  # what needs the sizes of the images
 
 
 def check_data(cfg: Config, images: bool = True, workers: int | None = None, progress: bool = False) -> DataReport:
@@ -52,13 +53,13 @@ def check_data(cfg: Config, images: bool = True, workers: int | None = None, pro
     for source in find_sources(cfg):
         report = FileReport(source.file, list(source.loaders))
         try:
-            entries = CHECKS[source.format](source, report)
+            entries, later = CHECKS[source.format](source, report)
         except UserError as error:
             errors.append(error)
             report.findings.append(Finding("file_unreadable", REFUSED, source.file, None, str(error).rstrip(".")))
-            entries = []
+            entries, later = [], None
         report.num_images = len(entries)
-        parts.append(_Part(source, report, entries))
+        parts.append(_Part(source, report, entries, later))
     if len(errors) == len(parts):
         raise errors[0]
     _check_same_file(parts)
@@ -67,12 +68,12 @@ def check_data(cfg: Config, images: bool = True, workers: int | None = None, pro
     else:
         for part in parts:
             part.report.not_checked.append("images, because of --no-images")
-            if part.source.format == "mpii":
-                check_mpii_labels(part.source, part.report, {})
+            if part.check_labels:
+                part.check_labels({})
     return DataReport([part.report for part in parts])
 
 
-def _check_coco(source: DataSource, report: FileReport) -> list[ImageEntry]:
+def _check_coco(source: DataSource, report: FileReport) -> tuple[list[ImageEntry], None]:
     content = read_annotations(source.file)
     rows = content.get("annotations")
     report.num_annotations = len(rows) if isinstance(rows, list) else 0
@@ -84,7 +85,7 @@ def _check_coco(source: DataSource, report: FileReport) -> list[ImageEntry]:
         )
     if source.keypoints is None:
         report.not_checked.append("annotations, because the metainfo cannot be read: show_recipe says why")
-        return entries
+        return entries, None
     checked = inspect_annotations(
         content, source.file, len(source.keypoints.names), not source.boxes, source.half_bodies
     )
@@ -95,11 +96,11 @@ def _check_coco(source: DataSource, report: FileReport) -> list[ImageEntry]:
     found, not_checked = check_labels(content, source.keypoints, source.file, checked.skipped_rows)
     report.findings += found
     report.not_checked += not_checked
-    return entries
+    return entries, None
 
 
 def _check_boxes(source: DataSource, checked: AnnotationReport, report: FileReport) -> None:
-    if any(finding.severity == REFUSED for finding in checked.findings):
+    if checked.is_refused:
         report.not_checked.append(f"{source.boxes}, because the annotation file is refused")
         return
     try:
@@ -110,11 +111,11 @@ def _check_boxes(source: DataSource, checked: AnnotationReport, report: FileRepo
     report.findings += check_boxes(boxes, source.boxes, checked.image_ids)
 
 
-def _check_other(source: DataSource, report: FileReport) -> list[ImageEntry]:
+def _check_other(source: DataSource, report: FileReport) -> tuple[list[ImageEntry], None]:
     report.not_checked.append(
         f"annotations, because {source.settings['type']} reads neither COCO's nor MPII's format; the images are checked"
     )
-    return other_entries(source)
+    return other_entries(source), None
 
 
 CHECKS = {"coco": _check_coco, "mpii": check_mpii, "other": _check_other}
@@ -138,9 +139,8 @@ def _check_all_images(parts: list[_Part], workers: int, progress: bool) -> None:
         report = part.report
         report.findings += check_images(part.entries, found, report.file, not part.source.for_test)
         report.findings += find_repeated(part.entries, found, report.file)
-        if part.source.format == "mpii":
-            sizes = {entry.path: record.size for entry, record in zip(part.entries, found) if record.size}
-            check_mpii_labels(part.source, report, sizes)
+        if part.check_labels:
+            part.check_labels({entry.path: record.size for entry, record in zip(part.entries, found) if record.size})
         grey = sum(record.mode in ("L", "1", "LA") for record in found)
         if grey:
             report.notes.append(f"{grey:,} images are grey; LoadImage gives them three equal channels")

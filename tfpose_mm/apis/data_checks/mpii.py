@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import os.path as osp
-from typing import Mapping
+from functools import partial
+from typing import Callable, Mapping
 
 from ...datasets.annotation_files import read_json
-from ...datasets.annotation_structure import LIMIT
-from ...datasets.findings import REFUSED
+from ...datasets.annotation_structure import LIMIT, AnnotationReport
 from ...datasets.mpii_checks import check_joints_in_images, coco_rows, inspect_mpii, mpii_in_tests
-from ...utils import UserError
 from .image_checks import ImageEntry
 from .labels import check_labels
 from .report import FileReport
 from .sources import DataSource, mpii_entries
 
 
-def check_mpii(source: DataSource, report: FileReport) -> list[ImageEntry]:
+def check_mpii(
+    source: DataSource, report: FileReport
+) -> tuple[list[ImageEntry], Callable[[Mapping[str, tuple[int, int]]], None] | None]:
     """Check structure and numbers of a file.
 
     Args:
@@ -24,7 +25,8 @@ def check_mpii(source: DataSource, report: FileReport) -> list[ImageEntry]:
         report: Gets the faults.
 
     Returns:
-        The images of the file.
+        The images of the file; and a function that checks the labels with the sizes of the images, as
+        :func:`check_mpii_labels`, or ``None`` if the file is refused.
 
     Raises:
         UserError: If the file cannot be read.
@@ -34,29 +36,28 @@ def check_mpii(source: DataSource, report: FileReport) -> list[ImageEntry]:
     entries = mpii_entries(content, source) if isinstance(content, list) else []
     if source.keypoints is None:
         report.not_checked.append("annotations, because the metainfo cannot be read: show_recipe says why")
-        return entries
+        return entries, None
     checked = inspect_mpii(content, source.file, len(source.keypoints.names), source.for_training, source.half_bodies)
     report.findings += [mpii_in_tests(finding) if source.for_test else finding for finding in checked.findings]
-    return entries
+    return entries, None if checked.is_refused else partial(check_mpii_labels, content, checked, source, report)
 
 
-def check_mpii_labels(source: DataSource, report: FileReport, sizes: Mapping[str, tuple[int, int]]) -> None:
+def check_mpii_labels(
+    content: list,
+    checked: AnnotationReport,
+    source: DataSource,
+    report: FileReport,
+    sizes: Mapping[str, tuple[int, int]],
+) -> None:
     """Compare the labels with the metainfo, with each other and with the images.
 
     Args:
-        source: The data set.
+        content: The content of the file.
+        checked: What `inspect_mpii` has found in it.
+        source: The data set, with keypoints.
         report: Gets the faults.
         sizes: (width, height) in pixels of the images that were read, by their paths; empty if none was.
     """
-    try:
-        content = read_json(source.file)
-    except UserError:
-        return  # check_mpii has reported it
-    if source.keypoints is None:
-        return
-    checked = inspect_mpii(content, source.file, len(source.keypoints.names), source.for_training, source.half_bodies)
-    if any(finding.severity == REFUSED for finding in checked.findings):
-        return
     good = [index for index in range(len(content)) if index not in checked.skipped_rows]
     known = {content[index]["image"]: sizes.get(osp.join(source.folder, content[index]["image"])) for index in good}
     known = {name: size for name, size in known.items() if size}
