@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +22,7 @@ def submit_mpii(cfg: Config, checkpoint: str, release: str | Path, out: Path) ->
         cfg: A config whose test data are a ``MpiiDataset``; it is changed.
         checkpoint: The weights.
         release: MPII's release file, ``mpii_human_pose_v1_u12_1.mat``.
-        out: Folder for the file and the log.
+        out: Folder for the file, the log and ``mpii_test.json``, the persons in MPII's json format.
 
     Returns:
         The file, and the number of persons in it.
@@ -47,7 +46,7 @@ def predict_people(cfg: Config, checkpoint: str, people: list[MpiiPerson], work_
         cfg: A config whose test data are a ``MpiiDataset``; its annotation file is replaced.
         checkpoint: The weights.
         people: The persons to predict.
-        work_dir: Folder for MMEngine's log.
+        work_dir: Folder for MMEngine's log and ``mpii_test.json``, the persons in MPII's json format.
 
     Returns:
         (P, 16, 2), (x, y) in pixels of the image; the first pixel is 0.
@@ -67,24 +66,18 @@ def predict_people(cfg: Config, checkpoint: str, people: list[MpiiPerson], work_
         raise UserError("The release file lists no single person in a test image: use the complete file.")
     images = Path(data.get("data_root") or "", data.data_prefix.img)
     need_file("image", images / people[0].image, "set MPII_ROOT to the folder that has all of MPII's images in images/")
-    with tempfile.TemporaryDirectory() as folder:
-        listed = [
-            # MMPose skips persons without joints; these placeholders are not used
-            dict(
-                image=p.image,
-                center=p.center,
-                scale=p.scale,
-                joints=[p.center] * NUM_JOINTS,
-                joints_vis=[0] * NUM_JOINTS,
-            )
-            for p in people
-        ]
-        annotations = Path(folder) / "mpii_test.json"
-        annotations.write_text(json.dumps(listed), encoding="utf-8")
-        data.update(ann_file=str(annotations), headbox_file=None)
-        cfg.test_evaluator = []
-        keep = KeepSamples()
-        run_test(cfg, checkpoint, work_dir, keep)
+    # MMPose skips persons without joints; these placeholders are not used
+    hidden = dict(joints_vis=[0] * NUM_JOINTS)
+    listed = [
+        dict(hidden, image=p.image, center=p.center, scale=p.scale, joints=[p.center] * NUM_JOINTS) for p in people
+    ]
+    work_dir.mkdir(parents=True, exist_ok=True)
+    annotations = work_dir / "mpii_test.json"  # kept, because faults are reported by their row in it
+    annotations.write_text(json.dumps(listed), encoding="utf-8")
+    data.update(ann_file=str(annotations.absolute()), headbox_file=None)
+    cfg.test_evaluator = []
+    keep = KeepSamples()
+    run_test(cfg, checkpoint, work_dir, keep)
     keypoints = np.full((len(people), NUM_JOINTS, 2), np.nan)
     for sample in keep.samples:
         keypoints[sample.id] = sample.pred_instances.keypoints[0]
