@@ -44,7 +44,7 @@ REPORT := $(DEMO)/report/report.html
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 PINNED := $(PIP) install -c $(CONSTRAINTS)
 # up to 4 processes with one thread each; all tests of a file run in the same process
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --max-worker-restart=0
 
 .DELETE_ON_ERROR:
 .PHONY: help env demo test test-fast test-faults coverage faults lint format picture clean
