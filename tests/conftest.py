@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import mmengine.config.config as config_module
 import numpy as np
 import pytest
 import torch
 from mmpose.utils import register_all_modules
+from yapf.yapflib import yapf_api
 
 import tfpose_mm  # noqa: F401 - registers its modules
 from tests.helpers.models import load_tiny, randomise
@@ -24,6 +26,23 @@ def pytest_collection_modifyitems(items):
     for item in items:
         if "reliability" in getattr(item, "fixturenames", ()):
             item.add_marker("reliability")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _format_a_config_once():
+    """MMEngine formats the whole config again for each checkpoint: half of the time of a test's training."""
+    formatted = {}
+    original = yapf_api.FormatCode
+
+    def format_once(text, **options):
+        if text not in formatted:
+            formatted[text] = original(text, **options)
+        return formatted[text]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(yapf_api, "FormatCode", format_once)
+        patch.setattr(config_module, "FormatCode", format_once, raising=False)  # where MMEngine 0.10.7 imports it
+        yield
 
 
 @pytest.fixture

@@ -83,7 +83,9 @@ def work(rank, port, kind, path):
 @pytest.mark.parametrize("kind", HEADS)
 def test_two_processes_with_half_the_batch_equal_one(kind, tmp_path):
     port = free_port()
-    torch.multiprocessing.spawn(work, (port, kind, tmp_path / "parameters.pth"), nprocs=2)
+    # forks of a process with the packages, see tests/helpers/preloaded.py
+    arguments = (port, kind, tmp_path / "parameters.pth")
+    torch.multiprocessing.start_processes(work, arguments, nprocs=2, start_method="forkserver")
     together = torch.load(tmp_path / "parameters.pth")
     model, (images, samples) = model_and_batch(kind)
     before = copy.deepcopy(model)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
-from mmengine.runner import Runner
+from mmengine.runner import Runner, loops
 
 from tests.helpers.processes import in_process_config
 from tests.helpers.trainings import SHORT
@@ -14,6 +16,8 @@ def make_runner(people, tmp_path, monkeypatch):
     With ``val_every`` it has a loop of iterations, which validates so often.
     """
     monkeypatch.setenv("SYNTHETIC_ROOT", str(people))
+    # MMEngine waits 2 seconds before each further pass over the data in a loop of iterations
+    monkeypatch.setattr(loops, "time", SimpleNamespace(sleep=lambda seconds: None))
 
     def make(epochs, folder="work", hooks=(), val_every=None, **changes):
         options = {**SHORT, "train_cfg.max_epochs": epochs, **changes}

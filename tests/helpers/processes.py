@@ -7,11 +7,13 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from mmengine.config import Config
 
 from .paths import TINY
+from .preloaded import run_module
 
 # one short epoch of the demo's config, without worker processes
 SMALL = [
@@ -49,12 +51,18 @@ def free_port():
 
 
 def start(*command, cwd, **environment):
-    """Run a command and wait for its end; keyword arguments are environment variables."""
+    """Run a command and wait for its end; keyword arguments are environment variables.
+
+    A tool of the package runs in a process that has imported the packages already, which saves 5 seconds.
+    """
     env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     env.update(
         {name: str(value) for name, value in environment.items()},
         PATH=f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}",
     )
+    if command[:2] == (sys.executable, "-m") and command[2].startswith("tfpose_mm.tools.") and "PYTHONPATH" not in env:
+        with tempfile.TemporaryDirectory() as folder:
+            return run_module(command[2], command[3:], cwd, env, folder)
     return subprocess.run([*map(str, command)], cwd=cwd, env=env, capture_output=True, text=True, check=False)
 
 

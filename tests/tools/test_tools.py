@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import sys
 
 import pytest
 
 from tests.helpers.paths import ROOT
+from tests.helpers.processes import start
 from tfpose_mm.apis import format_table, read_config
 from tfpose_mm.datasets.synthetic import write_dataset
 from tfpose_mm.tools import cli
@@ -17,8 +17,7 @@ from tfpose_mm.utils import UserError
 
 
 def run_tool(name, *arguments, cwd=None):
-    command = [sys.executable, "-m", f"tfpose_mm.tools.{name}", *map(str, arguments)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+    return start(sys.executable, "-m", f"tfpose_mm.tools.{name}", *arguments, cwd=cwd or ROOT)
 
 
 def test_a_user_s_mistake_is_a_sentence(capsys, tmp_path):
