@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import gc
+
 import mmengine.config.config as config_module
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from tests.helpers.reliability import Reliability
 from tfpose_mm.datasets.synthetic import write_dataset
 
 register_all_modules()
+gc.freeze()  # MMEngine collects garbage for each data set: without the modules this takes no time
 
 
 @pytest.fixture(autouse=True)

@@ -255,7 +255,6 @@ def start_openvino(
     """
     import numpy as np
 
-    openvino = _load("openvino")
     core = openvino_core()
     model = core.read_model(str(path))
     model.reshape([1, *(size.get_length() for size in list(model.input(0).partial_shape)[1:])])
@@ -263,21 +262,22 @@ def start_openvino(
     options = {"INFERENCE_PRECISION_HINT": precision, "NUM_STREAMS": streams}
     if threads is not None:
         options["INFERENCE_NUM_THREADS"] = threads
-    queue = openvino.AsyncInferQueue(core.compile_model(model, "CPU", options), streams)
-    outputs: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-    lock = threading.Lock()  # one call at a time uses the queue
-
-    def keep(request: Any, index: int) -> None:  # noqa: ANN401 - OpenVINO's InferRequest
-        outputs[index] = tuple(request.get_tensor(name).data.copy() for name in ("keypoints", "scores"))
-
-    queue.set_callback(keep)
+    compiled = core.compile_model(model, "CPU", options)
+    # no AsyncInferQueue: its callback may still need Python when the process ends, and then aborts it
+    requests = [compiled.create_infer_request() for _ in range(streams)]
+    lock = threading.Lock()  # one call at a time uses the requests
 
     def infer(batch: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        outputs = []
         with lock:
-            for index in range(len(batch)):
-                queue.start_async({0: batch[index : index + 1]}, index)
-            queue.wait_all()
-            keypoints, scores = zip(*(outputs[index] for index in range(len(batch))))
+            for index in range(len(batch) + streams):
+                request = requests[index % streams]
+                if 0 <= index - streams < len(batch):  # the person that this request has predicted
+                    request.wait()
+                    outputs.append([request.get_tensor(name).data.copy() for name in ("keypoints", "scores")])
+                if index < len(batch):
+                    request.start_async({0: batch[index : index + 1]})
+        keypoints, scores = zip(*outputs)
         return np.concatenate(keypoints), np.concatenate(scores)
 
     texts = {}

@@ -187,7 +187,10 @@ def test_other_products_stay(weights_shape, changes):
 
 @pytest.mark.slow
 def test_a_signal_after_models_of_openvino_are_deleted(tmp_path):
-    """OpenVINO leaves a freed signal stack when its cores are deleted in the order of their creation."""
+    """OpenVINO leaves a freed signal stack when its cores are deleted in the order of their creation.
+
+    The end of the process is tested, too: a callback in Python, as in ``AsyncInferQueue``, aborted 1 of 100 processes.
+    """
     openvino = pytest.importorskip("openvino")
     from openvino import opset13 as ops
 
