@@ -9,13 +9,14 @@ import os
 import runpy
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["mmpose.apis", "mmengine.runner", "tfpose_mm.tools.cli"])
 
 
-def run_module(name, arguments, cwd, env, folder):
+def run_module(name, arguments, cwd, env):
     """Run ``python -m name arguments`` and wait for its end.
 
     The process is a fork of one that has imported torch, MMPose and tfpose_mm, and nothing else.
@@ -25,26 +26,25 @@ def run_module(name, arguments, cwd, env, folder):
         arguments: Its arguments.
         cwd: The folder in which it runs.
         env: Its environment. Variables that torch reads when it is imported have no effect.
-        folder: For the files with its output.
 
     Returns:
         ``subprocess.CompletedProcess``.
     """
-    outputs = [Path(folder) / part for part in ("stdout", "stderr")]
     arguments = [*map(str, arguments)]
-    process = _context.Process(target=_run, args=(name, arguments, str(cwd), env, _search_path(), outputs))
-    process.start()
-    process.join()
-    texts = [path.read_text(encoding="utf-8") for path in outputs]
+    with tempfile.TemporaryDirectory() as folder:
+        outputs = [Path(folder) / part for part in ("stdout", "stderr")]
+        process = _context.Process(target=_run, args=(name, arguments, str(cwd), env, _search_path(), outputs))
+        process.start()
+        process.join()
+        texts = [path.read_text(encoding="utf-8") for path in outputs]
     return subprocess.CompletedProcess([sys.executable, "-m", name, *arguments], process.exitcode, *texts)
 
 
 @functools.lru_cache(maxsize=None)
 def _search_path():
-    """Where a new interpreter looks for modules, after the current folder."""
-    command = [sys.executable, "-c", "import sys; print('\\n'.join(sys.path[1:]))"]
-    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    return subprocess.run(command, env=env, capture_output=True, text=True, check=True).stdout.split("\n")[:-1]
+    """Where a new interpreter looks for modules, after the current folder and without PYTHONPATH."""
+    command = [sys.executable, "-I", "-c", "import sys; print('\\n'.join(sys.path))"]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
 
 
 def _run(name, arguments, cwd, env, search_path, outputs):

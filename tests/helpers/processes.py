@@ -7,7 +7,6 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 from mmengine.config import Config
@@ -61,8 +60,7 @@ def start(*command, cwd, **environment):
         PATH=f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}",
     )
     if command[:2] == (sys.executable, "-m") and command[2].startswith("tfpose_mm.tools.") and "PYTHONPATH" not in env:
-        with tempfile.TemporaryDirectory() as folder:
-            return run_module(command[2], command[3:], cwd, env, folder)
+        return run_module(command[2], command[3:], cwd, env)
     return subprocess.run([*map(str, command)], cwd=cwd, env=env, capture_output=True, text=True, check=False)
 
 

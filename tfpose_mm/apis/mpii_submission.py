@@ -67,9 +67,15 @@ def predict_people(cfg: Config, checkpoint: str, people: list[MpiiPerson], work_
     images = Path(data.get("data_root") or "", data.data_prefix.img)
     need_file("image", images / people[0].image, "set MPII_ROOT to the folder that has all of MPII's images in images/")
     # MMPose skips persons without joints; these placeholders are not used
-    hidden = dict(joints_vis=[0] * NUM_JOINTS)
     listed = [
-        dict(hidden, image=p.image, center=p.center, scale=p.scale, joints=[p.center] * NUM_JOINTS) for p in people
+        dict(
+            image=p.image,
+            center=p.center,
+            scale=p.scale,
+            joints=[p.center] * NUM_JOINTS,
+            joints_vis=[0] * NUM_JOINTS,
+        )
+        for p in people
     ]
     work_dir.mkdir(parents=True, exist_ok=True)
     annotations = work_dir / "mpii_test.json"  # kept, because faults are reported by their row in it
