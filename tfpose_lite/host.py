@@ -27,8 +27,16 @@ REQUIRED = {
     "mmdet": {"mmdet": ("3.1", "4"), "onedl-mmdetection": ("3.5.1", "4")},
     "mmpose": {"mmpose": ("1.3", "2")},
 }
-TESTED_TORCH = "2.11"  # the newest that passed the tests
-OTHERS = ("torchvision", "numpy", "opencv-python", "xtcocotools", "safetensors", "setuptools")
+TESTED_TORCH = "2.13"  # the newest that passed the tests
+OTHERS = (
+    "torchvision",
+    "numpy",
+    "opencv-python",
+    "opencv-python-headless",
+    "xtcocotools",
+    "safetensors",
+    "setuptools",
+)
 
 IMPORTS = (
     "torch",
@@ -229,6 +237,10 @@ def check_imports(modules: Sequence[str] = IMPORTS) -> list[Problem]:
         The problem of the module that fails, or an empty list.
     """
     with _without_notes():
+        with contextlib.suppress(ImportError):  # without pycocotools the import of mmdet says what is missing
+            from .xtcocotools import stand_in
+
+            stand_in()
         for module in modules:
             try:
                 importlib.import_module(module)
