@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Mapping, Sequence
 
-import numpy as np
 import torch
 from mmengine.hooks import CheckpointHook, Hook
 from mmengine.model import is_model_wrapper
@@ -43,8 +42,8 @@ class CheckFiniteHook(Hook):
                 not finite, it names these only.
         """
         for name, value in (outputs or {}).items():
-            if "loss" in name and not np.isfinite(float(value)):
-                raise UserError(_describe(runner, name, float(value), (data_batch or {}).get("data_samples", ())))
+            if "loss" in name and not torch.as_tensor(value).isfinite().all():
+                raise UserError(_describe(runner, name, value, (data_batch or {}).get("data_samples", ())))
         for hook in runner.hooks:
             if isinstance(hook, CheckpointHook) and not hook.by_epoch:
                 due = self.every_n_train_iters(runner, hook.interval, hook.save_begin)
@@ -81,12 +80,12 @@ class CheckFiniteHook(Hook):
         _check_weights(model.state_dict())
 
 
-def _describe(runner: Runner, name: str, value: float, samples: Sequence[PoseDataSample]) -> str:
+def _describe(runner: Runner, name: str, value: object, samples: Sequence[PoseDataSample]) -> str:
     wrong = [sample for sample in samples if find_not_finite(sample, LABELS)]
     names = ", ".join(f"{sample.get('id')} ({sample.get('img_path')})" for sample in wrong or samples)
     labels = f"the labels of these instances are not finite: {names}; correct or delete them"
     return (
-        f"The loss must be finite, but {name} is {value} in iteration {runner.iter + 1} of epoch {runner.epoch + 1}: "
+        f"The loss must be finite, but {name} is {torch.as_tensor(value).item()} in iteration {runner.iter + 1} of epoch {runner.epoch + 1}: "
         f"{labels if wrong else f'{FIX}; the batch has the instances {names}'}."
     )
 
