@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import json
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -203,7 +203,7 @@ def _read_entry(name: str, result: Result | None) -> Entry:
     )
 
 
-@lru_cache(maxsize=None)
+@cache
 def _load(name: str) -> Config:
     # custom modules are imported where a model is built: mmpretrain may not be installed
     return Config.fromfile(str(CONFIGS / name), import_custom_modules=False)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import copy
 import re
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -31,7 +31,7 @@ def each(paths):
     return pytest.mark.parametrize("path", paths, ids=lambda path: path.stem)
 
 
-@lru_cache(maxsize=None)
+@cache
 def read(path):
     if "vit" in path.stem or "lite0" in path.stem:
         pytest.importorskip("mmpretrain.models", reason="the backbone is mmpretrain's, which is not installed")
@@ -283,7 +283,7 @@ def check_step_and_prediction(cfg, model):
     assert predicted.pred_instances.keypoints.shape == (1, num_joints, 2)
 
 
-@lru_cache(maxsize=None)
+@cache
 def load_mmpose(kind):
     """MMPose's own ResNet-50 config on COCO; RTMPose has another backbone, so its head's in_channels are set."""
     name = {

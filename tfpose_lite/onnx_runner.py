@@ -221,7 +221,7 @@ def start_onnxruntime(
     return lambda batch: tuple(session.run(["keypoints", "scores"], {name: batch})), texts
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def openvino_core() -> Any:  # noqa: ANN401 - openvino.Core
     """Return the ``openvino.Core`` that all models of this process share; it is kept until the process ends.
 

@@ -40,7 +40,7 @@ def run_module(name, arguments, cwd, env):
     return subprocess.CompletedProcess([sys.executable, "-m", name, *arguments], process.exitcode, *texts)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def _search_path():
     """Where a new interpreter looks for modules, after the current folder and without PYTHONPATH."""
     command = [sys.executable, "-I", "-c", "import sys; print('\\n'.join(sys.path))"]
