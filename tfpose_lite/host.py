@@ -251,11 +251,12 @@ def check_imports(modules: Sequence[str] = IMPORTS) -> list[Problem]:
 
 @contextlib.contextmanager
 def _without_notes() -> Iterator[None]:
-    """Hide the messages about missing optional packages that onedl-mmdetection prints at import."""
+    """Hide messages that onedl-mmdetection prints at import: about optional packages and about its docstrings."""
     printed = io.StringIO()
     try:
         with warnings.catch_warnings(), contextlib.redirect_stdout(printed):
             warnings.filterwarnings("ignore", "faster_coco_eval is not installed")
+            warnings.simplefilter("ignore", SyntaxWarning)  # escape sequences in docstrings of mmdet
             yield
     finally:
         for line in printed.getvalue().splitlines():

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from contextlib import contextmanager
-from typing import Any, Iterator
+from pathlib import Path
+from typing import Any, ClassVar, Iterator
 
+import mmpose
 from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
 from mmpose.datasets.datasets.base import base_coco_style_dataset as host
@@ -123,6 +125,11 @@ class CheckedAnnotations(CheckedSamples):
 @DATASETS.register_module()
 class CheckedCocoDataset(CheckedAnnotations, CocoDataset):
     """MMPose's ``CocoDataset`` with the checks of `CheckedAnnotations`; the arguments are those of ``CocoDataset``."""
+
+    # CocoDataset's path is relative to a clone of MMPose; outside of one, MMPose finds the file, too, but warns
+    METAINFO: ClassVar[dict] = dict(
+        from_file=str(Path(mmpose.__file__).parent / ".mim" / CocoDataset.METAINFO["from_file"])
+    )
 
 
 @contextmanager
