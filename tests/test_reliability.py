@@ -11,7 +11,7 @@ from tests.helpers.reliability import PAGE, PARTS, ROWS, STACK, STACKS, Reliabil
 
 
 def test_the_page_is_up_to_date():
-    assert PAGE.read_text() == render(), "run 'make test-faults' and 'make test-faults STACK=modern'"
+    assert PAGE.read_text() == render(), "run 'make test-faults' and 'make test-faults STACK=classic'"
 
 
 def test_each_part_has_rows_of_both_stacks():

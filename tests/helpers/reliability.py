@@ -1,6 +1,6 @@
 """Rows of docs/reliability.md: each is written by the test that tries the fault.
 
-``make test-faults`` sets ``RELIABILITY=full``: tests try each fault many times and write their rows. In ``make test``
+``make test-faults`` sets ``RELIABILITY=full``: tests try each fault many times and write their rows. Otherwise
 they try it a few times, and compare their rows with the page. ``RELIABILITY=few`` tries it a few times and writes the
 rows that are new or have another outcome. ``python -m tests.helpers.reliability`` writes the page.
 """
@@ -36,10 +36,10 @@ torch 2.1 / with torch 2.11, on a CPU. *Lost* is the work that is lost. The test
 
 ```bash
 make test-faults                 # 30 to 60 minutes on 2 cores
-make test-faults STACK=modern
+make test-faults STACK=classic
 ```
 
-`make test` tries each fault a few times and compares the outcome with this page.
+`make test-all` tries each fault a few times and compares the outcome with this page.
 """
 
 
