@@ -86,6 +86,8 @@ def test_what_is_not_there_is_refused():
     codec = dict(type="RegressionLabel", input_size=(192, 256))
     with pytest.raises(ValueError, match="RegressionLabel takes input_size, but got input_sze: check the names"):
         change_codec(ConfigDict(codec=codec), input_sze=(1, 2))
+    with pytest.raises(ValueError, match="The codec RegresionLabel is not registered"):
+        change_codec(ConfigDict(codec=dict(codec, type="RegresionLabel")), input_size=(1, 2))
     with pytest.raises(ValueError, match="no step of type 'RandomHalfbody'"):
         change_steps(ConfigDict(pipeline=[dict(type="RandomHalfBody")]), RandomHalfbody=dict(prob=0.0))
 

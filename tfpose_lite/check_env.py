@@ -52,8 +52,8 @@ def check_attention() -> list[AttentionCheck]:
     for device in ("cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))):
         implementation = ops.default_implementation(torch.device(device))
         try:
-            inputs = [tensor.to(device) for tensor in (value, locations, weights)]
-            output = ops.multi_scale_deformable_attention(inputs[0], shapes, *inputs[1:]).cpu()
+            moved = [tensor.to(device) for tensor in (value, locations, weights)]
+            output = ops.multi_scale_deformable_attention(moved[0], shapes, moved[1], moved[2]).cpu()
         except RuntimeError as error:  # a driver or a build that does not fit the device
             checks.append(AttentionCheck(device, implementation, None, str(error).strip().split("\n")[0]))
         else:

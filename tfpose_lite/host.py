@@ -11,7 +11,7 @@ import io
 import re
 import warnings
 from importlib import metadata
-from typing import Iterable, Iterator, NamedTuple, Sequence
+from typing import Generator, Iterable, NamedTuple, Sequence
 
 INSTALL = "follow 'Install' in the README, or run 'make env' in a clone"
 OLDER_SETUPTOOLS = "pip install 'setuptools<82'"
@@ -250,7 +250,7 @@ def check_imports(modules: Sequence[str] = IMPORTS) -> list[Problem]:
 
 
 @contextlib.contextmanager
-def _without_notes() -> Iterator[None]:
+def _without_notes() -> Generator[None, None, None]:
     """Hide messages that onedl-mmdetection prints at import: about optional packages and about its docstrings."""
     printed = io.StringIO()
     try:

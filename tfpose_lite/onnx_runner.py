@@ -19,6 +19,8 @@ import threading
 from typing import TYPE_CHECKING, Any, Callable, Sequence
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
 ENGINES = ("onnxruntime", "openvino")
@@ -53,7 +55,7 @@ class PoseRunner:
 
     def __init__(
         self,
-        path: str,
+        path: str | Path,
         engine: str = "onnxruntime",
         batch_size: int = 8,
         threads: int | None = None,
@@ -195,7 +197,7 @@ def _load(name: str) -> Any:  # noqa: ANN401 - a module
 
 
 def start_onnxruntime(
-    path: str, threads: int | None, providers: Sequence[str]
+    path: str | Path, threads: int | None, providers: Sequence[str]
 ) -> tuple[Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], dict[str, str]]:
     """Load a model into ONNX Runtime.
 
@@ -237,7 +239,7 @@ def openvino_core() -> Any:  # noqa: ANN401 - openvino.Core
 
 
 def start_openvino(
-    path: str, threads: int | None, precision: str, streams: int
+    path: str | Path, threads: int | None, precision: str, streams: int
 ) -> tuple[Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]], dict[str, str]]:
     """Load a model into OpenVINO. It predicts the crops of a batch one by one, ``streams`` of them at the same time.
 

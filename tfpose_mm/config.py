@@ -39,7 +39,10 @@ def change_codec(config: Config | ConfigDict, **changes: Any) -> None:  # noqa: 
     if "codec" not in config:
         raise UserError(f"change_codec needs a config with a 'codec', but got the keys {sorted(config)}.")
     old = dict(config["codec"])
-    known = inspect.signature(KEYPOINT_CODECS.get(old["type"])).parameters
+    codec = KEYPOINT_CODECS.get(old["type"])
+    if codec is None:
+        raise UserError(f"The codec {old['type']} is not registered: correct it or set custom_imports.")
+    known = inspect.signature(codec).parameters
     if not set(changes) <= set(known):
         raise UserError(f"{old['type']} takes {', '.join(known)}, but got {', '.join(changes)}: check the names.")
     changes = dict(changes)

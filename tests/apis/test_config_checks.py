@@ -65,6 +65,12 @@ def test_a_list_where_another_copy_has_a_tuple_agrees():
     assert find_problems(cfg, model) == []
 
 
+def test_an_unknown_metric_is_left_to_mmengine():
+    cfg, model = load()
+    cfg.val_evaluator = cfg.test_evaluator = dict(type="CocoMetirc")
+    assert find_problems(cfg, model) == []
+
+
 def test_a_step_without_its_arguments_is_found():
     cfg, model = load()
     del cfg.val_dataloader.dataset.pipeline[2]["input_size"]

@@ -164,8 +164,10 @@ def _record(
     if pixel is not None and not ((np.array(pixel) >= 0) & (np.array(pixel) < size)).all():
         raise UserError(f"The pixel must be inside the input of {size[0]} x {size[1]}, but is {pixel}: choose another.")
     coordinates = records.coordinates.cpu().numpy()
-    layers = [[_numpy(part) for part in layer] for layer in records.layers]
-    pixels = _encoder_attention(encoder, pixel, size) if encoder is not None and encoder.layers else None
+    locations = np.stack([_numpy(layer.sampling_locations) for layer in records.layers])  # (N_D, B, ...)
+    weights = np.stack([_numpy(layer.attention_weights) for layer in records.layers])
+    queries = [_numpy(layer.query_attention) for layer in records.layers if layer.query_attention is not None]
+    pixels = _encoder_attention(encoder, pixel, size) if pixel is not None and encoder and encoder.layers else None
     results = [
         InstanceRecord(
             image,
@@ -173,9 +175,9 @@ def _record(
             batch.labelled[index],
             coordinates[:, index] * (size - 1),
             # (0, 0) and (1, 1) are the outer corners of the first and last pixel
-            np.stack([layer[1][index] for layer in layers]) * size - 0.5,
-            np.stack([layer[2][index] for layer in layers]),
-            None if layers[0][0] is None else np.stack([layer[0][index].mean(0) for layer in layers]),
+            locations[:, index] * size - 0.5,
+            weights[:, index],
+            np.stack([layer[index].mean(0) for layer in queries]) if queries else None,
             *((None, None) if pixels is None else (pixels[0][:, index], pixels[1][:, index])),
         )
         for index, image in enumerate(batch.images)
@@ -195,5 +197,5 @@ def _encoder_attention(
     return locations * size - 0.5, weights
 
 
-def _numpy(value: torch.Tensor | None) -> np.ndarray | None:
-    return None if value is None else value.float().cpu().numpy()
+def _numpy(value: torch.Tensor) -> np.ndarray:
+    return value.float().cpu().numpy()

@@ -82,7 +82,7 @@ def _measure(
     for index, (cfg, checkpoint, cost) in enumerate(zip(configs, checkpoints, costs)):
         latency = by_batch[1][index]
         throughput = {batch: batch / timings[index]["total"].median for batch, timings in by_batch.items()}
-        best = max(throughput, key=throughput.get)
+        best = max(throughput, key=throughput.__getitem__)
         memory = measure_memory(cfg, max(by_batch), device)
         row = dict(
             model=Path(cfg.filename).stem,

@@ -129,7 +129,7 @@ def _test_cfg(cfg: Config) -> Iterator[str]:
     kinds = [None, *score_kinds(cfg.model.head)]
     if test_cfg.get("keypoint_scores") not in kinds:
         choices = " or ".join(map(repr, kinds))
-        yield f"test_cfg.keypoint_scores is {test_cfg.keypoint_scores!r}: choose {choices}."
+        yield f"test_cfg.keypoint_scores is {test_cfg['keypoint_scores']!r}: choose {choices}."
 
 
 def _keypoints(cfg: Config) -> Iterator[str]:
@@ -176,7 +176,8 @@ def _annotations(loader: str, data: dict, number: int) -> Iterator[str]:
         return
     content = mmengine.load(str(path))
     instances = content.get("annotations", ()) if isinstance(content, dict) else ()  # MPII's is a list
-    fields = WHOLE_BODY if issubclass(DATASETS.get(data["type"]), CocoWholeBodyDataset) else WHOLE_BODY[:1]
+    dataset = DATASETS.get(data["type"]) or object
+    fields = WHOLE_BODY if issubclass(dataset, CocoWholeBodyDataset) else WHOLE_BODY[:1]
     lengths = {sum(len(item.get(field, ())) for field in fields) for item in instances if "keypoints" in item}
     for length in sorted(lengths - {3 * number}):
         yield (
@@ -188,7 +189,7 @@ def _annotations(loader: str, data: dict, number: int) -> Iterator[str]:
 def _needed_fields(cfg: Config, data: dict) -> list[tuple[str, str]]:
     """Fields of the metainfo that a metric or a pipeline step uses, and what users call them."""
     needed = []
-    if any(issubclass(METRICS.get(item["type"]), CocoMetric) for item in list_evaluators(cfg)):
+    if any(issubclass(METRICS.get(item["type"]) or object, CocoMetric) for item in list_evaluators(cfg)):
         needed.append(("sigmas", "sigmas"))
     if any(step.get("use_dataset_keypoint_weights") for step in data.get("pipeline", ())):
         needed.append(("dataset_keypoint_weights", "joint_weights"))

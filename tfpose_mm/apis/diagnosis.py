@@ -131,7 +131,7 @@ def diagnosis_table(result: Diagnosis) -> list[list[str]]:
     """
     rows = [["coordinates", *(f"PCK@{threshold}" for threshold in THRESHOLDS)]]
     rows += [_row(f"y_{layer}", values) for layer, values in enumerate(result.layers)]
-    if result.heatmaps is not None:
+    if result.heatmaps is not None and result.from_heatmaps is not None:
         rows.append(_row("maxima of the auxiliary heat maps", result.heatmaps))
         rows += [
             _row(f"y_{layer} of the decoder that starts there", values)
@@ -154,7 +154,7 @@ def diagnosis_text(result: Diagnosis) -> str:
     Returns:
         The sentences.
     """
-    if result.heatmaps is None:
+    if result.only_heatmap is None or result.only_decoder is None or result.mirrored is None:
         return ""
     return (
         "A keypoint is correct if its error is below 0.2 of the longer side of the box. For "

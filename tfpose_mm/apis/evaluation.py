@@ -59,7 +59,7 @@ def need_annotations(cfg: Config) -> None:
     Raises:
         UserError: If the config writes a submission, or if its annotation file does not exist.
     """
-    if any(evaluator.type == "CocoSubmission" for evaluator in _evaluators(cfg)):
+    if any(evaluator["type"] == "CocoSubmission" for evaluator in _evaluators(cfg)):
         raise UserError(
             "The config tests on data without annotations and writes a submission: run mim test mmpose CONFIG "
             "--checkpoint CHECKPOINT instead."
@@ -68,7 +68,7 @@ def need_annotations(cfg: Config) -> None:
 
 
 def evaluate(
-    cfg: Config, checkpoint: str, out: Path, pictures: int = 24, options: dict | None = None
+    cfg: Config, checkpoint: str | Path, out: Path, pictures: int = 24, options: dict | None = None
 ) -> dict[str, float]:
     """Test a model on its config's test data.
 

@@ -78,7 +78,7 @@ def draw_figures(
     if curves:
         path = Path(out) / "fig5_curves.png"
         draw_curves(curves, metric, path)
-        values = {f"{i} {curve.name}": np.array(sorted(curve.values.items())) for i, curve in enumerate(curves)}
+        values: dict = {f"{i} {curve.name}": np.array(sorted(curve.values.items())) for i, curve in enumerate(curves)}
         np.savez_compressed(path.with_suffix(".npz"), **values)
         pictures.insert(0, path)
     return pictures
@@ -137,6 +137,7 @@ class _Pictures:
         """Draw a picture, and save its arrays beside it."""
         path = self.folder / f"{name}.png"
         draw(path)
+        # pyrefly: ignore[bad-argument-type] - it takes one of the arrays for allow_pickle
         np.savez_compressed(path.with_suffix(".npz"), **arrays)
         self.figures.append(DrawnFigure(path, caption))
 
@@ -219,8 +220,8 @@ def _draw_person(
         coordinates=coordinates,
         **common,
     )
-    if record.encoder_weights is not None:
-        locations, weights = record.encoder_locations, record.encoder_weights
+    locations, weights = record.encoder_locations, record.encoder_weights
+    if pixel is not None and locations is not None and weights is not None:
         pictures.add(
             f"person{person}_encoder",
             f"Person {person}: attention of the pixel {pixel} in each encoder layer.",

@@ -6,7 +6,7 @@ import platform
 import time
 from functools import partial
 from pathlib import Path
-from typing import Callable, NamedTuple, Sequence
+from typing import Any, Callable, NamedTuple, Sequence
 
 import mmcv
 import numpy as np
@@ -199,7 +199,7 @@ def _run_parts(model: BaseModel, value: torch.Tensor, device: str) -> dict[str, 
     return spent
 
 
-def _timed(run: Callable, device: str, *arguments: object) -> tuple[object, float]:
+def _timed(run: Callable, device: str, *arguments: object) -> tuple[Any, float]:
     _synchronise(device)
     start = time.perf_counter()
     result = run(*arguments)

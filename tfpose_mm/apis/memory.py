@@ -102,11 +102,11 @@ def _peak(cfg: dict, batch: int, device: str, training: bool) -> float:
     gc.collect()
     before = _resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak, which imports have raised
-    model = MODELS.build(cfg.model).to(device).train(training)
+    model = MODELS.build(cfg["model"]).to(device).train(training)
     if training:
         turn_on_activation_checkpointing(model, cfg.get("activation_checkpointing") or [])
-        losses = model.loss(images, samples)
-        sum(value for key, value in losses.items() if "loss" in key).backward()
+        losses, _ = model.parse_losses(model.loss(images, samples))
+        losses.backward()
     else:
         with torch.inference_mode():
             model.head.forward(model.extract_feat(images))

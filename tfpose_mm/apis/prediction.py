@@ -8,7 +8,7 @@ import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Iterator, Sequence
+from typing import Generator, Sequence
 
 import cv2
 from mmengine.config import Config
@@ -130,7 +130,7 @@ def predict(
 
 
 @contextlib.contextmanager
-def _held_interrupts() -> Iterator[None]:
+def _held_interrupts() -> Generator[None, None, None]:
     """Let Ctrl-C wait until the block has ended, so that all files have the same images."""
     if threading.current_thread() is not threading.main_thread():  # other threads get no KeyboardInterrupt
         yield
@@ -155,8 +155,8 @@ def _coco_settings(cfg: Config) -> dict:
 
 
 def _count(sources: Sequence[Source]) -> int | None:
-    counts = [source.frames for source in sources]
-    return None if None in counts else sum(counts)
+    counts = [source.frames for source in sources if source.frames is not None]
+    return sum(counts) if len(counts) == len(sources) else None
 
 
 class _Rate(ProgressColumn):
@@ -181,6 +181,7 @@ class _Drawer:
         self.name: str | None = None
 
     def draw(self, prediction: Prediction) -> None:
+        assert prediction.image is not None  # keep_images
         ids = prediction.track_ids
         labels = [] if ids is None else [f"person {number}" for number in ids]
         image = draw_people(
@@ -194,14 +195,14 @@ class _Drawer:
         )
         prediction.image = None
         self.folder.mkdir(parents=True, exist_ok=True)
-        if prediction.source.kind == "image":
+        if prediction.source.fps is None:  # an image
             path = self.folder / self._new_name(Path(prediction.name).stem, ".jpg")
             if not cv2.imwrite(str(path), image):
                 raise RuntimeError(
                     f"OpenCV could not write {path}: check the folder's permissions and the free disk space."
                 )
             return
-        if prediction.name != self.name:
+        if prediction.name != self.name or self.video is None:
             self.close()
             self.name = prediction.name
             path = self.folder / self._new_name(Path(prediction.name).stem.replace(":", ""), ".mp4")

@@ -180,7 +180,7 @@ class _QuietRunner(Runner):
         return logger
 
 
-def run_test(cfg: Config, checkpoint: str, work_dir: Path, keep: Hook) -> tuple[Runner, dict[str, float]]:
+def run_test(cfg: Config, checkpoint: str | Path, work_dir: Path, keep: Hook) -> tuple[Runner, dict[str, float]]:
     """Check that a checkpoint fits the model of a config, then test it as ``mim test`` does.
 
     Args:

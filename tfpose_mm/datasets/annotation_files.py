@@ -84,7 +84,7 @@ def read_annotations(path: str | Path) -> dict[str, Any]:
 
 def json_type(value: object) -> str:
     """Name the type of a value in the words of json, as ``"a list"``."""
-    names = {
+    names: dict[type, str] = {
         type(None): "null",
         bool: "true or false",
         int: "a number",

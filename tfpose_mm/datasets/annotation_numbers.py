@@ -68,16 +68,16 @@ def check_numbers(
     _warn_of_repeated_instances(data, report)
 
 
-_Check = Iterable["tuple[str, np.ndarray, Callable[[int], str]]"]  # name, (N,) whether a row has the fault, sentence
+_Check = Iterable[tuple[str, np.ndarray, Callable[[int], str]]]  # name, (N,) whether a row has the fault, sentence
 
 
 def _skip(report: AnnotationReport, data: Rows, check: str, fault: np.ndarray, detail: Callable[[int], str]) -> None:
-    for place in np.flatnonzero(fault):
+    for place in np.flatnonzero(fault).tolist():
         report.skip_row(check, int(data.index[place]), detail(place))
 
 
 def _warn(report: AnnotationReport, data: Rows, check: str, fault: np.ndarray, detail: Callable[[int], str]) -> None:
-    for place in np.flatnonzero(fault):
+    for place in np.flatnonzero(fault).tolist():
         report.add(check, WARNING, int(data.index[place]), detail(place))
 
 

@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, ClassVar, Iterator
+from typing import AbstractSet, Any, Callable, ClassVar, Generator
 
 import mmpose
 from mmengine.fileio import get_local_path
@@ -133,9 +133,9 @@ class CheckedCocoDataset(CheckedAnnotations, CocoDataset):
 
 
 @contextmanager
-def _parsed(content: dict[str, Any], boxes: list[dict[str, Any]] | None) -> Iterator[None]:
+def _parsed(content: dict[str, Any], boxes: list[dict[str, Any]] | None) -> Generator[None, None, None]:
     """Let MMPose use the checked content in place of parsing the files again."""
-    names = {"COCO": lambda path: COCO(path, ann_data=content)}
+    names: dict[str, Callable] = {"COCO": lambda path: COCO(path, ann_data=content)}
     if boxes is not None:
         names["load"] = lambda _: boxes
     before = {name: getattr(host, name) for name in names}
@@ -146,5 +146,5 @@ def _parsed(content: dict[str, Any], boxes: list[dict[str, Any]] | None) -> Iter
         vars(host).update(before)
 
 
-def _without(rows: list, indices: set[int]) -> list:
+def _without(rows: list, indices: AbstractSet[int | None]) -> list:
     return [row for index, row in enumerate(rows) if index not in indices] if indices else rows

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any, Iterator
+from typing import Any, Generator
 
 from mmengine.fileio import get_local_path
 from mmengine.logging import print_log
@@ -105,7 +105,7 @@ class CheckedMpiiDataset(CheckedSamples, MpiiDataset):
 
 
 @contextmanager
-def _parsed(content: list) -> Iterator[None]:
+def _parsed(content: list) -> Generator[None, None, None]:
     """Let MMPose use the checked content in place of the file."""
     before = mpii_dataset.json
     mpii_dataset.json = SimpleNamespace(load=lambda _: content)

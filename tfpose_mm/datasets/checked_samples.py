@@ -20,7 +20,10 @@ from .image_files import missing_files
 LIST_ALL = "'python -m tfpose_mm.tools.check_data CONFIG' lists all faults"
 
 
-class CheckedSamples:
+_Host: Any = object  # the data set's class
+
+
+class CheckedSamples(_Host):
     """Check the images and the samples of a data set of MMPose, which comes after this class in the bases.
 
     When a sample is loaded, an image that cannot be read, a transform that fails, and targets that are not finite

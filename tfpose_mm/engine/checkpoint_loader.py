@@ -78,7 +78,7 @@ def read_checkpoint(path: str | Path, map_location: Device = "cpu") -> dict[str,
     return content
 
 
-def _read_torch(path: Path) -> object:
+def _read_torch(path: Path) -> Any:  # noqa: ANN401 - not checked yet
     with path.open("rb") as file:
         start = file.read(len(LEGACY))
     if not start.startswith(ZIP) and start != LEGACY:
@@ -138,7 +138,8 @@ def _restore_objects(content: dict) -> None:
             if isinstance(metainfo.get(name), list):
                 metainfo[name] = np.array(metainfo[name], dtype)
     scalars = hub.get("log_scalars") if isinstance(hub, dict) else None
-    for name, value in scalars.items() if isinstance(scalars, dict) else ():
+    scalars = scalars if isinstance(scalars, dict) else {}
+    for name, value in scalars.items():
         state = vars(value) if isinstance(value, LogHistory) else value
         if isinstance(state, dict) and {"_log_history", "_count_history", "max_length"} <= set(state):
             scalars[name] = HistoryBuffer(state["_log_history"], state["_count_history"], state["max_length"])

@@ -13,7 +13,7 @@ import struct
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
-from typing import BinaryIO, Callable, Sequence
+from typing import IO, Any, Callable, Sequence
 
 import torch
 
@@ -59,7 +59,7 @@ def read_torch_file(path: Path) -> object:
         return _read_zip(file) if start.startswith(ZIP) else _read_legacy(file)
 
 
-def _read_zip(file: BinaryIO) -> object:
+def _read_zip(file: IO[bytes]) -> object:
     with zipfile.ZipFile(file) as archive:
         if any(name.rpartition("/")[2] == "constants.pkl" for name in archive.namelist()):
             raise UserError(f"{file.name} is a TorchScript program, not a checkpoint: use the checkpoint itself.")
@@ -80,7 +80,7 @@ def _read_zip(file: BinaryIO) -> object:
             return _Unpickler(data, load).load()
 
 
-def _read_legacy(file: BinaryIO) -> object:
+def _read_legacy(file: IO[bytes]) -> object:
     for _ in ("magic number", "protocol", "system"):
         _Unpickler(file, _no_storage).load()
     storages: dict[str, torch.Tensor] = {}
@@ -165,7 +165,7 @@ def _encode(text: str, encoding: str) -> bytes:
     return text.encode(encoding)
 
 
-NAMES: dict[str, object] = {
+NAMES: dict[str, Any] = {
     **ALLOWED,
     "collections.OrderedDict": OrderedDict,
     "builtins.set": set,
@@ -190,7 +190,7 @@ class _Unpickler(pickle.Unpickler):
         load: Returns the storage of a reference.
     """
 
-    def __init__(self, file: BinaryIO, load: Callable) -> None:
+    def __init__(self, file: IO[bytes], load: Callable) -> None:
         super().__init__(file, encoding="utf-8")
         self.load_storage = load
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Sequence
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 ERROR_KINDS = ("good", "jitter", "inversion", "swap", "miss")
 GOOD, JITTER, INVERSION, SWAP, MISS = range(5)
@@ -86,11 +87,13 @@ class ErrorAnalysis:
 
     def counts(self) -> np.ndarray:
         """(K, 5), how often each keypoint has each kind of :data:`ERROR_KINDS`."""
+        assert self.kinds is not None  # there are sigmas
         return np.stack([(self.kinds == kind).sum(0) for kind in range(len(ERROR_KINDS))], axis=1)
 
 
-def _mean(values: np.ndarray, axis: int) -> np.ndarray:
+def _mean(values: np.ndarray | None, axis: int) -> np.ndarray:
     """Mean without NaN; NaN where there is no other value."""
+    assert values is not None  # there are sigmas
     number = (~np.isnan(values)).sum(axis)
     return np.where(number > 0, np.nansum(values, axis) / np.maximum(number, 1), np.nan)
 
@@ -158,9 +161,7 @@ def classify_keypoints(
     return np.where(person.labelled, kinds, -1)
 
 
-def analyse_errors(
-    persons: Sequence[EvaluatedPerson], flip_indices: Sequence[int], sigmas: Sequence[float]
-) -> ErrorAnalysis:
+def analyse_errors(persons: Sequence[EvaluatedPerson], flip_indices: Sequence[int], sigmas: ArrayLike) -> ErrorAnalysis:
     """Compute the errors of persons.
 
     Args:

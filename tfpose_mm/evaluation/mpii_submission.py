@@ -129,11 +129,10 @@ def write_submission(release: np.ndarray, people: Sequence[MpiiPerson], keypoint
 
 def _with_points(rects: np.ndarray, predicted: dict[int, np.ndarray]) -> np.ndarray:
     """Return an image's struct array of persons; annopoints.point(id, x, y) is empty for those not predicted."""
-    names = list(rects.dtype.names)
-    if "annopoints" not in names:
-        names.append("annopoints")
+    given = rects.dtype.names or ()
+    names = [*given] if "annopoints" in given else [*given, "annopoints"]
     filled = np.empty(rects.shape, dtype=[(name, object) for name in names])
-    for name in rects.dtype.names:
+    for name in given:
         filled[name] = rects[name]
     for index in range(rects.shape[1]):
         filled["annopoints"][0, index] = np.empty((0, 0))

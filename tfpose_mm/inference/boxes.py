@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path, PurePath
-from typing import Callable, Protocol, Sequence, Union
+from typing import Callable, Protocol, Sequence, Union, runtime_checkable
 
 import numpy as np
 from mmengine.registry import DefaultScope, init_default_scope
@@ -18,6 +18,7 @@ NMS_THRESHOLD = 0.65
 Boxes = np.ndarray  # (P, 5): x1, y1, x2, y2 in pixels of the image, and the score
 
 
+@runtime_checkable
 class BoxProvider(Protocol):
     """Interface of an object that returns the person boxes of a frame."""
 
@@ -228,7 +229,7 @@ def make_provider(boxes: AnyBoxes) -> BoxProvider:
         return WholeImage()
     if isinstance(boxes, (str, Path)):
         return FromFile(boxes)
-    return boxes if hasattr(boxes, "image_id") else FromFunction(boxes)
+    return boxes if isinstance(boxes, BoxProvider) else FromFunction(boxes)
 
 
 def as_boxes(boxes: Sequence | np.ndarray, what: str) -> Boxes:
@@ -250,7 +251,7 @@ def as_boxes(boxes: Sequence | np.ndarray, what: str) -> Boxes:
         array = np.asarray(boxes, dtype=np.float32)
         shape = str(array.shape)
     except (TypeError, ValueError):
-        array, shape = np.zeros(0), "values that are not numbers, or boxes of different lengths"
+        array, shape = np.zeros((0, 0)), "values that are not numbers, or boxes of different lengths"
     if array.ndim != 2 or array.shape[1] not in (4, 5):
         raise UserError(f"{what} must give boxes (P, 4) or (P, 5), x1 y1 x2 y2 [score], but gave {shape}: correct it.")
     wrong = ~np.isfinite(array).all(1) | (array[:, 2:4] <= array[:, :2]).any(1)

@@ -26,10 +26,10 @@ def track(predictions: Iterable[Prediction], min_iou: float = 0.3, max_missing: 
     Yields:
         The predictions.
     """
-    name, last = None, {}  # number of a person: (box, frame)
+    name, numbers, last = None, itertools.count(1), {}  # number of a person: (box, frame)
     for prediction in predictions:
         if prediction.name != name:
-            name, last, numbers = prediction.name, {}, itertools.count(1)
+            name, numbers, last = prediction.name, itertools.count(1), {}
         last = {person: seen for person, seen in last.items() if prediction.index - seen[1] <= max_missing + 1}
         ids = np.zeros(len(prediction.boxes), dtype=int)
         if last and len(ids):
@@ -105,7 +105,7 @@ def smooth(predictions: Iterable[Prediction], min_cutoff: float = 1.0, beta: flo
     for prediction in predictions:
         if prediction.name != name:
             name, filters = prediction.name, {}
-        if prediction.source.kind != "image":
+        if prediction.source.fps is not None and prediction.track_ids is not None:  # a video
             keypoints = np.array(prediction.keypoints, dtype=float)
             for row, person in enumerate(prediction.track_ids):
                 filtered, last = filters.get(person) or (

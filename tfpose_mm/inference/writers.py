@@ -6,6 +6,7 @@ import csv
 import json
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from mmpose.evaluation.functional import oks_nms
@@ -130,7 +131,7 @@ def coco_results(
     Returns:
         The entries of COCO's result format.
     """
-    persons = []
+    persons: list[dict[str, Any]] = []
     for row in range(len(prediction.boxes)):
         scores = prediction.keypoint_scores[row]
         valid = scores[scores > keypoint_score_thr]
@@ -167,7 +168,7 @@ def _instance(prediction: Prediction, row: int) -> dict:
     return person if prediction.track_ids is None else dict(person, track_id=int(prediction.track_ids[row]))
 
 
-def _rounded(values: np.ndarray) -> list | float:
+def _rounded(values: np.ndarray) -> Any:  # noqa: ANN401 - a list, or a number of an array without axes
     """To 0.00001: of a pixel, and of a score."""
     return np.round(np.asarray(values, dtype=float), 5).tolist()
 

@@ -117,6 +117,7 @@ class _WeightedRowSum(torch.autograd.Function):
         ctx.save_for_backward(*inputs)
 
     @staticmethod
+    # pyrefly: ignore[bad-override] - torch declares *gradients
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, None, Tensor | None]:  # noqa: ANN401 - as above
         """Gradients of the table (T, D), of nothing for the rows, and of the weights (R, J)."""
         if torch.is_grad_enabled():  # with create_graph=True, or in torch.func

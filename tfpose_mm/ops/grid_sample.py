@@ -38,4 +38,4 @@ def grid_sample_attention(
         sampled = F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
         weight = weights[:, :, level].reshape(batch * heads, 1, points, queries)
         sums.append((sampled * weight).sum(2))  # (B * heads, dims, Q)
-    return sum(sums).view(batch, heads * dims, queries).transpose(1, 2)
+    return sum(sums[1:], sums[0]).view(batch, heads * dims, queries).transpose(1, 2)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Sequence
+from typing import Any, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 
 COLUMN = 3.5  # width of a column of a paper, in inches
@@ -33,12 +34,12 @@ def draw_query_attention(attention: np.ndarray, names: Sequence[str], path: Path
         if layer >= layers:
             axis.set_visible(False)
             continue
-        image = axis.imshow(attention[layer], cmap="viridis", vmin=0, vmax=attention.max())
+        axis.imshow(attention[layer], cmap="viridis", vmin=0, vmax=attention.max())
         axis.set_title(f"decoder layer {layer + 1}", fontsize=9)
         axis.set_xticks(range(count), names, rotation=90, fontsize=6)
         axis.set_yticks(range(count), names, fontsize=6)
         axis.tick_params(labelbottom=layer + columns >= layers)
-    _colour_bar(figure, image, axes, "mean attention weight", shrink=0.8)
+    _colour_bar(figure, axes[0, 0].images[0], axes, "mean attention weight", shrink=0.8)
     figure.supxlabel("attended query (key)", fontsize=8)
     figure.supylabel("query", fontsize=8)
     figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.06)
@@ -124,15 +125,14 @@ def draw_weighted_points(
     """
     levels = locations.shape[1]
     figure, axes = _panels(image, levels, levels)
-    points = None
     for level, axis in enumerate(axes):
         _show(axis, image, f"level {level + 1} of {levels}")
         order = np.argsort(weights[:, level].reshape(-1))  # the largest on top
         places, values = locations[:, level].reshape(-1, 2)[order], weights[:, level].reshape(-1)[order]
-        points = axis.scatter(*places.T, c=values, s=9, cmap="plasma", vmin=0, vmax=weights.max(), linewidths=0)
+        axis.scatter(*places.T, c=values, s=9, cmap="plasma", vmin=0, vmax=weights.max(), linewidths=0)
         if target is not None:
             axis.scatter(*target, marker="x", s=40, color=YELLOW, linewidths=1.6)
-    _colour_bar(figure, points, axes, "attention weight", shrink=0.8)
+    _colour_bar(figure, axes[0].collections[0], axes, "attention weight", shrink=0.8)
     figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.06)
 
 
@@ -153,7 +153,7 @@ def draw_encoder_attention(
     for index, axis in enumerate(axes):
         layer, level = divmod(index, levels)
         _show(axis, image, f"layer {layer + 1}, level {level + 1}")
-        points = axis.scatter(
+        axis.scatter(
             *locations[layer, :, level].reshape(-1, 2).T,
             c=weights[layer, :, level].reshape(-1),
             s=9,
@@ -163,7 +163,7 @@ def draw_encoder_attention(
             linewidths=0,
         )
         axis.scatter(*pixel, marker="x", s=40, color=YELLOW, linewidths=1.6)
-    _colour_bar(figure, points, axes, "attention weight", shrink=0.8)
+    _colour_bar(figure, axes[0].collections[0], axes, "attention weight", shrink=0.8)
     figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.06)
 
 
@@ -214,16 +214,15 @@ def draw_refinement(
     """
     figure, axes = _panels(image, len(names), min(6, len(names)))
     layers = np.linspace(0, 1, len(coordinates))
-    points = None
     for index, axis in enumerate(axes):
         _show(axis, image, names[index])
         axis.plot(*coordinates[:, index].T, color="white", linewidth=0.8)
-        points = axis.scatter(
-            *coordinates[:, index].T, c=layers * (len(layers) - 1), cmap="plasma", s=9, linewidths=0, zorder=3
-        )
+        axis.scatter(*coordinates[:, index].T, c=layers * (len(layers) - 1), cmap="plasma", s=9, linewidths=0, zorder=3)
         if labelled[index]:
             _circle(axis, target[index], image)
-    _colour_bar(figure, points, axes, "decoder layer (0: y_0)", shrink=0.7, ticks=range(len(coordinates)))
+    _colour_bar(
+        figure, axes[0].collections[0], axes, "decoder layer (0: y_0)", shrink=0.7, ticks=range(len(coordinates))
+    )
     figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.06)
 
 
@@ -256,7 +255,7 @@ def draw_layer_errors(errors: np.ndarray, correct: np.ndarray, names: Sequence[s
     figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.06)
 
 
-def _colour_bar(figure: Figure, drawn: object, axes: object, label: str, **options: object) -> None:
+def _colour_bar(figure: Figure, drawn: ScalarMappable, axes: Any, label: str, **options: Any) -> None:  # noqa: ANN401
     bar = figure.colorbar(drawn, ax=axes, **options)
     bar.set_label(label, fontsize=8)
     bar.ax.tick_params(labelsize=7)

@@ -70,7 +70,7 @@ def draw_pair(
     predicted: np.ndarray,
     metainfo: dict,
     cell: tuple[int, int],
-    marks: Sequence[tuple[int, tuple[int, int, int]]] = (),
+    marks: Sequence[tuple[int, Sequence[int]]] = (),
 ) -> np.ndarray:
     """Draw a person twice: the annotation on the left, the prediction on the right.
 

@@ -101,7 +101,7 @@ class Section:
     """
 
     title: str
-    blocks: list[Text | Code | Table | Tiles | Bars | Pictures] = field(default_factory=list)
+    blocks: Sequence[Text | Code | Table | Tiles | Bars | Pictures] = field(default_factory=list)
 
 
 def data_uri(picture: bytes) -> str:

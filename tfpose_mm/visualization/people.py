@@ -91,13 +91,13 @@ class VideoWriter:
             # in a session of its own: Ctrl-C in the terminal must not end it before the last frame is written
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
         else:
-            self.writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), fps, size)
+            self.writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
             if not self.writer.isOpened():
                 raise RuntimeError(f"OpenCV could not write {path}: check permissions and free disk space.")
 
     def write(self, image: np.ndarray) -> None:
         """Append a frame, (H, W, 3) uint8 BGR."""
-        if self.process is not None:
+        if self.process is not None and self.process.stdin is not None:
             self.process.stdin.write(np.ascontiguousarray(image).tobytes())
         else:
             self.writer.write(image)
@@ -108,7 +108,7 @@ class VideoWriter:
         Raises:
             RuntimeError: If ffmpeg failed.
         """
-        if self.process is None:
+        if self.process is None or self.process.stdin is None:
             self.writer.release()
             return
         self.process.stdin.close()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Callable, Iterator, Mapping, NamedTuple
+from typing import Any, Callable, Generator, Mapping, NamedTuple
 
 import cv2
 from mmengine.config import Config
@@ -92,23 +92,23 @@ def _check_coco(source: DataSource, report: FileReport) -> tuple[list[ImageEntry
     for finding in checked.findings:
         report.findings.append(in_tests(finding, source.uses_area) if source.for_test else finding)
     if source.boxes:
-        _check_boxes(source, checked, report)
+        _check_boxes(source.boxes, checked, report)
     found, not_checked = check_labels(content, source.keypoints, source.file, checked.skipped_rows)
     report.findings += found
     report.not_checked += not_checked
     return entries, None
 
 
-def _check_boxes(source: DataSource, checked: AnnotationReport, report: FileReport) -> None:
+def _check_boxes(file: str, checked: AnnotationReport, report: FileReport) -> None:
     if checked.is_refused:
-        report.not_checked.append(f"{source.boxes}, because the annotation file is refused")
+        report.not_checked.append(f"{file}, because the annotation file is refused")
         return
     try:
-        boxes = read_json(source.boxes)
+        boxes = read_json(file)
     except UserError as error:
-        report.findings.append(Finding("file_unreadable", REFUSED, source.boxes, None, str(error).rstrip(".")))
+        report.findings.append(Finding("file_unreadable", REFUSED, file, None, str(error).rstrip(".")))
         return
-    report.findings += check_boxes(boxes, source.boxes, checked.image_ids)
+    report.findings += check_boxes(boxes, file, checked.image_ids)
 
 
 def _check_other(source: DataSource, report: FileReport) -> tuple[list[ImageEntry], None]:
@@ -168,9 +168,9 @@ def _read_images(
 
 
 @contextmanager
-def _opencv_settings() -> Iterator[None]:
+def _opencv_settings() -> Generator[None, None, None]:
     """One thread per image, and no messages: the report has the faults."""
-    log = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # the place depends on the version
+    log: Any = cv2 if hasattr(cv2, "setLogLevel") else cv2.utils.logging  # the place depends on the version
     threads, level = cv2.getNumThreads(), log.getLogLevel()
     cv2.setNumThreads(1)
     log.setLogLevel(0)

@@ -58,23 +58,23 @@ def find_shared(
     by_digest = {record.digest: entry for entry, record in zip(train_entries, train_records) if record.digest}
     fix = f"delete one of both, because {WHY}"
     findings, others = [], []
-    for index, (entry, record) in enumerate(zip(entries, records)):
+    for entry, record in zip(entries, records):
         if record.digest in by_digest:
             path = by_digest[record.digest].path
             findings.append(
                 entry.finding("image_in_training", WARNING, file, f"is also the training image {path}: {fix}")
             )
         elif record.look is not None:
-            others.append(index)
-    trained = [index for index, record in enumerate(train_records) if record.look is not None]
-    nearest = _nearest([records[i].look for i in others], [train_records[i].look for i in trained])
-    for index, (place, distance) in zip(others, nearest):
+            others.append((entry, record.look))
+    trained = [(entry, record.look) for entry, record in zip(train_entries, train_records) if record.look is not None]
+    nearest = _nearest([look for _, look in others], [look for _, look in trained])
+    for (entry, _), (place, distance) in zip(others, nearest):
         if distance <= MAX_DISTANCE:
-            path = train_entries[trained[place]].path
+            path = trained[place][0].path
             detail = (
                 f"looks like the training image {path} ({distance} of 256 bits differ): if both show one image, {fix}"
             )
-            findings.append(entries[index].finding("image_similar_to_training", WARNING, file, detail))
+            findings.append(entry.finding("image_similar_to_training", WARNING, file, detail))
     return findings
 
 

@@ -79,7 +79,7 @@ def _faults(entry: ImageEntry, record: ImageRecord, missing: str) -> list[tuple[
     if record.truncated:
         detail = f"should be complete, but its end is missing, and the training sees grey or black rows: {COPY}"
         faults.append(("image_truncated", WARNING, detail))
-    faults += _size_faults(entry, record)
+    faults += _size_faults(entry, record, record.size)
     if record.mode == "CMYK":
         detail = "should be RGB or grey, but is CMYK, whose colours decoders convert differently: save it as RGB"
         faults.append(("image_cmyk", WARNING, detail))
@@ -98,8 +98,8 @@ def _faults(entry: ImageEntry, record: ImageRecord, missing: str) -> list[tuple[
     return faults
 
 
-def _size_faults(entry: ImageEntry, record: ImageRecord) -> list[tuple[str, str, str]]:
-    size, stored, turned = record.size, record.stored_size or record.size, record.orientation != 1
+def _size_faults(entry: ImageEntry, record: ImageRecord, size: tuple[int, int]) -> list[tuple[str, str, str]]:
+    stored, turned = record.stored_size or size, record.orientation != 1
     by_file = entry.size or size
     remedy = "save the image without an EXIF orientation, or set color_type='color_ignore_orientation' of LoadImage"
     applied = turned and record.orientation >= 5 and size == (stored[1], stored[0]) != stored

@@ -61,7 +61,7 @@ def check_label_scale(data: Instances, file: str) -> list[Finding]:
     for check, fits, explain in [*fitting[:2], *sorted(fitting[2:], key=lambda one: -one[1].sum())]:
         fits = fits & open_rows
         open_rows = open_rows & ~fits
-        findings += [Finding(check, WARNING, file, int(data.rows[i]), explain(i)) for i in np.flatnonzero(fits)]
+        findings += [Finding(check, WARNING, file, int(data.rows[i]), explain(int(i))) for i in np.flatnonzero(fits)]
     return findings
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import AbstractSet, Any
 
+import numpy as np
+
 from ...datasets.findings import Finding
 from .instances import Instances, Keypoints, read_instances
 from .label_scale import check_label_scale
@@ -29,7 +31,7 @@ def check_labels(
     findings = check_metainfo(keypoints, content, file)
     data = read_instances(content, len(keypoints.names))
     findings += check_label_scale(data, file)
-    data = data.where([int(row) not in skipped_rows for row in data.rows])
+    data = data.where(~np.isin(data.rows, list(skipped_rows)))
     if not len(data.rows):
         return findings, ["left and right, order and lengths of the keypoints, because no row can be used"]
     not_checked = []

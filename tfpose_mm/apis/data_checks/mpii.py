@@ -10,6 +10,7 @@ from ...datasets.annotation_files import read_json
 from ...datasets.annotation_structure import LIMIT, AnnotationReport
 from ...datasets.mpii_checks import check_joints_in_images, coco_rows, inspect_mpii, mpii_in_tests
 from .image_checks import ImageEntry
+from .instances import Keypoints
 from .labels import check_labels
 from .report import FileReport
 from .sources import DataSource, mpii_entries
@@ -39,13 +40,15 @@ def check_mpii(
         return entries, None
     checked = inspect_mpii(content, source.file, len(source.keypoints.names), source.for_training, source.half_bodies)
     report.findings += [mpii_in_tests(finding) if source.for_test else finding for finding in checked.findings]
-    return entries, None if checked.is_refused else partial(check_mpii_labels, content, checked, source, report)
+    check = partial(check_mpii_labels, content, checked, source, source.keypoints, report)
+    return entries, None if checked.is_refused else check
 
 
 def check_mpii_labels(
     content: list,
     checked: AnnotationReport,
     source: DataSource,
+    keypoints: Keypoints,
     report: FileReport,
     sizes: Mapping[str, tuple[int, int]],
 ) -> None:
@@ -54,7 +57,8 @@ def check_mpii_labels(
     Args:
         content: The content of the file.
         checked: What `inspect_mpii` has found in it.
-        source: The data set, with keypoints.
+        source: The data set.
+        keypoints: Its keypoints.
         report: Gets the faults.
         sizes: (width, height) in pixels of the images that were read, by their paths; empty if none was.
     """
@@ -62,14 +66,14 @@ def check_mpii_labels(
     known = {content[index]["image"]: sizes.get(osp.join(source.folder, content[index]["image"])) for index in good}
     known = {name: size for name, size in known.items() if size}
     if known:
-        report.findings += check_joints_in_images(content, checked, len(source.keypoints.names), known)
+        report.findings += check_joints_in_images(content, checked, len(keypoints.names), known)
     else:
         report.not_checked.append("joints outside the image, because MPII's file has no image sizes")
     images = [dict(id=index, width=LIMIT, height=LIMIT) for index in good]
     for image in images:
         image["width"], image["height"] = known.get(content[image["id"]]["image"], (LIMIT, LIMIT))
     rows = dict(images=images, annotations=coco_rows(content, good))
-    found, not_checked = check_labels(rows, source.keypoints, source.file, checked.skipped_rows)
+    found, not_checked = check_labels(rows, keypoints, source.file, checked.skipped_rows)
     # the square around a person may leave the image, and has no corners in the file
     report.findings += [finding for finding in found if finding.check != "bbox_format"]
     report.not_checked += not_checked

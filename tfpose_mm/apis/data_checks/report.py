@@ -76,7 +76,9 @@ class DataReport:
     def from_json(cls, text: str) -> DataReport:
         """Read what :meth:`to_json` has written."""
         files = json.loads(text)["files"]
-        return cls([FileReport(**{**f, "findings": [Finding(**finding) for finding in f["findings"]]}) for f in files])
+        for file in files:
+            file["findings"] = [Finding(**finding) for finding in file["findings"]]
+        return cls([FileReport(**file) for file in files])
 
 
 def need_report_path(path: str | Path) -> None:

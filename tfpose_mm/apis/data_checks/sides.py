@@ -62,7 +62,7 @@ def check_sides(data: Instances, keypoints: Keypoints, file: str) -> list[Findin
         clear = dots[edge] < LINK_LIMIT
         if _above(clear, dots[edge] != 0, OFTEN):
             findings.append(_often_opposite(edge, clear, dots[edge] != 0, keypoints, file))
-            rows = {**dict.fromkeys(np.flatnonzero(clear), edge[1]), **rows}
+            rows = {**dict.fromkeys(np.flatnonzero(clear).tolist(), edge[1]), **rows}
     return findings + [_row(int(data.rows[place]), rows[place], keypoints, file) for place in sorted(rows)]
 
 
@@ -131,7 +131,7 @@ def _contradicted_rows(
         values = np.stack([dots[edge] for edge in sorted(touching[pair])])  # (links, N)
         better = ((values < 0).sum(0) >= 2) & (values <= 0).all(0) & (values.sum(0) < lowest)
         lowest[better] = values.sum(0)[better]
-        rows.update(dict.fromkeys(np.flatnonzero(better), pair))
+        rows.update(dict.fromkeys(np.flatnonzero(better).tolist(), pair))
     return rows
 
 

@@ -186,9 +186,9 @@ def coco_entries(content: dict[str, Any], source: DataSource) -> list[ImageEntry
             continue
         number = image.get("id")
         if source.boxes or (isinstance(number, int) and number in used):
-            size = (image.get("width"), image.get("height"))
-            known = all(isinstance(value, (int, float)) for value in size)
-            entries.append(ImageEntry(index, osp.join(source.folder, image["file_name"]), size if known else None))
+            width, height = image.get("width"), image.get("height")
+            size = (width, height) if isinstance(width, (int, float)) and isinstance(height, (int, float)) else None
+            entries.append(ImageEntry(index, osp.join(source.folder, image["file_name"]), size))
     return entries
 
 

@@ -130,9 +130,9 @@ def _grid_sample(values: Tensor, spatial_shapes: SpatialShapes, locations: Tenso
     weights = weights.permute(3, 0, 2, 1).reshape(samples, -1, 1, 1, queries)
     levels = values.transpose(1, 2).split([h * w for h, w in spatial_shapes], dim=2)
     images = [level.reshape(-1, channels // heads, *shape) for level, shape in zip(levels, spatial_shapes)]
-    total = 0
+    sampled = []
     for index, (grid, weight) in enumerate(zip(grids.unbind(0), weights.unbind(0))):
         image = images[index // points]  # (B * heads, C / heads, h, w)
-        sampled = F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-        total = total + sampled * weight
-    return total.reshape(-1, channels, queries).transpose(1, 2)
+        samples = F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+        sampled.append(samples * weight)
+    return sum(sampled[1:], sampled[0]).reshape(-1, channels, queries).transpose(1, 2)

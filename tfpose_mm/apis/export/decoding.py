@@ -16,7 +16,7 @@ from torch import Tensor
 from ...codecs import TFPoseLabel
 from ...utils import UserError
 
-Decoded = "tuple[Tensor, Tensor]"
+Decoded = tuple[Tensor, Tensor]
 
 
 def decode_tensors(codec: BaseKeypointCodec, outputs: Tensor | tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import cv2
+import mmcv
 import numpy as np
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
@@ -45,7 +45,7 @@ def evaluate_onnx(cfg: Config, runner: PoseRunner) -> dict[str, float]:
     progress = ProgressBar(len(loader.dataset))
     for batch in loader:
         for sample in batch["data_samples"]:
-            keypoints, scores = runner(cv2.imread(sample.img_path), np.asarray(sample.gt_instances.bboxes))
+            keypoints, scores = runner(mmcv.imread(sample.img_path), np.asarray(sample.gt_instances.bboxes))
             sample.pred_instances = InstanceData(
                 keypoints=keypoints,
                 keypoint_scores=scores,

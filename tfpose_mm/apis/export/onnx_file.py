@@ -8,11 +8,15 @@ import json
 import warnings
 from pathlib import Path
 from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ...utils import UserError
 from .graph import InferenceGraph
+
+if TYPE_CHECKING:
+    import onnx
 
 OPSET = 17  # the first with LayerNormalization; GridSample needs 16
 
@@ -51,7 +55,7 @@ def write_onnx(graph: InferenceGraph, input_size: tuple[int, int], path: Path, m
     width, height = input_size
     names = ("images", "keypoints", "scores")
     traced = path.with_name(path.name + ".traced")
-    tracing = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
+    tracing: dict[str, Any] = {"dynamo": False} if "dynamo" in inspect.signature(torch.onnx.export).parameters else {}
     try:
         with warnings.catch_warnings():
             # Sizes become constants, which is right: only the batch changes. Parity is checked with other batches.
@@ -83,7 +87,7 @@ def write_onnx(graph: InferenceGraph, input_size: tuple[int, int], path: Path, m
     onnx.save(model, str(path))
 
 
-def _to_half(model: object) -> object:
+def _to_half(model: onnx.ModelProto) -> onnx.ModelProto:
     """Half precision in backbone and neck.
 
     The head stays in float32: it is small, and half precision would round its coordinates. ``GridSample`` does, too,

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple, Sequence
 
 import cv2
+import mmcv
 import mmengine
 import numpy as np
 import torch
@@ -89,7 +90,7 @@ def _drawn(number: int) -> list[Person]:
         persons = []
         for image in content["images"][:number]:
             x, y, width, height = boxes[image["id"]]
-            pixels = cv2.imread(str(Path(folder) / "people/val" / image["file_name"]))
+            pixels = mmcv.imread(str(Path(folder) / "people/val" / image["file_name"]))
             persons.append(Person(pixels, np.array([x, y, x + width, y + height], np.float32)))
     return persons
 

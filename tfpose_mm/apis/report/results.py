@@ -189,10 +189,11 @@ def case_section(result: EvaluatedModel, number: int) -> Section:
     measure = "mean error" if errors.kinds is None else "OKS"
     worst, best = by_error[:number], by_error[number:][::-1][:number]
     groups = [(f"Worst by {measure}", worst), (f"Best by {measure}", best)]
-    for kind in ("inversion", "swap") if errors.kinds is not None else ():
-        counts = (errors.kinds[usable] == ERROR_KINDS.index(kind)).sum(1)
-        most = np.argsort(-counts, kind="stable")[: max(number // 2, 1)]
-        groups.append((f"Most {kind}s", usable[most[counts[most] > 0]]))
+    if errors.kinds is not None:
+        for kind in ("inversion", "swap"):
+            counts = (errors.kinds[usable] == ERROR_KINDS.index(kind)).sum(1)
+            most = np.argsort(-counts, kind="stable")[: max(number // 2, 1)]
+            groups.append((f"Most {kind}s", usable[most[counts[most] > 0]]))
     note = (
         "Left: annotation. Right: prediction. Rings mark errors, in the colours of the kinds of errors. Persons "
         f"with fewer than {least} annotated keypoints are left out."
@@ -219,5 +220,5 @@ def _draw_case(result: EvaluatedModel, index: int) -> tuple[bytes, str]:
     return encoded.tobytes(), f"{name}: OKS {_fixed(errors.oks[index])}; {', '.join(found) or 'no error'}"
 
 
-def _bgr(colour: str) -> tuple[int, int, int]:
+def _bgr(colour: str) -> tuple[int, ...]:
     return tuple(int(colour[start : start + 2], 16) for start in (5, 3, 1))

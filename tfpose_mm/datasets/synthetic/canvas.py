@@ -6,8 +6,9 @@ from typing import Sequence, Tuple
 
 import cv2
 import numpy as np
+from numpy.typing import ArrayLike
 
-Colour = Tuple[float, float, float]  # blue, green, red in 0..255
+Colour = Tuple[float, ...]  # blue, green, red in 0..255
 
 _SHIFT = 4  # OpenCV's fixed-point bits: drawing is exact to 1/16 pixel
 _CIRCLE = np.stack([f(np.linspace(0, 2 * np.pi, 16, endpoint=False)) for f in (np.cos, np.sin)], axis=1)
@@ -33,8 +34,8 @@ class Canvas:
 
     def hull(
         self,
-        points: Sequence[Sequence[float]],
-        radii: Sequence[float] | float,
+        points: ArrayLike,
+        radii: ArrayLike,
         colour: Colour,
         owner: int | None = None,
         outline: bool = True,
@@ -59,7 +60,7 @@ class Canvas:
         if owner is not None:
             cv2.fillConvexPoly(self.owner, polygon, owner, cv2.LINE_8, _SHIFT)
 
-    def line(self, points: Sequence[Sequence[float]], colour: Colour, thickness: float) -> None:
+    def line(self, points: ArrayLike, colour: Colour, thickness: float) -> None:
         """Draw an open line; the owner of its pixels does not change.
 
         Args:
@@ -70,7 +71,7 @@ class Canvas:
         path = np.round(np.asarray(points, dtype=np.float64)[:, :2] * 2**_SHIFT).astype(np.int32)
         cv2.polylines(self.image, [path], False, colour, max(1, round(thickness)), cv2.LINE_AA, _SHIFT)
 
-    def owner_at(self, point: Sequence[float]) -> int | None:
+    def owner_at(self, point: Sequence[float] | np.ndarray) -> int | None:
         """Return the owner of the pixel at (x, y), or ``None`` outside the image."""
         x, y = round(float(point[0])), round(float(point[1]))
         height, width = self.owner.shape

@@ -95,8 +95,8 @@ def sample_outfit(rng: np.random.Generator, level: Level, background: Colour) ->
 
     def cloth() -> Colour:
         if rng.random() < level.camouflage:
-            return tuple(np.clip(np.asarray(background) + rng.normal(0, 12, 3), 0, 255).tolist())
-        return tuple(rng.uniform(15, 245, 3).tolist())
+            return tuple(map(float, np.clip(np.asarray(background) + rng.normal(0, 12, 3), 0, 255)))
+        return tuple(map(float, rng.uniform(15, 245, 3)))
 
     return Outfit(
         skin=_SKIN[rng.integers(len(_SKIN))],
@@ -104,12 +104,12 @@ def sample_outfit(rng: np.random.Generator, level: Level, background: Colour) ->
         shirt=cloth(),
         trousers=cloth(),
         shoes=cloth(),
-        trim=tuple(rng.uniform(0, 255, 3).tolist()),
+        trim=tuple(map(float, rng.uniform(0, 255, 3))),
         sleeve=float(rng.choice([0.0, 0.5, 0.6, 2.0])),
         trouser_leg=float(rng.choice([0.5, 0.9, 2.0, 2.0])),
-        long_hair=bool(rng.random() < 0.35),
-        striped=bool(rng.random() < level.pattern),
-        backpack=bool(rng.random() < 0.5 * level.pattern),
+        long_hair=rng.random() < 0.35,
+        striped=rng.random() < level.pattern,
+        backpack=rng.random() < 0.5 * level.pattern,
     )
 
 

@@ -72,7 +72,7 @@ def _background(rng: np.random.Generator, level: Level) -> np.ndarray:
     image = cv2.resize(coarse.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
     canvas = Canvas(np.clip(image, 0, 255).astype(np.uint8))
     for _ in range(int(rng.integers(level.clutter[0], level.clutter[1] + 1))):
-        colour = tuple(rng.uniform(0, 255, 3).tolist())
+        colour = tuple(map(float, rng.uniform(0, 255, 3)))
         centre = rng.uniform(0, 1, 2) * (width, height)
         size = height * rng.uniform(0.02, 0.15)
         corners = centre + rng.normal(0, 1, (int(rng.integers(1, 5)), 2)) * size
@@ -107,7 +107,7 @@ def _draw_occluder(rng: np.random.Generator, canvas: Canvas, person: Person) -> 
     """Draw a shape in front of a random keypoint of the person."""
     target = person.keypoints[rng.integers(len(person.keypoints))] + rng.normal(0, 0.03, 2) * person.height
     size = person.height * rng.uniform(0.03, 0.09)
-    colour = tuple(rng.uniform(0, 255, 3).tolist())
+    colour = tuple(map(float, rng.uniform(0, 255, 3)))
     corners = target + rng.normal(0, 1, (int(rng.integers(1, 5)), 2)) * size
     canvas.hull(corners, size * rng.uniform(0.3, 0.8), colour, OBJECT)
 

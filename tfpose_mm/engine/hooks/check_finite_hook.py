@@ -85,7 +85,8 @@ def _describe(runner: Runner, name: str, value: object, samples: Sequence[PoseDa
     names = ", ".join(f"{sample.get('id')} ({sample.get('img_path')})" for sample in wrong or samples)
     labels = f"the labels of these instances are not finite: {names}; correct or delete them"
     return (
-        f"The loss must be finite, but {name} is {torch.as_tensor(value).item()} in iteration {runner.iter + 1} of epoch {runner.epoch + 1}: "
+        f"The loss must be finite, but {name} is {torch.as_tensor(value).item()} in iteration {runner.iter + 1} of "
+        f"epoch {runner.epoch + 1}: "
         f"{labels if wrong else f'{FIX}; the batch has the instances {names}'}."
     )
 

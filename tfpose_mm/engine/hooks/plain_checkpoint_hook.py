@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import PurePath
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,10 +19,10 @@ from tfpose_mm.engine.parameter_table import compare_parameters, format_differen
 from tfpose_mm.utils import UserError
 from tfpose_mm.version import __version__
 
-PLAIN = (bool, int, float, complex, str, bytes, type(None), torch.Tensor)
+PLAIN: tuple[type, ...] = (bool, int, float, complex, str, bytes, type(None), torch.Tensor)
 
 
-def to_plain(value: object) -> object:
+def to_plain(value: object) -> Any:  # noqa: ANN401 - as json.loads
     """Convert a value to types that ``torch.load(weights_only=True)`` accepts.
 
     Args:

@@ -77,7 +77,7 @@ class ResumeHook(Hook):
                 for paths in _list_numbered(runner, folder)
             ]
             found += newest + [item for paths in numbered for item in _complete(runner, paths)]
-            groups += filter(None, [saved, *numbered])
+            groups += [paths for paths in (saved, *numbered) if paths]
         if found:
             newest = max(found, key=lambda item: item[1].get("iter", 0))
             runner.logger.info(

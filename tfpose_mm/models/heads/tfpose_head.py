@@ -13,7 +13,7 @@ from mmpose.models.necks import ChannelMapper
 from mmpose.models.utils.tta import flip_coordinates, flip_heatmaps
 from mmpose.registry import KEYPOINT_CODECS, MODELS
 from mmpose.utils.tensor_utils import to_numpy
-from mmpose.utils.typing import ConfigType, OptConfigType, OptMultiConfig, OptSampleList, Predictions
+from mmpose.utils.typing import ConfigType, Features, OptConfigType, OptMultiConfig, OptSampleList, Predictions
 from torch import Tensor
 
 from ...utils.errors import UserError
@@ -171,7 +171,7 @@ class TFPoseHead(BaseHead):
 
     def predict(
         self,
-        feats: Sequence[Tensor] | Sequence[Sequence[Tensor]],
+        feats: Features,
         batch_data_samples: OptSampleList,
         test_cfg: OptConfigType = None,
     ) -> Predictions:
@@ -200,12 +200,12 @@ class TFPoseHead(BaseHead):
         if scores is not None:
             for pred, score in zip(preds, to_numpy(scores)):
                 pred.keypoint_scores = score[None]
-        if test_cfg.get("output_heatmaps", False):
+        if heatmaps is not None and test_cfg.get("output_heatmaps", False):
             return preds, [PixelData(heatmaps=maps) for maps in heatmaps.detach()]
         return preds
 
     def predict_tensors(
-        self, feats: Sequence[Tensor] | Sequence[Sequence[Tensor]], metainfo: dict, test_cfg: ConfigType
+        self, feats: Features, metainfo: dict, test_cfg: ConfigType
     ) -> tuple[Tensor, Tensor | None, Tensor | None]:
         """Predict as :meth:`predict`, but return tensors. Exported models need it.
 
@@ -229,19 +229,18 @@ class TFPoseHead(BaseHead):
         coordinates = [output[..., :2] for output in outputs]
         sigmas = [output[..., 2:].sigmoid() for output in outputs]  # (B, K, 0) without sigma
         heatmaps = []
-        if output_heatmaps or scoring == "heatmap":
+        if self.aux_branch is not None and (output_heatmaps or scoring == "heatmap"):
             heatmaps = [self.aux_branch(view[-1:]).float() for view in views]
         if flip_test:
             self._flip_back((coordinates, sigmas, heatmaps), metainfo, test_cfg)
-        mean_coordinates, mean_sigmas, mean_heatmaps = (
-            sum(view) / len(view) if view else None for view in (coordinates, sigmas, heatmaps)
-        )
+        mean_coordinates, mean_sigmas = (sum(view[1:], view[0]) / len(view) for view in (coordinates, sigmas))
+        mean_heatmaps = sum(heatmaps[1:], heatmaps[0]) / len(heatmaps) if heatmaps else None
         scores = None
-        if scoring == "heatmap":
+        if scoring == "heatmap" and mean_heatmaps is not None:
             scores = sample_heatmaps(mean_heatmaps, mean_coordinates)
         elif scoring == "sigma":
             scores = 1 - mean_sigmas.mean(-1)
-        elif scoring == "keypoint_map":
+        elif scoring == "keypoint_map" and keypoint_maps is not None:
             radius = self.transformer_decoder.first_stage.radius
             scores = probability_near(keypoint_maps, mean_coordinates, radius)
         return mean_coordinates, scores, mean_heatmaps

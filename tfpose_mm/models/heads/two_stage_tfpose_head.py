@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Sequence
+from typing import Any, Sequence
 
 import torch
 from mmpose.models.utils.tta import flip_heatmaps
@@ -50,7 +50,7 @@ class TwoStageTFPoseHead(TFPoseHead):
         noise_groups: int = 0,
         noise_std: float = 0.2,
         noise_fraction: float = 12 / 51,
-        **kwargs: object,
+        **kwargs: Any,  # noqa: ANN401 - the arguments of a config
     ) -> None:
         self.decoder_class = partial(self._build_decoder, first_stage, refinement or {})
         super().__init__(in_channels, num_joints, **kwargs)
@@ -59,7 +59,7 @@ class TwoStageTFPoseHead(TFPoseHead):
         self.noise_fraction = noise_fraction
 
     @staticmethod
-    def _build_decoder(first_stage: ConfigType, refinement: ConfigType, **kwargs: object) -> TwoStageDecoder:
+    def _build_decoder(first_stage: dict, refinement: dict, **kwargs: Any) -> TwoStageDecoder:  # noqa: ANN401
         sizes = {name: kwargs[name] for name in ("embed_dims", "num_keypoints", "num_levels")}
         return TwoStageDecoder(first_stage=MODELS.build(dict(first_stage, **sizes)), **refinement, **kwargs)
 
@@ -73,7 +73,7 @@ class TwoStageTFPoseHead(TFPoseHead):
             return super()._decode_views(views, flip_indices)
         tokens = [maps_to_tokens(view) for view in views]
         logits = [stage.maps(*view) for view in tokens]
-        if len(views) == 2:
+        if flip_indices is not None:
             self._check_num_joints("flip_indices", len(flip_indices))
             mean = (logits[0] + flip_heatmaps(logits[1], flip_indices=flip_indices, shift_heatmap=False)) / 2
             logits = [mean, flip_heatmaps(mean, flip_indices=flip_indices, shift_heatmap=False)]
@@ -109,14 +109,15 @@ class TwoStageTFPoseHead(TFPoseHead):
         A group is a further image of the batch, so the queries of a group attend to each other only.
         """
 
-        def repeat(tensor: Tensor | None) -> Tensor | None:
-            return None if tensor is None else tensor.repeat_interleave(self.noise_groups, dim=0)
+        def repeat(tensor: Tensor) -> Tensor:
+            return tensor.repeat_interleave(self.noise_groups, dim=0)
 
         start = repeat(proposal.coordinates)
         noise = self.noise_std * torch.randn_like(start)
         chosen = torch.rand_like(start[..., :1]) < self.noise_fraction
         noisy = (start + noise * chosen).clamp(0, 1)
-        proposal = Proposal(None, start, repeat(proposal.content))
+        content = None if proposal.content is None else repeat(proposal.content)
+        proposal = proposal._replace(coordinates=start, content=content)
         proposal = self.transformer_decoder.first_stage.move(proposal, noisy)
         coordinates = self.transformer_decoder(repeat(memory), spatial_shapes, self.reg_branches, proposal=proposal)
         losses = self.loss_module(coordinates, repeat(labels), repeat(weights))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Sequence
+from typing import Any, Sequence
 
 import torch
 from mmdet.models.layers import MLP, inverse_sigmoid
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from ...ops import SpatialShapes
 from .deformable_attention import DeformableAttention
 from .initialisation import init_transformer
-from .records import DecoderLayerRecord
+from .records import AttentionRecord, DecoderLayerRecord
 from .transformer import FFN, SelfAttention
 
 
@@ -68,7 +68,7 @@ class DeformableTransformerDecoderLayer(BaseModule):
             Q_d, (B, K, C).
         """
         query_weights = None
-        sampled = None if records is None else []
+        sampled: list[AttentionRecord] | None = None if records is None else []
         if self.self_attn is not None:
             query, query_weights = self.self_attn(query, query_pos, need_weights=records is not None)
             query = self.norms[0](query)
@@ -76,7 +76,7 @@ class DeformableTransformerDecoderLayer(BaseModule):
             query, memory, reference_points[:, :, None], spatial_shapes, query_pos=query_pos, records=sampled
         )
         query = self.norms[2](self.ffn(self.norms[1](query)))
-        if records is not None:
+        if records is not None and sampled:
             records.append(DecoderLayerRecord(query_weights, *sampled[0]))
         return query
 
@@ -118,7 +118,7 @@ class DeformableTransformerDecoder(BaseModule):
         **layer_cfg: Arguments of :class:`DeformableTransformerDecoderLayer`.
     """
 
-    def __init__(self, num_keypoints: int, num_layers: int, embed_dims: int, **layer_cfg: float | str | None) -> None:
+    def __init__(self, num_keypoints: int, num_layers: int, embed_dims: int, **layer_cfg: Any) -> None:  # noqa: ANN401
         super().__init__()
         self.embed_dims = embed_dims
         self.query_embedding = nn.Embedding(num_keypoints, 2 * embed_dims)  # position and content, as in mmdet

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from mmdet.models.layers import SinePositionalEncoding
 from mmengine.model import BaseModule, ModuleList
@@ -75,7 +77,7 @@ class DeformableTransformerEncoder(BaseModule):
         **layer_cfg: Arguments of :class:`DeformableTransformerEncoderLayer`.
     """
 
-    def __init__(self, num_layers: int, embed_dims: int, num_levels: int, **layer_cfg: float | str | None) -> None:
+    def __init__(self, num_layers: int, embed_dims: int, num_levels: int, **layer_cfg: Any) -> None:  # noqa: ANN401
         super().__init__()
         self.positional_encoding = SinePositionalEncoding(embed_dims // 2, normalize=True, offset=-0.5)
         self.level_embed = nn.Parameter(torch.randn(num_levels, embed_dims))

@@ -44,12 +44,12 @@ class KeypointMaps(nn.Module):
         """
         levels = memory.split([h * w for h, w in spatial_shapes], dim=1)
         finest = spatial_shapes[0]
-        logits = 0
+        logits = []
         for classifier, tokens, shape in zip(self.classifiers, levels, spatial_shapes):
             level = tokens_to_maps(classifier(tokens), [shape])[0]  # (B, K * upscale^2, h_l, w_l)
             level = level.float() if level.dtype in (torch.float16, torch.bfloat16) else level
-            logits = logits + F.interpolate(level, size=finest, mode="bilinear", align_corners=False)
-        return F.pixel_shuffle(logits, self.upscale)
+            logits.append(F.interpolate(level, size=finest, mode="bilinear", align_corners=False))
+        return F.pixel_shuffle(sum(logits[1:], logits[0]), self.upscale)
 
 
 def pixel_centres(height: int, width: int, like: Tensor) -> tuple[Tensor, Tensor]:

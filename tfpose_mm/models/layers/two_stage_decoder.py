@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Sequence
+from typing import Any, NamedTuple, Sequence
 
 import torch
 from mmdet.models.layers import MLP, SinePositionalEncoding, coordinate_to_encoding, inverse_sigmoid
@@ -115,14 +115,14 @@ class TwoStageDecoder(DeformableTransformerDecoder):
         token_position: bool = False,
         reference_grad: str = "none",
         output_branch: bool = False,
-        **layer_cfg: float | str | None,
+        **layer_cfg: Any,  # noqa: ANN401 - the arguments of a config
     ) -> None:
         super().__init__(num_keypoints, num_layers, embed_dims, **layer_cfg)
         if reference_grad not in ("none", "twice", "all"):
             raise UserError(
                 f"TwoStageDecoder needs reference_grad of 'none', 'twice' or 'all', but got {reference_grad!r}."
             )
-        self.reference_points = None  # y_0 is not learned
+        self.register_parameter("reference_points", None)  # y_0 is not learned
         self.reference_grad = reference_grad
         self.first_stage = first_stage
         self.reference_position = CoordinateEmbedding(embed_dims) if reference_position else None

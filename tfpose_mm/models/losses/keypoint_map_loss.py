@@ -33,6 +33,6 @@ class KeypointMapLoss(nn.Module):
         Returns:
             A scalar: the mean over images and keypoints; a keypoint of weight 0 adds nothing to the sum.
         """
-        targets = gaussian_targets(labels, *logits.shape[-2:], self.sigma)
+        targets = gaussian_targets(labels, logits.shape[-2], logits.shape[-1], self.sigma)
         entropy = -(targets * logits.flatten(2).log_softmax(-1).view_as(logits)).sum((-2, -1))
         return self.loss_weight * (entropy * weights).mean()

@@ -118,7 +118,7 @@ class TFPoseLoss(nn.Module):
     def _regression(self, layer: Tensor, labels: Tensor, weights: Tensor, is_last: bool) -> Tensor:
         """The loss of one layer's coordinates (B, K, 2), or of these and sigma (B, K, 4)."""
         prediction, sigma = layer[..., :2], layer[..., 2:]
-        if self.sigma_layers == "all" or (self.sigma_layers == "last" and is_last):
+        if self.sigma_loss is not None and (self.sigma_layers == "all" or is_last):
             weight = weights.unsqueeze(-1)  # (B, K, 1)
             summed = self.sigma_loss(prediction, sigma.clamp(min=MIN_SIGMA), labels, weight)
             return self.sigma_weight * summed / labels[0].numel()
