@@ -27,6 +27,23 @@ POSEUR = [path for path in CONFIGS if path.stem.startswith("poseur_")]
 PEERS = [path for path in CONFIGS if path not in (*TFPOSE, *SWAPPED_NECKS, *POSEUR)]
 
 
+# the models that are built and trained for a step in `make test`; the others are in `make test-all`
+TYPICAL = {
+    "tfpose_r50_coco_256x192",
+    "tfpose_two-stage_r50_coco_256x192",
+    "tfpose_tiny_synthetic_128x96",
+    "tfpose_small_lspet_128x96",
+    "tfpose_two-stage_small_lspet_128x96",
+    "simplebaseline_small_lspet_128x96",
+    "rtmpose_small_lspet_128x96",
+    "poseur_small_lspet_128x96",
+}
+
+
+def params(paths):
+    return [pytest.param(path, id=path.stem, marks=[] if path.stem in TYPICAL else pytest.mark.slow) for path in paths]
+
+
 def each(paths):
     return pytest.mark.parametrize("path", paths, ids=lambda path: path.stem)
 
@@ -55,7 +72,7 @@ class Built(NamedTuple):
 def built(paths):
     """A fixture for each config: pytest runs all tests of a config before it builds the next."""
 
-    @pytest.fixture(scope="module", params=paths, ids=lambda path: path.stem)
+    @pytest.fixture(scope="module", params=params(paths))
     def fixture(request):
         cfg = load(request.param)
         return Built(request.param, cfg, MODELS.build(cfg.model))
@@ -247,6 +264,7 @@ def test_poseur_trains_with_its_recipe(poseur):
     assert not [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
 
 
+@pytest.mark.slow
 @each(SWAPPED_NECKS)
 def test_a_swapped_neck_keeps_tfpose_s_recipe(path):
     cfg, main = load(path), load(MAIN)

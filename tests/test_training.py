@@ -18,8 +18,6 @@ from tests.helpers.models import randomise
 from tests.helpers.paths import ROOT, TINY
 from tests.helpers.processes import NO_WORKERS, SMALL, mim, start
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def trained(people, tmp_path_factory):
@@ -65,6 +63,7 @@ def test_mim_tests_what_it_trained(trained, people):
     assert metrics_of(log) == metrics_of(process.stdout + process.stderr)
 
 
+@pytest.mark.slow
 def test_evaluate_agrees_with_mim_and_draws(trained, moved, people):
     folder, process = trained
     command = [sys.executable, "-m", "tfpose_mm.tools.evaluate", TINY, moved, "--out"]
@@ -91,6 +90,7 @@ def test_evaluate_agrees_with_mim_and_draws(trained, moved, people):
     assert again.stderr.splitlines()[-1].startswith("error: report already has a report")
 
 
+@pytest.mark.slow
 def test_a_diverged_model_is_refused(trained, people):
     """COCO's evaluation would give it an AP of 1."""
     folder, _ = trained
@@ -104,6 +104,7 @@ def test_a_diverged_model_is_refused(trained, people):
     assert not (folder / "diverged/metrics.json").exists()
 
 
+@pytest.mark.slow
 def test_detected_boxes(trained, people):
     """Test as the main config does: boxes of a detector, annotations only for the metric."""
     folder, _ = trained
@@ -131,6 +132,7 @@ def test_the_inferencer_of_mmpose_runs_it(moved, people):
     assert person["keypoint_scores"] == [1.0] * 17
 
 
+@pytest.mark.slow
 def test_learning_rates_scale_with_the_batch_size(trained, people):
     """``--auto-scale-lr`` scales the learning rate by batch size 5 divided by the recipe's batch size."""
     folder, _ = trained
@@ -154,6 +156,7 @@ def state_of(folder, epoch):
     return checkpoint["state_dict"], checkpoint["optimizer"]
 
 
+@pytest.mark.slow
 def test_resume_equals_a_training_without_interruption(people, tmp_path):
     """Weights and optimizer state after two epochs. Nothing is random in the second: no shuffling, no augmentation."""
     fixed = [
@@ -186,6 +189,7 @@ def test_resume_equals_a_training_without_interruption(people, tmp_path):
     assert [g["lr"] for g in optimizer["param_groups"]] == [g["lr"] for g in expected_optimizer["param_groups"]]
 
 
+@pytest.mark.slow
 def test_missing_files_are_named(trained, people, tmp_path):
     folder, _ = trained
     evaluate = [sys.executable, "-m", "tfpose_mm.tools.evaluate"]
@@ -204,6 +208,7 @@ def test_missing_files_are_named(trained, people, tmp_path):
     assert "does not exist: point the config's data_root to the data" in process.stderr.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_instances_of_a_missing_image_are_left_out(people, tmp_path):
     shutil.copytree(people, tmp_path / "people")
     (tmp_path / "people/train/000000000004.jpg").unlink()
@@ -214,6 +219,7 @@ def test_instances_of_a_missing_image_are_left_out(people, tmp_path):
     assert "8 instances are used" in log
 
 
+@pytest.mark.slow
 def test_a_cut_image_is_named(people, tmp_path):
     shutil.copytree(people, tmp_path / "people")
     image = tmp_path / "people/train/000000000004.jpg"
@@ -224,12 +230,14 @@ def test_a_cut_image_is_named(people, tmp_path):
     assert "the image must be readable, but fails with" in process.stderr
 
 
+@pytest.mark.slow
 def test_missing_annotations_are_named(tmp_path):
     process = mim("train", "--work-dir", "work", cwd=tmp_path, data=tmp_path / "none")
     assert process.returncode != 0
     assert "person_keypoints_train.json does not exist: correct ann_file, bbox_file and data_root" in process.stderr
 
 
+@pytest.mark.slow
 def test_another_number_of_joints_is_named(people, tmp_path):
     process = mim("train", "--work-dir", "work", cwd=tmp_path, data=people, options=["model.head.num_joints=14"])
     assert process.returncode != 0
@@ -245,6 +253,7 @@ def tensorboard_tags(folder):
     return set(events.Tags()["scalars"])
 
 
+@pytest.mark.slow
 def test_tensorboard_by_one_option(people, tmp_path):
     options = ["visualizer.vis_backends.0.type=TensorboardVisBackend"]
     process = mim("train", "--work-dir", "work", cwd=tmp_path, data=people, options=options)
@@ -252,6 +261,7 @@ def test_tensorboard_by_one_option(people, tmp_path):
     assert {"loss_kpt_layer1", "loss_kpt", "loss_heatmap", "lr", "coco/AP"} <= tensorboard_tags(tmp_path / "work")
 
 
+@pytest.mark.slow
 def test_tensorboard_beside_the_log_and_pictures_of_the_validation(people, tmp_path):
     """The line for a config, and the option, of docs/training.md."""
     page = (ROOT / "docs/training.md").read_text(encoding="utf-8")

@@ -50,6 +50,7 @@ def test_every_config_is_listed(rows, index):
     assert len(index["Models"]) == len(names)
 
 
+@pytest.mark.slow
 def test_the_page_is_fresh(entries, page, rows):
     """The costs are read from the index, because counting all of them takes a minute."""
     costs = {}
@@ -58,6 +59,7 @@ def test_the_page_is_fresh(entries, page, rows):
     assert config_index.make_page(entries, costs) == page, RERUN
 
 
+@pytest.mark.slow
 def test_the_model_index_is_fresh(entries, index, rows):
     costs = {}
     for model in index["Models"]:
@@ -117,6 +119,7 @@ def test_results_are_those_of_the_tables(rows):
     assert {name.partition("/")[0] for name in trained} == {"benchmark", "tfpose_tiny_synthetic_128x96.py"}
 
 
+@pytest.mark.slow
 def test_it_writes_both_files(entries, monkeypatch, tmp_path, page, index):
     monkeypatch.setattr(config_index, "PAGE", tmp_path / "README.md")
     monkeypatch.setattr(config_index, "MODEL_INDEX", tmp_path / "model-index.yml")

@@ -28,6 +28,7 @@ def page(tmp_path_factory):
     return paper_tables.make_page(tmp_path_factory.mktemp("no results"))
 
 
+@pytest.mark.slow
 def test_the_committed_page_is_fresh():
     committed = (ROOT / "docs/paper_tables.md").read_text(encoding="utf-8")
     fresh = paper_tables.make_page(paper_tables.RESULTS)
@@ -137,6 +138,7 @@ def count(name, size=(256, 192)):
     return paper_tables.count_config(name, (), size)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("config", "gflops"), [key for key in OURS if key[0] != NO_Q2Q])
 def test_gflops_are_the_paper_s(config, gflops):
     row = OURS[config, gflops]
@@ -150,6 +152,7 @@ def test_gflops_are_those_of_the_paper_s_text(config, gflops):
     assert count(config).gflops == pytest.approx(gflops, rel=0.015)
 
 
+@pytest.mark.slow
 def test_query_attention_costs_what_it_costs():
     """Table 1 gives a difference of 0.10, but the counted difference is 0.03. The count is not adjusted."""
     with_it = count("ablations/tfpose_r18_ne0_coco_256x192.py")

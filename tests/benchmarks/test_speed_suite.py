@@ -17,6 +17,7 @@ from tfpose_mm.apis import Memory, count_complexity, summarise
 TINY = Budget(sizes=((96, 128),), batches=(1, 2), repeats=(2, 2), training_batch=2, growth=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("layers", [0, 4])
 def test_models_are_those_of_the_paper_s_tables(layers):
     """1.12 times SimpleBaseline's MACs without an encoder, 1.41 times with four layers."""
@@ -26,6 +27,7 @@ def test_models_are_those_of_the_paper_s_tables(layers):
     assert ratio == pytest.approx({0: 1.12, 4: 1.41}[layers], abs=0.01)
 
 
+@pytest.mark.slow
 def test_all_models_predict_at_another_input_size_and_number_of_keypoints():
     for name, cfg in all_models((96, 128)).items():
         with torch.inference_mode():

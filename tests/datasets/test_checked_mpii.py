@@ -197,6 +197,7 @@ def test_boxes_of_a_detector_are_refused(data):
         data.build("val", bbox_file="boxes.json")
 
 
+@pytest.mark.slow
 def test_training_on_changed_annotations_of_mpii(data, reliability):
     content, config = data.content(), data.cfg.train_dataloader.dataset.to_dict()
     init_default_scope("mmpose")

@@ -73,6 +73,7 @@ def checkpoints(folder):
     return sorted(path.name for path in folder.glob("*.pth"))
 
 
+@pytest.mark.slow
 def test_without_the_hook_a_diverged_model_is_the_best(make_runner, tmp_path):
     """The loss of the first iteration is finite, and the weights after it are huge."""
     runner = make_runner(without_hook=True, **DIVERGES)
@@ -141,6 +142,7 @@ def test_the_last_finite_checkpoint_is_kept(make_runner, tmp_path, by_epoch):
     assert all(tensor.isfinite().all() for tensor in state.values())
 
 
+@pytest.mark.slow
 def test_averaged_weights_are_checked_where_they_are_validated(make_runner, tmp_path):
     """EMAHook loads its weights before a validation; these weights are validated and saved."""
     runner = make_runner(hooks=[dict(type="EMAHook", momentum=0.5)])
@@ -150,6 +152,7 @@ def test_averaged_weights_are_checked_where_they_are_validated(make_runner, tmp_
     assert not [name for name in checkpoints(tmp_path) if name.startswith("best")]
 
 
+@pytest.mark.slow
 def test_a_finite_training_is_untouched(make_runner, tmp_path):
     runner = make_runner()
     assert any(isinstance(hook, CheckFiniteHook) for hook in runner.hooks)

@@ -62,6 +62,7 @@ def test_a_resumed_training_gives_the_same_bits(make_runner, whole, tmp_path, wo
     assert differences(expected, tmp_path / "work/epoch_3.pth") == []
 
 
+@pytest.mark.slow
 def test_another_seed_gives_other_weights(whole):
     assert differences(whole("first"), whole("second", randomness=dict(seed=7)))
 
@@ -135,6 +136,7 @@ def test_without_the_functions_of_linux_a_worker_is_only_seeded(monkeypatch, nam
         assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("val_every", [None, 1000])
 def test_persistent_workers_are_reported(make_runner, tmp_path, val_every):
     """Only in a loop of epochs; the hook does nothing in a loop of iterations."""

@@ -93,6 +93,7 @@ def test_differences_are_logged_as_a_table(people, tmp_path, monkeypatch):
     ]
 
 
+@pytest.mark.slow
 def test_averaged_weights_are_saved(people, tmp_path, monkeypatch):
     """EMAHook adds its weights to the checkpoint."""
     monkeypatch.setenv("SYNTHETIC_ROOT", str(people))

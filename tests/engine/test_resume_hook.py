@@ -23,7 +23,6 @@ from tests.helpers.trainings import (
 from tfpose_mm.utils import UserError
 
 
-@pytest.mark.slow
 def test_a_training_killed_while_it_saves_resumes_from_the_checkpoint_before(make_runner, tmp_path):
     folder = tmp_path / "work"
     changes = {"default_hooks.checkpoint.max_keep_ckpts": 1}
@@ -75,7 +74,10 @@ def test_a_training_that_is_killed_again_and_again(make_runner, tmp_path, reliab
     reliability.row("training", fault, kills, outcome, "the current epoch")
 
 
-@pytest.mark.parametrize("pointer", [None, "", "work/epoch_9.pth"])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize("pointer", [None, pytest.param("", marks=SLOW), pytest.param("work/epoch_9.pth", marks=SLOW)])
 def test_a_damaged_checkpoint_is_skipped(make_runner, tmp_path, pointer):
     folder = tmp_path / "work"
     make_runner(2).train()
@@ -94,6 +96,7 @@ def test_a_damaged_checkpoint_is_skipped(make_runner, tmp_path, pointer):
     assert torch.load(folder / "epoch_3.pth", weights_only=False)["meta"]["epoch"] == 3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("is_damaged", [False, True])
 def test_another_folder_and_another_name(make_runner, tmp_path, is_damaged):
     """With out_dir the checkpoints are in a folder that has the name of the work directory."""
@@ -113,6 +116,7 @@ def test_another_folder_and_another_name(make_runner, tmp_path, is_damaged):
     assert runner.iter == 6
 
 
+@pytest.mark.slow
 def test_the_file_that_last_checkpoint_names_is_compared(make_runner, tmp_path):
     """Its name has no number, and the config does not tell its folder."""
     make_runner(2).train()
@@ -123,6 +127,7 @@ def test_the_file_that_last_checkpoint_names_is_compared(make_runner, tmp_path):
     assert f"Resuming from {newest}: epoch 2, iteration 4." in log_of(tmp_path / "work")
 
 
+@pytest.mark.slow
 def test_iterations_are_compared_not_the_numbers_of_names(make_runner, tmp_path):
     make_runner(2).train()
     (tmp_path / "work/epoch_1.pth").rename(tmp_path / "work/iter_3.pth")  # it has 2 iterations
@@ -130,6 +135,7 @@ def test_iterations_are_compared_not_the_numbers_of_names(make_runner, tmp_path)
     assert f"Resuming from {tmp_path}/work/epoch_2.pth: epoch 2, iteration 4." in log_of(tmp_path / "work")
 
 
+@pytest.mark.slow
 def test_a_remote_checkpoint_is_not_replaced_by_an_older_local_one(make_runner, tmp_path):
     make_runner(1).train()
     pointer = tmp_path / "work/last_checkpoint"
@@ -152,6 +158,7 @@ def test_without_any_checkpoint_it_starts(make_runner):
     assert runner.epoch == 1
 
 
+@pytest.mark.slow
 def test_a_named_checkpoint_is_taken(make_runner, tmp_path):
     make_runner(2).train()
     first = str(tmp_path / "work/epoch_1.pth")

@@ -13,6 +13,6 @@ MAIN = ROOT / "configs/tfpose_r50_coco_256x192.py"  # the paper's main model
 def pinned_versions():
     """The versions of pyproject.toml's dependency groups: a set for each package."""
     versions = {}
-    for package, version in re.findall(r'^  "([\w-]+)==([\w.]+)"', (ROOT / "pyproject.toml").read_text("utf-8"), re.M):
+    for package, version in re.findall(r'"([\w-]+)==([\w.]+)"', (ROOT / "pyproject.toml").read_text("utf-8"), re.M):
         versions.setdefault(package, set()).add(version)
     return versions

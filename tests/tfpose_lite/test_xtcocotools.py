@@ -208,6 +208,7 @@ def test_crowdpose_is_refused_in_a_sentence(tmp_path):
         COCOeval(COCO(), COCO(), "keypoints_crowd")
 
 
+@pytest.mark.slow
 def test_it_is_used_only_where_the_real_package_is_missing():
     """In a process without the package: on other Pythons it is hidden."""
     code = """

@@ -36,7 +36,7 @@ def multi_scale_deformable_attention(
         - ``"grid_sample"``: ``torch.nn.functional.grid_sample``, on any device; it can be traced and compiled, and
           ``torch.func.grad`` takes it.
 
-    All have first derivatives only; second derivatives raise a RuntimeError.
+    All have first derivatives. Second derivatives raise a RuntimeError, except with ``"grid_sample"`` in torch 2.13.
 
     Outside of CUDA half precision is computed in float32.
 

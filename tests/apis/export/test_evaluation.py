@@ -27,6 +27,7 @@ def exported(people, tmp_path_factory):
     return cfg, checkpoint, export_onnx(cfg.copy(), checkpoint, folder / "model.onnx", flip_test=True).path
 
 
+@pytest.mark.slow
 def test_the_metrics_are_those_of_mim_test(exported, tmp_path):
     cfg, checkpoint, model = exported
     metrics = evaluate_onnx(cfg.copy(), PoseRunner(str(model)))

@@ -203,8 +203,11 @@ def test_other_models(name, tmp_path):
 
 
 @pytest.mark.parametrize("attention", ATTENTIONS)
-def test_half_precision(exported, tmp_path, attention):
-    cfg, checkpoint, full = exported
+def test_half_precision(exported, persons, tmp_path, monkeypatch, attention):
+    """Random weights enlarge rounding errors: with a spread of 1 the difference is 0.9 to 1.7 px, here 0.4 to 0.6."""
+    cfg, _, full = exported
+    monkeypatch.setattr(parity, "_drawn", lambda number: persons[:number])
+    checkpoint = make_checkpoint(cfg, tmp_path / "model.pth", spread=0.25)
     result = export_onnx(cfg, checkpoint, tmp_path / "half.onnx", attention=attention, fp16=True)
     assert max(item.keypoints for item in result.parities) <= 1
     assert result.path.stat().st_size < 0.7 * full.path.stat().st_size
