@@ -20,6 +20,9 @@ CONFIG := configs/tfpose_tiny_synthetic_128x96.py
 DATA := $(DEMO)/data/annotations/person_keypoints_val.json
 CHECKPOINT := $(DEMO)/train/trained.pth
 REPORT := $(DEMO)/report/report.html
+# Threads that wait without spinning: on a quiet machine an iteration takes 0.31 s instead of 0.27 s, beside one busy
+# process 0.42 s instead of 2.4 s (2 cores)
+export OMP_WAIT_POLICY := PASSIVE
 # up to 4 processes with one thread each; all tests of a file run in the same process
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --max-worker-restart=0
 

@@ -98,6 +98,11 @@ KNOWN_ISSUES = (
         "pip install --no-cache-dir --force-reinstall --no-deps --no-binary xtcocotools xtcocotools==1.14.3",
     ),
     KnownIssue(
+        r"No module named 'xtcocotools'",
+        "xtcocotools is missing, which does not build on Python 3.13",
+        "import tfpose_mm before mmpose: it puts a module with pycocotools in its place",
+    ),
+    KnownIssue(
         r"NPY_OWNDATA",
         "xtcocotools.mask does not work with numpy 2",
         "import tfpose_mm first, which replaces these functions with those of pycocotools",

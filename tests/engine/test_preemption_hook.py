@@ -57,8 +57,13 @@ def stop(make_runner, terminate, **changes):
     assert raised.value.code == 143
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize(("iteration", "workers"), [(1, 0), (2, 2), (3, 0), (5, 2)])  # 2 iterations in an epoch
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(  # 2 iterations in an epoch
+    ("iteration", "workers"),
+    [(3, 0), pytest.param(1, 0, marks=SLOW), pytest.param(2, 2, marks=SLOW), pytest.param(5, 2, marks=SLOW)],
+)
 def test_an_epoch_is_continued(make_runner, tmp_path, iteration, workers):
     changes = {**STATEFUL, "train_dataloader.num_workers": workers}
     make_runner(3, "whole", hooks=[EMA], **changes).train()

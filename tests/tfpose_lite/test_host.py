@@ -103,6 +103,7 @@ def test_a_wrong_host_is_one_sentence(monkeypatch, base, changes, message):
         ("MMCV==2.2.0 is used but incompatible. Please install mmcv>=2.0.0rc4, <2.2.0.", "mim install mmcv==2.1.0"),
         ("No module named 'mmdet'", "pip install mmdet==3.3.0"),
         ("numpy.dtype size changed, may indicate binary incompatibility", "--no-binary xtcocotools"),
+        ("No module named 'xtcocotools'", "import tfpose_mm before mmpose"),
         ("module 'numpy' has no attribute 'NPY_OWNDATA'", "import tfpose_mm first"),
         ("No module named 'pkg_resources'", "setuptools<82"),
         ("operator torchvision::nms does not exist", "same index"),
