@@ -43,16 +43,15 @@ find_python() { # a Python that fits: from the PATH, or of pyenv; otherwise uv's
 
 find_uv() { # from the PATH, or in an environment of its own: Debian refuses `pip install` into the system's Python
   command -v uv && return
-  [ -x .uv/bin/uv ] || { python3 -m venv .uv && .uv/bin/pip install --quiet uv; } >&2 || {
+  [ -x .uv/bin/uv ] || { python3 -m venv .uv && .uv/bin/pip install --quiet --disable-pip-version-check uv; } >&2 || {
     rm -rf .uv
     return 1
   }
   echo "$here/../.uv/bin/uv"
 }
 
-pip_setting() { # of pip's configuration, which uv does not read; an environment variable wins
-  [ -n "$1" ] && echo "$1" && return
-  python3 -m pip config get "$2" 2>/dev/null
+pip_setting() { # of pip's configuration files and variables, which uv does not read; variables come first
+  python3 -m pip config list 2>/dev/null | grep -oE "^(:env:|global|install)\.$1='[^']+" | head -n 1 | cut -d "'" -f 2
 }
 
 explain() { # the end of uv's output in one sentence
@@ -79,8 +78,10 @@ elif ! fits "$python"; then
 fi
 command -v c++ >/dev/null || fail "MMCV's operators need a C++ compiler: run 'apt-get install g++', then make again."
 uv=$(find_uv) || fail "uv was not found and could not be installed: install it (pip install uv, or apt-get install python3-venv), then run make again."
-index=$(pip_setting "${PIP_INDEX_URL:-}" global.index-url) && export UV_DEFAULT_INDEX="$index"
-certificates=$(pip_setting "${PIP_CERT:-}" global.cert) && export SSL_CERT_FILE="$certificates"
+index=$(pip_setting index-url)
+[ -z "$index" ] || export UV_DEFAULT_INDEX="$index"
+certificates=$(pip_setting cert)
+[ -z "$certificates" ] || export SSL_CERT_FILE="$certificates"
 
 say "Python and packages (about 3 GB)"
 sync --no-install-package "$mmcv" --no-install-project

@@ -180,14 +180,14 @@ def test_make_refuses_an_unsupported_python_in_one_sentence(stack, other, versio
     assert not (tmp_path / "venv").exists()
 
 
-TOOLS = ("sh", "dirname", "date", "mktemp", "rm", "grep", "tee", "cat")
+TOOLS = ("sh", "dirname", "date", "mktemp", "rm", "grep", "tee", "cat", "head", "cut")
 
 
-def install(folder, uv=None, compiler=True):
+def install(folder, uv=None, compiler=True, python="echo 3.13"):
     """Run the installation with programs of this folder alone: a Python 3.13, perhaps a compiler, perhaps a uv."""
     for tool in TOOLS:
         (folder / tool).symlink_to(shutil.which(tool))
-    for name, script in (("python3", "echo 3.13"), ("c++", "true" if compiler else None), ("uv", uv)):
+    for name, script in (("python3", python), ("c++", "true" if compiler else None), ("uv", uv)):
         if script is not None:
             (folder / name).write_text(f"#!/bin/sh\n{script}\n")
             (folder / name).chmod(0o755)
@@ -213,6 +213,16 @@ def test_a_failed_installation_ends_in_one_sentence(tmp_path, uv, sentence):
     assert process.returncode == 1
     assert process.stderr.startswith(f"error: {sentence}")
     assert process.stderr.count("\n") == 1
+
+
+def test_uv_uses_the_index_and_the_certificates_of_pip(tmp_path):
+    pip = "*' -m pip config list'*) echo \":env:.cert='/certificates'\"; echo \"global.index-url='https://mirror/simple'\" ;;"
+    process = install(
+        tmp_path,
+        uv='echo "error: $UV_DEFAULT_INDEX $SSL_CERT_FILE"; exit 1',
+        python=f'case " $*" in {pip} *) echo 3.13 ;; esac',
+    )
+    assert "error: https://mirror/simple /certificates" in process.stdout
 
 
 def test_an_installation_without_a_compiler(tmp_path):
