@@ -216,11 +216,11 @@ def test_a_failed_installation_ends_in_one_sentence(tmp_path, uv, sentence):
 
 
 def test_uv_uses_the_index_and_the_certificates_of_pip(tmp_path):
-    pip = "*' -m pip config list'*) echo \":env:.cert='/certificates'\"; echo \"global.index-url='https://mirror/simple'\" ;;"
+    (tmp_path / "pip").write_text(":env:.cert='/certificates'\nglobal.index-url='https://mirror/simple'\n")
     process = install(
         tmp_path,
         uv='echo "error: $UV_DEFAULT_INDEX $SSL_CERT_FILE"; exit 1',
-        python=f'case " $*" in {pip} *) echo 3.13 ;; esac',
+        python=f'if [ "$2" = pip ]; then cat {tmp_path}/pip; else echo 3.13; fi',
     )
     assert "error: https://mirror/simple /certificates" in process.stdout
 
