@@ -109,8 +109,8 @@ def read_plan(path: Path, out: Path) -> tuple[str, list[Run]]:
 def config_hash(job: Run) -> str:
     """Hash the settings of a run: its config file with all bases, its options and its seed.
 
-    The folder of the data, and the hooks that only write, check and log, are left out, because they do not change the
-    training.
+    The folder of the data, safe loading, and the hooks that only write, check and log, are left out: they do not change
+    the training.
 
     Args:
         job: The run.
@@ -122,6 +122,8 @@ def config_hash(job: Run) -> str:
     cfg.merge_from_dict(parse_options(job))
     content = _without_root(cfg.to_dict(), str(cfg.get("data_root") or "").rstrip("/"))
     content.pop("default_hooks", None)
+    imports = content["custom_imports"]["imports"]
+    content["custom_imports"]["imports"] = [name for name in imports if name != "tfpose_mm.safe_loading"]
     content["custom_hooks"] = [hook for hook in content.get("custom_hooks") or [] if hook["type"] not in PASSIVE_HOOKS]
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 

@@ -9,7 +9,7 @@ import torch
 from mmpose.utils import register_all_modules
 from yapf.yapflib import yapf_api
 
-import tfpose_mm  # noqa: F401 - registers its modules
+import tfpose_mm.safe_loading  # noqa: F401 - registers the modules and loads as the configs and tools do
 from tests.helpers.models import load_tiny, randomise
 from tests.helpers.reliability import Reliability
 from tfpose_mm.datasets.synthetic import write_dataset

@@ -89,7 +89,7 @@ poseur = built(POSEUR)
 def test_what_mmpose_tools_read_is_there_and_agrees(path):
     cfg = load(path)
     assert cfg.default_scope == "mmpose"
-    assert cfg.custom_imports["imports"][0] == "tfpose_mm"
+    assert cfg.custom_imports["imports"][:2] == ["tfpose_mm", "tfpose_mm.safe_loading"]
     assert cfg.data_mode == "topdown"
     height, width = map(int, re.search(r"_(\d+)x(\d+)(_testdev)?$", path.stem).groups()[:2])
     assert tuple(cfg.codec.input_size) == (width, height)

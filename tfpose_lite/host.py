@@ -130,7 +130,7 @@ KNOWN_ISSUES = (
     KnownIssue(
         r"Unsupported global|weights_only",
         "torch 2.6 and later refuse MMEngine's training checkpoints",
-        "import tfpose_mm first, or name it in the config's custom_imports: it loads them without running their code",
+        "import tfpose_mm.safe_loading first, or name it in the config's custom_imports: it runs no code in them",
     ),
     KnownIssue(
         r"no kernel image is available|not compatible with the current PyTorch",

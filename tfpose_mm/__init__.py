@@ -3,9 +3,9 @@
 Importing the package registers ``TFPoseLabel``, ``DeformableTransformerNeck``, ``SequentialNeck``, ``TFPoseHead``,
 ``TFPoseLoss``, ``CocoSubmission``, ``CheckFiniteHook``, ``PlainCheckpointHook``, ``ValidationEtaHook`` and
 ``packed_collate`` with MMPose. A config does so with
-``custom_imports = dict(imports=["tfpose_mm"], allow_failed_imports=False)``. It also replaces
-MMEngine's loaders of checkpoints by loaders that do not run code in a checkpoint (``tfpose_mm.engine``), and fixes
-errors of MMPose and xtcocotools with NumPy 2 (``tfpose_mm.utils.compat``).
+``custom_imports = dict(imports=["tfpose_mm"], allow_failed_imports=False)``. It also fixes errors of MMPose and
+xtcocotools with NumPy 2, where these versions are installed (``tfpose_mm.utils.compat``), and changes nothing else:
+``tfpose_mm.safe_loading`` lets MMEngine load checkpoints without running code that they contain.
 """
 
 from __future__ import annotations

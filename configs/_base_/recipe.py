@@ -3,7 +3,7 @@
 # GPUs x 64 images, 210 epochs, 500 iterations).
 _base_ = "mmpose::_base_/default_runtime.py"
 
-custom_imports = dict(imports=["tfpose_mm"], allow_failed_imports=False)
+custom_imports = dict(imports=["tfpose_mm", "tfpose_mm.safe_loading"], allow_failed_imports=False)
 
 train_cfg = dict(by_epoch=True, max_epochs=210, val_interval=10)
 

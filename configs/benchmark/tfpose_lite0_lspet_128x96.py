@@ -2,7 +2,7 @@
 # Needs timm, mmpretrain and the weights of the backbone (docs/benchmark.md).
 _base_ = ["../_base_/lspet_128x96.py", "../_base_/tfpose_lite0.py", "../_base_/benchmark_recipe.py"]
 
-custom_imports = dict(imports=["tfpose_mm", "mmpretrain.models"])
+custom_imports = dict(imports=["tfpose_mm", "tfpose_mm.safe_loading", "mmpretrain.models"])
 model = dict(head=dict(num_joints=14, decoder=_base_.codec))
 train_dataloader = dict(batch_size=_base_.auto_scale_lr.base_batch_size)
 train_cfg = dict(max_epochs=10)

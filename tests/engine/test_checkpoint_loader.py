@@ -358,25 +358,4 @@ def test_downloads(server, tmp_path, marker, monkeypatch):
     assert len(CheckpointLoader.load_checkpoint(f"{server}/good-12345678.pth")) == 2
     with pytest.raises(UserError, match="could run code"):
         CheckpointLoader.load_checkpoint(f"{server}/bad.pth")
-    tables = {"get_torchvision_models": "resnet50", "get_external_models": "a/b", "get_mmcls_models": "vgg"}
-    for function, name in tables.items():
-        monkeypatch.setattr(checkpoint_loader, function, lambda name=name: {name: f"{server}/good-12345678.pth"})
-    for address in ("torchvision://resnet50", "modelzoo://resnet50", "open-mmlab://a/b", "openmmlab://a/b"):
-        assert set(CheckpointLoader.load_checkpoint(address)) == {"backbone.weight", "head.weight"}
-    assert set(CheckpointLoader.load_checkpoint("mmcls://vgg")["state_dict"]) == {"weight"}
-    with pytest.raises(UserError, match="pretrained weights, but torchvision://resnet51 is not: check the name"):
-        CheckpointLoader.load_checkpoint("torchvision://resnet51")
-    with pytest.raises(UserError, match=r"but got s3://bucket/x\.pth: download the file first"):
-        CheckpointLoader.load_checkpoint("s3://bucket/x.pth")
     assert not marker.exists()
-
-
-def test_mmengine_s_zoos_still_have_their_names():
-    """The names of weights come from MMEngine's own tables."""
-    assert checkpoint_loader.get_torchvision_models()["resnet50"].startswith("https://")
-    assert checkpoint_loader.get_mmcls_models()["vgg16"].startswith("https://")
-
-
-def test_every_scheme_of_mmengine_is_replaced():
-    loaders = set(CheckpointLoader._schemes.values())
-    assert {loader.__module__ for loader in loaders} == {"tfpose_mm.engine.checkpoint_loader"}

@@ -108,7 +108,7 @@ def test_a_wrong_host_is_one_sentence(monkeypatch, base, changes, message):
         ("No module named 'pkg_resources'", "setuptools<82"),
         ("operator torchvision::nms does not exist", "same index"),
         ("libGL.so.1: cannot open shared object file", "apt-get install libgl1"),
-        ("Unsupported global: GLOBAL mmengine.logging.history_buffer.HistoryBuffer", "import tfpose_mm first"),
+        ("Unsupported global: GLOBAL mmengine.logging.history_buffer.HistoryBuffer", "import tfpose_mm.safe_loading"),
         ("No module named 'pip'", "--no-build-isolation chumpy"),
     ],
 )

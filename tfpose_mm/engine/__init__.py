@@ -1,4 +1,4 @@
-"""Hooks for MMEngine's loops, and the loader of checkpoints. Importing this package replaces MMEngine's loaders."""
+"""Hooks for MMEngine's loops, and readers of checkpoints, which ``tfpose_mm.safe_loading`` gives to MMEngine."""
 
 from __future__ import annotations
 
@@ -38,5 +38,3 @@ __all__ = [
     "to_plain",
     "write_atomic",
 ]
-
-register_loaders()

@@ -1,7 +1,8 @@
 """Read checkpoints without running code that they contain, for the tools of this package and for MMEngine.
 
 MMEngine reads every checkpoint (``load_from``, ``resume``, ``init_cfg``, ``mim test``, inferencers) with the loaders of
-its ``CheckpointLoader``. Importing ``tfpose_mm`` replaces them by the functions below.
+its ``CheckpointLoader``. Importing ``tfpose_mm.safe_loading`` replaces those of files and http(s) by
+:func:`load_from_local` and :func:`load_from_http`.
 """
 
 from __future__ import annotations
@@ -19,12 +20,6 @@ import torch
 from mmengine.dist import barrier, get_dist_info
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
-from mmengine.runner.checkpoint import (
-    get_deprecated_model_names,
-    get_external_models,
-    get_mmcls_models,
-    get_torchvision_models,
-)
 from safetensors import safe_open
 
 from tfpose_lite.host import parse_version
@@ -229,56 +224,7 @@ def load_from_http(
     return load_from_local(str(path), map_location)
 
 
-def load_from_model_zoo(filename: str, map_location: Device = None) -> dict[str, Any]:
-    """MMEngine's loader of ``torchvision://``, ``open-mmlab://`` and ``mmcls://``: look up the address, then load it.
-
-    Args:
-        filename: Scheme and name, as ``torchvision://resnet50``.
-        map_location: Where the tensors go, as in ``torch.load``.
-
-    Returns:
-        The content, as :func:`load_from_local` returns it; for ``mmcls://`` only the backbone.
-
-    Raises:
-        UserError: If there is no such name; see :func:`read_checkpoint`.
-    """
-    scheme, name = filename.split("://")
-    tables: dict[str, Callable[[], dict]] = {"torchvision": get_torchvision_models, "mmcls": get_mmcls_models}
-    if scheme.replace("-", "") == "openmmlab":
-        name = get_deprecated_model_names().get(name, name)
-    addresses = tables.get(scheme.replace("modelzoo", "torchvision"), get_external_models)()
-    if name not in addresses:
-        raise UserError(
-            f"The name must be in MMEngine's list of pretrained weights, but {filename} is not: check the name."
-        )
-    load = load_from_http if addresses[name].startswith("http") else load_from_local
-    content = load(addresses[name], map_location)
-    if scheme == "mmcls":
-        state = content.get("state_dict", content)
-        prefix = "backbone."
-        backbone = {key[len(prefix) :]: value for key, value in state.items() if key.startswith(prefix)}
-        return dict(state_dict=backbone)
-    return content
-
-
-def load_from_storage(filename: str, map_location: Device = None) -> dict[str, Any]:
-    """MMEngine's loader of ``s3://``, ``petrel://`` and ``pavi://``, whose clients are not public.
-
-    Args:
-        filename: The address.
-        map_location: Not used.
-
-    Raises:
-        UserError: Always.
-    """
-    raise UserError(f"Checkpoints are loaded from files and http(s), but got {filename}: download the file first.")
-
-
 def register_loaders() -> None:
-    """Replace MMEngine's loaders of checkpoints, which run code in a checkpoint, by those of this module."""
+    """Replace MMEngine's loaders of files and of http(s), which run code in a checkpoint, by those of this module."""
     CheckpointLoader.register_scheme("", load_from_local, force=True)
     CheckpointLoader.register_scheme(("http://", "https://"), load_from_http, force=True)
-    zoos = ("modelzoo://", "torchvision://", "open-mmlab://", "openmmlab://", "mmcls://")
-    CheckpointLoader.register_scheme(zoos, load_from_model_zoo, force=True)
-    storage = ("pavi://", r"(\S+\:)?s3://", r"(\S+\:)?petrel://")
-    CheckpointLoader.register_scheme(storage, load_from_storage, force=True)

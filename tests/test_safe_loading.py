@@ -1,0 +1,40 @@
+"""`import tfpose_mm` replaces nothing of MMEngine and torch; `import tfpose_mm.safe_loading` replaces two loaders."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+CODE = """
+import json
+from tfpose_lite.xtcocotools import stand_in
+stand_in()
+import mmengine.runner.checkpoint, mmpose.apis, torch, yapf.yapflib.yapf_api
+from mmengine.runner import CheckpointLoader
+
+MODULES = (mmengine.runner.checkpoint, mmengine.fileio, mmengine.config.config, mmpose.apis, torch, torch.hub,
+           torch.serialization, yapf.yapflib.yapf_api)
+
+def state():
+    loaders = {scheme: loader.__module__ for scheme, loader in CheckpointLoader._schemes.items()}
+    return loaders, {(module.__name__, name): id(value) for module in MODULES for name, value in vars(module).items()
+                     if callable(value)}
+
+loaders, functions = state()
+import tfpose_mm
+assert state()[1] == functions
+assert state()[0] == loaders
+import tfpose_mm.safe_loading
+assert state()[1] == functions
+print(json.dumps(sorted(scheme for scheme, loader in state()[0].items() if loader != loaders[scheme])))
+"""
+
+
+@pytest.mark.slow
+def test_what_an_import_replaces():
+    command = [sys.executable, "-W", "ignore", "-c", CODE]
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    assert process.stdout.splitlines()[-1] == '["", "http://", "https://"]'
