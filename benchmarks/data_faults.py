@@ -13,7 +13,7 @@ import copy
 import json
 import tempfile
 from pathlib import Path
-from typing import Callable, Dict, NamedTuple
+from typing import Callable, NamedTuple
 
 import numpy as np
 from mmengine.config import Config
@@ -194,7 +194,7 @@ def measure(content: dict, keypoints: Keypoints) -> list[str]:
     return markdown_table(table)
 
 
-def load_sets(lspet: Path | None) -> Dict[str, tuple[dict, Keypoints]]:
+def load_sets(lspet: Path | None) -> dict[str, tuple[dict, Keypoints]]:
     """Draw the synthetic data and read the other.
 
     Args:

@@ -7,8 +7,9 @@ than 2 times (with gradients 1.5 times) as fast as mmcv's function in plain torc
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Sequence
+from typing import NamedTuple
 
 import torch
 from mmengine.config import Config

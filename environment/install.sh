@@ -3,14 +3,13 @@
 # STACK: modern or classic. FOLDER: of the virtual environment. CUDA=1 in the environment compiles MMCV for GPUs.
 set -u
 stack=$1
-UV_PROJECT_ENVIRONMENT=$2
 python=${3:-}
 here=$(cd "$(dirname "$0")" && pwd)
 cd "$here/.." || exit 1
 began=$(date +%s)
-log=$(mktemp)
-export UV_PROJECT_ENVIRONMENT PRECOMPILED="$log.torch"
-trap 'rm -rf "$log" "$PRECOMPILED"' EXIT
+log=$(mktemp) || exit 1
+export UV_PROJECT_ENVIRONMENT="$2" PRECOMPILED="$log.torch"
+trap 'rm -rf "$log" "$log.c++" "$PRECOMPILED"' EXIT
 trap 'exit 130' INT TERM
 
 fail() {
@@ -32,10 +31,14 @@ fits() { # whether a Python starts and has a version that the stack supports
   case " $names " in *" python$("$1" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null) "*) ;; *) false ;; esac
 }
 
-find_python() { # a Python that fits: from the PATH, or of pyenv; otherwise uv's range, which it fetches
+has_headers() { # whether C++ code can be compiled for a Python: those of Debian's packages need python3-dev
+  "$1" -c 'import os, sysconfig; os.stat(sysconfig.get_path("include") + "/Python.h")' 2>/dev/null
+}
+
+find_python() { # the newest Python that fits, from the PATH or of pyenv; otherwise uv's range, which it fetches
   for name in $names python3; do
     for candidate in "$name" "${HOME:-}"/.pyenv/versions/*/bin/"$name"; do
-      fits "$candidate" && command -v "$candidate" && return
+      fits "$candidate" && has_headers "$candidate" && command -v "$candidate" && return
     done
   done
   echo "$range"
@@ -50,49 +53,56 @@ find_uv() { # from the PATH, or in an environment of its own: Debian refuses `pi
   echo "$here/../.uv/bin/uv"
 }
 
-pip_setting() { # of pip's configuration files and variables, which uv does not read; variables come first
-  python3 -m pip config list 2>/dev/null | grep -oE "^(:env:|global|install)\.$1='[^']+" | head -n 1 | cut -d "'" -f 2
+pip_setting() { # of pip's configuration files, which uv does not read
+  python3 -m pip config list 2>/dev/null | grep -oE "^(global|install)\.$1='[^']+" | head -n 1 | cut -d "'" -f 2
 }
 
 explain() { # the end of uv's output in one sentence
   if grep -qi 'no space left' "$log"; then
-    fail "The disk is full: the environment needs 9 GB in $(pwd) and in uv's cache; free space, then run make again."
-  elif grep -qiE 'dns error|failed to fetch|error sending request|network' "$log"; then
-    fail "A download failed: connect to the network (or set PIP_INDEX_URL to your mirror of PyPI), then run make again."
+    fail "The disk is full: the environment needs 7 GB in $(pwd) and in uv's cache; free space, then run make again."
+  elif grep -qiE 'dns error|failed to fetch|error sending request|network is unreachable|timed out' "$log"; then
+    fail "A download failed: connect to the network (or set PIP_INDEX_URL to your mirror of PyPI, PYTHON to a Python $versions), then run make again."
   elif grep -qi 'no interpreter found\|no download found' "$log"; then
     fail "No Python $versions was found or could be fetched: install one, then run make again with PYTHON=/path/to/python."
   fi
   fail "The installation failed: see the lines above."
 }
 
-sync() {
-  { "$uv" sync --inexact --no-progress --group "$stack" --python "$python" "$@" 2>&1 || echo failed > "$log.status"; } | tee "$log" |
-    grep --line-buffered -E '^(Using|Downloading .*\([0-9]{3}|Building|Prepared|Installed|warning|error|  cause|hint)|× |╰─|├─|rror:'
-  [ ! -e "$log.status" ] || { rm "$log.status"; explain; }
+sync() { # uv's important lines go to the terminal, all of them to the log
+  exec 4>&1
+  status=$({ { "$uv" sync --inexact --no-progress --group "$stack" --python "$python" "$@" 2>&1; echo $? >&3; } | tee "$log" |
+    grep --line-buffered -E '^(Using|Downloading .*\([0-9]{3}|Building|Prepared|Installed|warning|error|  cause|hint)|× |╰─|├─|rror:' >&4; } 3>&1)
+  [ "$status" = 0 ] || explain
 }
 
 if [ -z "$python" ]; then
   python=$(find_python)
+elif ! command -v "$python" >/dev/null; then
+  fail "PYTHON=$python does not exist: leave PYTHON out, or name another one."
 elif ! fits "$python"; then
-  fail "The $stack packages need Python $versions, but $python is $("$python" -V 2>&1 || echo missing): leave PYTHON out, name another one, or add STACK=$other."
+  fail "The $stack packages need Python $versions, but $python is $("$python" -V 2>&1): leave PYTHON out, name another one, or add STACK=$other."
+elif ! has_headers "$python"; then
+  fail "MMCV's operators need Python.h, but $python has none: run 'apt-get install python3-dev', or leave PYTHON out."
 fi
 command -v c++ >/dev/null || fail "MMCV's operators need a C++ compiler: run 'apt-get install g++', then make again."
-uv=$(find_uv) || fail "uv was not found and could not be installed: install it (pip install uv, or apt-get install python3-venv), then run make again."
-index=$(pip_setting index-url)
+uv=$(find_uv) || fail "uv was not found and could not be installed: connect to the network, run 'apt-get install python3-venv', or install uv as docs.astral.sh/uv says."
+index=${UV_DEFAULT_INDEX:-${PIP_INDEX_URL:-$(pip_setting index-url)}}
 [ -z "$index" ] || export UV_DEFAULT_INDEX="$index"
-certificates=$(pip_setting cert)
+certificates=${SSL_CERT_FILE:-${PIP_CERT:-$(pip_setting cert)}}
 [ -z "$certificates" ] || export SSL_CERT_FILE="$certificates"
 
 say "Python and packages (about 3 GB)"
 sync --no-install-package "$mmcv" --no-install-project
 say "MMCV's operators: compiled once for this torch, then taken from uv's cache"
 if [ "${CUDA:-}" = 1 ]; then
-  FORCE_CUDA=1 sync --reinstall-package "$mmcv"
+  export FORCE_CUDA=1
+  sync --reinstall-package "$mmcv"
 else
-  CUDA_VISIBLE_DEVICES='' CXX="$here/c++-precompiled" sync
+  ln -s "$here/c++-precompiled" "$log.c++" # ninja splits a path at spaces
+  export FORCE_CUDA=0 CUDA_VISIBLE_DEVICES='' CXX="${CXX:-$log.c++}"
+  sync
 fi
 say "Check"
-CUDA_VISIBLE_DEVICES=${CUDA_VISIBLE_DEVICES-} "$UV_PROJECT_ENVIRONMENT/bin/python" -m tfpose_lite.check_env ||
-  fail "The environment does not work: see the lines above."
+"$UV_PROJECT_ENVIRONMENT/bin/python" -m tfpose_lite.check_env || fail "The environment does not work: see the lines above."
 "$uv" pip check --quiet --python "$UV_PROJECT_ENVIRONMENT/bin/python" || fail "Packages do not fit together: see the lines above."
 say "tfpose_mm is installed in $UV_PROJECT_ENVIRONMENT"

@@ -216,7 +216,7 @@ def test_a_failed_installation_ends_in_one_sentence(tmp_path, uv, sentence):
 
 
 def test_uv_uses_the_index_and_the_certificates_of_pip(tmp_path):
-    (tmp_path / "pip").write_text(":env:.cert='/certificates'\nglobal.index-url='https://mirror/simple'\n")
+    (tmp_path / "pip").write_text("global.cert='/certificates'\nglobal.index-url='https://mirror/simple'\n")
     process = install(
         tmp_path,
         uv='echo "error: $UV_DEFAULT_INDEX $SSL_CERT_FILE"; exit 1',

@@ -10,8 +10,9 @@ import importlib
 import io
 import re
 import warnings
+from collections.abc import Generator, Iterable, Sequence
 from importlib import metadata
-from typing import Generator, Iterable, NamedTuple, Sequence
+from typing import NamedTuple
 
 INSTALL = "follow 'Install' in the README, or run 'make env' in a clone"
 OLDER_SETUPTOOLS = "pip install 'setuptools<82'"
@@ -99,7 +100,7 @@ KNOWN_ISSUES = (
     ),
     KnownIssue(
         r"No module named 'xtcocotools'",
-        "xtcocotools is missing, which does not build on Python 3.13",
+        "xtcocotools is not installed; it does not build on Python 3.13",
         "import tfpose_mm before mmpose: it puts a module with pycocotools in its place",
     ),
     KnownIssue(

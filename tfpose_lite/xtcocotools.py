@@ -94,8 +94,8 @@ class COCOeval(pycocotools.cocoeval.COCOeval):
     ) -> None:
         if iouType == "keypoints_crowd":
             raise NotImplementedError(
-                "CrowdPose evaluation needs xtcocotools, which is not installed: it does not build on Python 3.13, use "
-                "Python 3.12 and 'pip install --no-binary xtcocotools xtcocotools'"
+                "CrowdPose evaluation needs xtcocotools, which does not build on Python 3.13: use Python 3.12 and "
+                "'pip install --no-binary xtcocotools xtcocotools==1.14.3'"
             )
         super().__init__(cocoGt, cocoDt, "keypoints" if iouType in PARTS else iouType)
         self.part = iouType

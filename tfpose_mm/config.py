@@ -14,7 +14,8 @@ The import must come after ``_base_``: MMEngine reads a file that starts with im
 from __future__ import annotations
 
 import inspect
-from typing import Any, Iterator
+from collections.abc import Iterator
+from typing import Any
 
 from mmengine.config import Config, ConfigDict
 from mmpose.registry import KEYPOINT_CODECS

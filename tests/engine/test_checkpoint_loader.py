@@ -6,7 +6,6 @@ import json
 import os
 import pickle
 import threading
-from typing import Tuple
 
 import numpy as np
 import pytest
@@ -95,11 +94,11 @@ class Writer(torch.nn.Module):
         self.training = False
 
     @torch.jit.export
-    def __getstate__(self) -> Tuple[int, bool]:
+    def __getstate__(self) -> tuple[int, bool]:
         return (1, self.training)
 
     @torch.jit.export
-    def __setstate__(self, state: Tuple[int, bool]) -> None:
+    def __setstate__(self, state: tuple[int, bool]) -> None:
         self.training = state[1]
         file = torch.from_file("written_by_torchscript", True, 8, dtype=torch.uint8)
         file.copy_(torch.tensor([1, 2, 3, 4, 5, 6, 7, 8], dtype=torch.uint8))

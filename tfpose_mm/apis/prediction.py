@@ -6,9 +6,9 @@ import contextlib
 import signal
 import threading
 import time
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Generator, Sequence
 
 import cv2
 from mmengine.config import Config

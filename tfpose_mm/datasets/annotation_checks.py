@@ -6,7 +6,8 @@ it stops, it leaves the row out, or it only reports the row. Standard library an
 
 from __future__ import annotations
 
-from typing import Any, Iterable, NamedTuple, Sequence
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 from .annotation_numbers import BodyPart, check_numbers
 from .annotation_structure import AnnotationReport, check_categories, check_images, check_lists, check_rows

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from collections.abc import Generator, Set
 from contextlib import contextmanager
 from pathlib import Path
-from typing import AbstractSet, Any, Callable, ClassVar, Generator
+from typing import Any, Callable, ClassVar
 
 import mmpose
 from mmengine.fileio import get_local_path
@@ -146,5 +147,5 @@ def _parsed(content: dict[str, Any], boxes: list[dict[str, Any]] | None) -> Gene
         vars(host).update(before)
 
 
-def _without(rows: list, indices: AbstractSet[int | None]) -> list:
+def _without(rows: list, indices: Set[int | None]) -> list:
     return [row for index, row in enumerate(rows) if index not in indices] if indices else rows

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Generator
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any, Generator
+from typing import Any
 
 from mmengine.fileio import get_local_path
 from mmengine.logging import print_log

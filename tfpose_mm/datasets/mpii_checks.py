@@ -7,7 +7,8 @@ image sizes. Standard library and numpy only.
 
 from __future__ import annotations
 
-from typing import Any, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from .annotation_checks import check_what_is_left
 from .annotation_files import json_type

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import pickle
+from collections.abc import Sequence
 from multiprocessing.reduction import ForkingPickler
-from typing import Any, Sequence
+from typing import Any
 
 import torch
 from mmengine.dataset import pseudo_collate

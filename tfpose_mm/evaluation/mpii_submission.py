@@ -10,8 +10,9 @@ Source: the instructions of MPII's evaluation page for single-person pose estima
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy.io import loadmat, savemat

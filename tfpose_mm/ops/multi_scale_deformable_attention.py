@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import warnings
-from typing import Sequence
+from collections.abc import Sequence
 
 import torch
 from mmcv.ops import get_compiling_cuda_version

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Generator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import Any, Callable, Generator, Mapping, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 import cv2
 from mmengine.config import Config

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import AbstractSet, Any
+from collections.abc import Set
+from typing import Any
 
 import numpy as np
 
@@ -15,7 +16,7 @@ from .sides import check_faces, check_sides
 
 
 def check_labels(
-    content: dict[str, Any], keypoints: Keypoints, file: str, skipped_rows: AbstractSet[int] = frozenset()
+    content: dict[str, Any], keypoints: Keypoints, file: str, skipped_rows: Set[int] = frozenset()
 ) -> tuple[list[Finding], list[str]]:
     """Compare the labels of a file with its metainfo and with each other.
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os.path as osp
+from collections.abc import Mapping
 from functools import partial
-from typing import Callable, Mapping
+from typing import Callable
 
 from ...datasets.annotation_files import read_json
 from ...datasets.annotation_structure import LIMIT, AnnotationReport

@@ -8,8 +8,6 @@ cross" and "the lines are opposite" is the same statistic.
 
 from __future__ import annotations
 
-from typing import Dict, Tuple
-
 import numpy as np
 
 from ...datasets.findings import WARNING, Finding
@@ -24,9 +22,9 @@ FACE_LIMIT = -0.5  # sine of the angle between the line of the eyes and the nose
 Z = 3.0  # standard errors of a fraction
 FACE = ("nose", "left_eye", "right_eye")
 
-Pair = Tuple[int, int]
-Edge = Tuple[Pair, Pair]
-Dots = Dict[Edge, np.ndarray]
+Pair = tuple[int, int]
+Edge = tuple[Pair, Pair]
+Dots = dict[Edge, np.ndarray]
 
 
 def check_sides(data: Instances, keypoints: Keypoints, file: str) -> list[Finding]:

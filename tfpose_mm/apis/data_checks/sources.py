@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os.path as osp
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Iterator
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.utils import is_abs

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Sequence, Tuple
+from collections.abc import Sequence
 
 import cv2
 import numpy as np
 from numpy.typing import ArrayLike
 
-Colour = Tuple[float, ...]  # blue, green, red in 0..255
+Colour = tuple[float, ...]  # blue, green, red in 0..255
 
 _SHIFT = 4  # OpenCV's fixed-point bits: drawing is exact to 1/16 pixel
 _CIRCLE = np.stack([f(np.linspace(0, 2 * np.pi, 16, endpoint=False)) for f in (np.cos, np.sin)], axis=1)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Tuple
 
-Range = Tuple[float, float]
+Range = tuple[float, float]
 
 
 @dataclass(frozen=True)

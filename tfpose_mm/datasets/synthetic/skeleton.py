@@ -7,13 +7,11 @@ A body that faces the camera has its left side at positive x.
 
 from __future__ import annotations
 
-from typing import Dict
-
 import numpy as np
 
 from .levels import Level
 
-Joints = Dict[str, np.ndarray]
+Joints = dict[str, np.ndarray]
 
 COCO_KEYPOINTS = (
     "nose",

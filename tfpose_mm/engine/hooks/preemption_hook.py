@@ -6,9 +6,10 @@ import signal
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any, Sequence
+from typing import Any
 
 import torch
 from mmengine.dist import all_reduce, barrier, is_main_process

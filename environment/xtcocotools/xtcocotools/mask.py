@@ -1,0 +1,1 @@
+from pycocotools.mask import *  # noqa: D100, F403
