@@ -30,7 +30,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --d
 .PHONY: help env demo test test-all test-faults coverage faults lint format picture clean
 
 help:
-	@echo "make demo       train and evaluate a small TFPose on synthetic images, write a report (about DEMOTIME minutes)"
+	@echo "make demo       train and evaluate a small TFPose on synthetic images, write a report (about 12 minutes)"
 	@echo "make test       run the tests for use after each change (about 4 minutes)"
 	@echo "make test-all   run all tests: also trainings, models of full size, the wheel, exports of every head"
 	@echo "make test-faults  test killed trainings, faulty data, full disks, large data sets; writes docs/reliability.md (1 hour)"
