@@ -15,7 +15,7 @@ from tests.helpers import malicious
 from tests.helpers.models import randomise
 from tests.helpers.mpii import as_matlab_evaluates, from_coco, write_release
 from tests.helpers.paths import ROOT
-from tests.helpers.processes import NO_WORKERS, SMALL, start
+from tests.helpers.processes import NO_WORKERS, SCRIPTS, SMALL, start
 from tfpose_mm.apis import KeepSamples, run_test
 
 pytestmark = pytest.mark.slow
@@ -57,7 +57,8 @@ def mpii(people, tmp_path_factory):
 
 
 def test_mpii_trains_and_is_evaluated_by_joint_group(mpii):
-    command = ["mim", "train", "mmpose", "tiny_mpii_256x256.py", "--work-dir", "work", "--cfg-options", *SMALL]
+    train = [sys.executable, SCRIPTS / "train.py"]
+    command = [*train, "tiny_mpii_256x256.py", "--work-dir", "work", "--cfg-options", *SMALL]
     log = run(*command, cwd=mpii, MPII_ROOT=mpii / "data")
     assert "Head PCK:" in log
     assert list((mpii / "work").glob("best_PCK_*.pth"))
@@ -159,7 +160,7 @@ def test_testdev_writes_what_the_server_takes(people, tmp_path):
     (tmp_path / "data" / detections).write_text(json.dumps(boxes))
     save_moved(tiny, tmp_path / "moved.pth")
 
-    command = ["mim", "test", "mmpose", config, "--checkpoint", "moved.pth", "--cfg-options", *NO_WORKERS[2:4]]
+    command = [sys.executable, SCRIPTS / "test.py", config, "moved.pth", "--cfg-options", *NO_WORKERS[2:4]]
     refused = [sys.executable, "-m", "tfpose_mm.tools.evaluate", config, "moved.pth", "--out", "out", "--pictures", 0]
     process = start(*refused, cwd=tmp_path, SYNTHETIC_ROOT=tmp_path / "data")
     assert process.returncode == 2

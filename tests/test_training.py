@@ -16,14 +16,14 @@ from mmpose.registry import MODELS
 
 from tests.helpers.models import randomise
 from tests.helpers.paths import ROOT, TINY
-from tests.helpers.processes import NO_WORKERS, SMALL, mim, start
+from tests.helpers.processes import NO_WORKERS, SCRIPTS, SMALL, mim, start
 
 
 @pytest.fixture(scope="module")
 def trained(people, tmp_path_factory):
     """Train two iterations on nine instances, with validation; return (folder, finished process)."""
     folder = tmp_path_factory.mktemp("train")
-    return folder, mim("train", "--work-dir", "work", cwd=folder, data=people)
+    return folder, mim("train", "--work-dir", "work", cwd=folder, data=people, itself=True)
 
 
 def metrics_of(output):
@@ -57,7 +57,7 @@ def moved(trained):
 
 def test_mim_tests_what_it_trained(trained, people):
     folder, process = trained
-    tested = mim("test", "--checkpoint", "work/epoch_1.pth", cwd=folder, data=people)
+    tested = mim("test", "--checkpoint", "work/epoch_1.pth", cwd=folder, data=people, itself=True)
     log = tested.stdout + tested.stderr
     assert tested.returncode == 0, log[-3000:]
     assert metrics_of(log) == metrics_of(process.stdout + process.stderr)
@@ -269,7 +269,7 @@ def test_tensorboard_beside_the_log_and_pictures_of_the_validation(people, tmp_p
     (tmp_path / "mine.py").write_text(f"_base_ = {str(TINY)!r}\n{line}\n")
     hook = [f"default_hooks.visualization.{option}" for option in ("enable=True", "interval=1")]
     assert "--cfg-options " + hook[0] in page
-    command = ["mim", "train", "mmpose", "mine.py", "--work-dir", "work", "--cfg-options", *SMALL, *hook]
+    command = [sys.executable, SCRIPTS / "train.py", "mine.py", "--work-dir", "work", "--cfg-options", *SMALL, *hook]
     process = start(*command, cwd=tmp_path, SYNTHETIC_ROOT=people)
     assert process.returncode == 0, (process.stdout + process.stderr)[-3000:]
     assert "coco/AP" in tensorboard_tags(tmp_path / "work")

@@ -149,7 +149,7 @@ def test_what_a_plan_must_not_hold(tmp_path, runs, message):
 
 
 @pytest.mark.slow
-def test_two_trainings_end_in_a_table_and_curves(people, tmp_path):
+def test_two_trainings_end_in_a_table_and_curves(people, tmp_path, monkeypatch, capsys):
     options = dict(option.split("=", 1) for option in SMALL)
     runs = [dict(name=name, config=str(TINY), options={**options, **extra}) for name, extra in (
         ("with", {}), ("without", {"model.head.aux_branch": "False"}))]  # fmt: skip
@@ -166,15 +166,17 @@ def test_two_trainings_end_in_a_table_and_curves(people, tmp_path):
     assert list(numbers[1]["results"]) == sorted(numbers[1]["results"])  # otherwise each call would write another file
     assert cv2.imread(str(tmp_path / "plan.png")) is not None
     logs = {path: path.read_bytes() for path in (tmp_path / "out").rglob("log")}
-    again = start(*tool, cwd=tmp_path, SYNTHETIC_ROOT=people, PYTHONPATH=ROOT)
-    assert table_of(again) == table_of(process)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SYNTHETIC_ROOT", str(people))
+    monkeypatch.setattr(sys, "argv", [str(argument) for argument in tool[2:]])
+    assert head_to_head.main() == 0
+    assert [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")] == table_of(process)
     assert all(path.read_bytes() == content for path, content in logs.items())  # nothing was trained again
     plan.write_text(
         plan.read_text().replace('"train_dataloader.batch_size": "5"', '"train_dataloader.batch_size": "4"')
     )
-    changed = start(*tool, cwd=tmp_path, SYNTHETIC_ROOT=people, PYTHONPATH=ROOT)
-    assert changed.returncode == 2
-    assert "with, seed 0 was started before, but" in changed.stderr.splitlines()[-1]
+    with pytest.raises(UserError, match="with, seed 0 was started before, but"):
+        head_to_head.main()
 
 
 def test_a_metric_that_nobody_measured_is_refused(tmp_path, monkeypatch):

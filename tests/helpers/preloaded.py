@@ -1,4 +1,4 @@
-"""Run tools in processes that have imported the packages already: the imports of a new interpreter take 5 seconds."""
+"""Run tools and scripts in processes that have imported the packages already: a new interpreter needs 5 seconds."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(["mmpose.apis", "mmengine.runner", "tfpose_mm.tools.cli"])
 
 
-def run_module(name, arguments, cwd, env):
-    """Run ``python -m name arguments`` and wait for its end.
+def run_preloaded(name, arguments, cwd, env):
+    """Run ``python -m name arguments``, or ``python name arguments`` if it ends in .py, and wait for its end.
 
     The process is a fork of one that has imported torch, MMPose and tfpose_mm, and nothing else.
 
     Args:
-        name: The module.
+        name: The module, or the path of the script.
         arguments: Its arguments.
         cwd: The folder in which it runs.
         env: Its environment. Variables that torch reads when it is imported have no effect.
@@ -56,6 +56,9 @@ def _run(name, arguments, cwd, env, search_path, outputs):
     sys.path[:] = [cwd, *search_path]
     sys.argv[:] = [name, *arguments]
     try:
-        runpy.run_module(name, run_name="__main__", alter_sys=True)
+        if name.endswith(".py"):
+            runpy.run_path(name, run_name="__main__")
+        else:
+            runpy.run_module(name, run_name="__main__", alter_sys=True)
     finally:
         atexit._run_exitfuncs()  # multiprocessing does not

@@ -9,10 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import mmpose
 from mmengine.config import Config
 
 from .paths import TINY
-from .preloaded import run_module
+from .preloaded import run_preloaded
 
 # one short epoch of the demo's config, without worker processes
 SMALL = [
@@ -28,6 +29,7 @@ SMALL = [
     "default_hooks.logger.interval=1",
 ]
 NO_WORKERS = SMALL[5:]
+SCRIPTS = Path(mmpose.__path__[0]) / ".mim/tools"  # what mim starts
 
 
 def in_process_config(work_dir, **changes):
@@ -52,7 +54,8 @@ def free_port():
 def start(*command, cwd, **environment):
     """Run a command and wait for its end; keyword arguments are environment variables.
 
-    A tool of the package runs in a process that has imported the packages already, which saves 5 seconds.
+    A tool of the package, or a script that mim starts, runs in a process that has imported the packages already, which
+    saves 5 seconds.
     """
     env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     env.update(
@@ -60,11 +63,25 @@ def start(*command, cwd, **environment):
         PATH=f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}",
     )
     if command[:2] == (sys.executable, "-m") and command[2].startswith("tfpose_mm.tools.") and "PYTHONPATH" not in env:
-        return run_module(command[2], command[3:], cwd, env)
+        return run_preloaded(command[2], command[3:], cwd, env)
+    if command[0] == sys.executable and Path(command[1]).parent == SCRIPTS:
+        return run_preloaded(str(command[1]), command[2:], cwd, env)
     return subprocess.run([*map(str, command)], cwd=cwd, env=env, capture_output=True, text=True, check=False)
 
 
-def mim(action, *arguments, cwd, data, options=()):
-    """Run ``mim train`` or ``mim test`` with the demo's config and few iterations."""
-    command = [Path(sys.executable).parent / "mim", action, "mmpose", TINY, *arguments]
+def mim(action, *arguments, cwd, data, options=(), itself=False):
+    """Run the script of ``mim train`` or ``mim test`` with the demo's config and few iterations.
+
+    Args:
+        action: ``"train"`` or ``"test"``.
+        *arguments: Arguments of mim.
+        cwd: The folder in which it runs.
+        data: The synthetic images.
+        options: More ``--cfg-options``.
+        itself: Whether to start mim itself, which starts Python three times, in place of the script that it starts.
+    """
+    if itself:
+        command = [Path(sys.executable).parent / "mim", action, "mmpose", TINY, *arguments]
+    else:  # mim test has --checkpoint, the script a second argument
+        command = [sys.executable, SCRIPTS / f"{action}.py", TINY, *(a for a in arguments if a != "--checkpoint")]
     return start(*command, "--cfg-options", *SMALL, *options, cwd=cwd, SYNTHETIC_ROOT=data)
