@@ -73,7 +73,7 @@ def installed(wheel, tmp_path_factory):
 
 @pytest.mark.slow
 def test_tools_work_from_an_installed_wheel(installed, checkpoint, people, tmp_path):
-    """Prediction, figures and report, by the name of a packaged config, in a folder that has nothing else."""
+    """Prediction and report with its figures, by the name of a packaged config, in a folder that has nothing else."""
     environment = dict(cwd=tmp_path, PYTHONPATH=installed, SYNTHETIC_ROOT=people)
     where = start(sys.executable, "-c", "import tfpose_mm; print(tfpose_mm.__file__)", **environment)
     assert str(installed) in where.stdout
@@ -82,19 +82,17 @@ def test_tools_work_from_an_installed_wheel(installed, checkpoint, people, tmp_p
     images, boxes = people / "val", people / "annotations/person_keypoints_val.json"
     options = ["--cfg-options", *NO_WORKERS]
     for command, files in (
-        (["tfpose_mm.tools.predict", *model, images, "--out", "predicted"], ["predictions.json", "drawn"]),
         (
-            ["tfpose_mm.tools.predict", *model, images, "--boxes", boxes, "--no-drawings", "--out", "boxes"],
-            ["results.json", "predictions.csv"],
+            ["tfpose_mm.tools.predict", *model, images, "--boxes", boxes, "--out", "boxes"],
+            ["results.json", "predictions.csv", "drawn"],
         ),
-        (["tfpose_mm.tools.figures", *model, "--out", "figures", "--limit", "2"], ["person0_refinement.png"]),
         (["tfpose_mm.tools.report", *model, "--out", "report", *options], ["report.html", "report.json", "figures"]),
     ):
         process = start(*tool, *command, **environment)
         assert process.returncode == 0, process.stderr[-3000:]
         for file in files:
             assert (tmp_path / command[command.index("--out") + 1] / file).exists(), file
-    assert {path.name for path in tmp_path.iterdir()} == {"predicted", "boxes", "figures", "report"}
+    assert {path.name for path in tmp_path.iterdir()} == {"boxes", "report"}
     again = start(*tool, *command, **environment)
     assert again.returncode == 2
     assert again.stderr.splitlines()[-1] == (
