@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 INSTALL = "follow 'Install' in the README, or run 'make env' in a clone"
 OLDER_SETUPTOOLS = "pip install 'setuptools<82'"
-CUDA_BUILD = "install an mmcv built with CUDA in an environment of your own, as the README shows"
+CUDA_BUILD = "run 'make env CUDA=1' in a clone, or install an mmcv built with CUDA as docs/install.md shows"
 ONEDL_MMCV = "pip install --no-cache-dir --force-reinstall --no-deps --no-build-isolation onedl-mmcv==2.3.6"
 
 # import name: the distributions that provide it, each with the lowest supported version and the first unsupported one.
