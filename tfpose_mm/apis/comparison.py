@@ -73,17 +73,19 @@ def _measure(
     device: str,
     out: Path,
 ) -> list[dict]:
-    accuracies: list[dict] = [{}] * len(configs)
-    for index, (cfg, checkpoint) in enumerate(zip(configs, checkpoints)):  # first: a wrong checkpoint ends here
-        if checkpoint is not None:
-            accuracies[index] = run_test(cfg, checkpoint, out / f"test_{Path(cfg.filename).stem}", KeepSamples(0))[1]
+    accuracies = [  # first: a wrong checkpoint ends here
+        {}
+        if checkpoint is None
+        else run_test(cfg, checkpoint, out / f"test_{Path(cfg.filename).stem}", KeepSamples(0))[1]
+        for cfg, checkpoint in zip(configs, checkpoints)
+    ]
     models = [MODELS.build(cfg.model) for cfg in configs]
     shapes = [(cfg.codec.input_size[1], cfg.codec.input_size[0]) for cfg in configs]
     costs = [count_complexity(model, shape) for model, shape in zip(models, shapes)]
     models = [model.to(device).eval() for model in models]
     by_batch = {batch: time_parts(models, shapes, batch, repeats, device) for batch in sorted({1, *batches})}
     rows = []
-    for index, (cfg, cost) in enumerate(zip(configs, costs)):
+    for index, (cfg, cost, accuracy) in enumerate(zip(configs, costs, accuracies)):
         latency = by_batch[1][index]
         throughput = {batch: batch / timings[index]["total"].median for batch, timings in by_batch.items()}
         best = max(throughput, key=throughput.__getitem__)
@@ -103,7 +105,7 @@ def _measure(
             memory_batch=max(by_batch),
             device=describe_device(device),
         )
-        rows.append(dict(row, **accuracies[index]))
+        rows.append(dict(row, **accuracy))
     return rows
 
 
