@@ -22,7 +22,6 @@ from ...utils import UserError, keypoint_names
 from ...version import __version__
 from ..testing import input_size, need_checkpoint
 from .attention import ATTENTIONS
-from .evaluation import evaluate_onnx
 from .graph import InferenceGraph
 from .onnx_file import OPSET, need_package, write_onnx
 from .parity import VARIATION, Parity, compare_with_torch, find_persons, predict_with_torch
@@ -36,7 +35,6 @@ __all__ = [
     "Export",
     "InferenceGraph",
     "Parity",
-    "evaluate_onnx",
     "export_onnx",
     "need_package",
     "write_onnx",
