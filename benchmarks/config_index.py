@@ -16,8 +16,8 @@ from mmengine.config import Config
 from mmpose.registry import MODELS
 from mmpose.utils import register_all_modules
 
-from tfpose_mm.apis import Complexity, count_complexity
-from tfpose_mm.utils import markdown_table
+from tfpose_mm.comparison.complexity import Complexity, count_complexity
+from tfpose_mm.tables import markdown_table
 
 from .paper import TABLES
 from .paper_tables import RESULTS as TESTED

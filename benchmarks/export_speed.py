@@ -24,12 +24,15 @@ from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmpose.utils import register_all_modules
 
-from tfpose_lite.onnx_runner import start_onnxruntime, start_openvino
-from tfpose_mm.apis import ATTENTIONS, InferenceGraph, Timing, describe_device, time_functions, write_onnx
+from tfpose_mm.comparison.latency import Timing, describe_device, time_functions
+from tfpose_mm.export.folded_attention import ATTENTIONS
+from tfpose_mm.export.graph import InferenceGraph
+from tfpose_mm.export.onnx_file import write_onnx
+from tfpose_mm.export.runner import start_onnxruntime, start_openvino
 from tfpose_mm.models.heads import TFPoseHead
 from tfpose_mm.models.layers import set_attn_implementation
+from tfpose_mm.tables import markdown_table
 from tfpose_mm.tools.cli import make_parser, positive, run
-from tfpose_mm.utils import markdown_table
 
 from .speed_models import BASELINE, build, peer, tfpose
 

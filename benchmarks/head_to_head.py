@@ -29,9 +29,10 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from tfpose_mm.analysis.curves import Curve, draw_curves
+from tfpose_mm.errors import UserError
+from tfpose_mm.tables import markdown_table
 from tfpose_mm.tools.cli import make_parser, positive, run
-from tfpose_mm.utils import UserError, markdown_table
-from tfpose_mm.visualization import Curve, draw_curves
 
 from .runs import Run, check_unchanged, config_hash, read_plan
 

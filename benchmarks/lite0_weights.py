@@ -14,9 +14,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tfpose_mm.apis import need_file
+from tfpose_mm.engine.running import need_file
+from tfpose_mm.errors import UserError
 from tfpose_mm.tools.cli import make_parser, run
-from tfpose_mm.utils import UserError
 
 STAGES = (1, 2, 2, 3, 3, 4, 1)  # blocks of each stage
 STEM = {"_conv_stem": "conv_stem", "_bn0": "bn1"}

@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 from mmpose.structures import PoseDataSample
 
-from tfpose_mm.apis import KeepSamples, read_config, run_test
-from tfpose_mm.evaluation.score_quality import labelled_keypoints
+from tfpose_mm.datasets.config_data import labelled_keypoints
+from tfpose_mm.engine.running import KeepSamples, read_config, run_test
+from tfpose_mm.errors import UserError
+from tfpose_mm.tables import markdown_table
 from tfpose_mm.tools.cli import make_parser, positive, run
-from tfpose_mm.utils import UserError, markdown_table
 
 from .head_to_head import RESULTS
 from .runs import Run, check_unchanged, config_hash, parse_options, read_plan

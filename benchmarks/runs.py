@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import mmengine
 from mmengine.config import Config, DictAction
 
-from tfpose_mm.apis import need_file
-from tfpose_mm.utils import UserError
+from tfpose_mm.engine.running import need_file
+from tfpose_mm.errors import UserError
 
 PASSIVE_HOOKS = (
     "CheckFiniteHook",

@@ -16,7 +16,8 @@ from torch import nn
 
 from tests.helpers.models import labelled, randomise, samples
 from tests.helpers.paths import MAIN, ROOT
-from tfpose_mm.apis import find_problems, parameter_groups
+from tfpose_mm.recipe.config_checks import find_problems
+from tfpose_mm.recipe.parameter_groups import parameter_groups
 
 CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.py") if "_base_" not in path.parts)
 TFPOSE = [path for path in CONFIGS if path.stem.startswith("tfpose_")]

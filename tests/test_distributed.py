@@ -19,7 +19,7 @@ from torch import nn
 from tests.helpers.models import randomise
 from tests.helpers.paths import TINY
 from tests.helpers.processes import free_port
-from tfpose_mm.apis import labelled_batch
+from tfpose_mm.comparison.memory import labelled_batch
 
 BATCH = 6
 SGD = dict(optimizer=dict(type="SGD", lr=0.05))

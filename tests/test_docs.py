@@ -19,7 +19,7 @@ from mmpose.registry import MODELS
 
 from tests.helpers.models import build, images, labelled, load_tiny, randomise, samples, tiny_model_cfg
 from tests.helpers.paths import ROOT, pinned_versions
-from tfpose_mm.apis import export_onnx
+from tfpose_mm.export.exporter import export_onnx
 
 OTHER_PINS = {  # of packages that make env does not install
     "opencv-python": ["4.11.0.86"],
@@ -125,7 +125,7 @@ def test_deployment_snippets_run(people, tmp_path, monkeypatch, capsys):
     pytest.importorskip("onnx")
     cfg, model = load_tiny()
     torch.save(dict(state_dict=randomise(model).state_dict()), tmp_path / "tiny.pth")
-    monkeypatch.setattr("tfpose_mm.apis.export.VARIATION", 0.0)
+    monkeypatch.setattr("tfpose_mm.export.exporter.VARIATION", 0.0)
     export_onnx(cfg, tmp_path / "tiny.pth", tmp_path / "model.onnx", with_runner=True)
     shutil.copy(people / "val/000000000001.jpg", tmp_path / "image.jpg")
     monkeypatch.chdir(tmp_path)
@@ -217,7 +217,7 @@ def test_the_table_of_exported_models_is_the_result():
 def test_links_and_files_exist(page):
     text = page.read_text(encoding="utf-8")
     links = re.findall(r"\]\((?!http)([^)#]+)(?:#[^)]*)?\)", text)
-    folders = "configs|tests|tfpose_mm|tfpose_lite|benchmarks|docs"
+    folders = "configs|tests|tfpose_mm|benchmarks|docs"
     files = re.findall(rf"`((?:{folders})/[\w./-]*)`", text)
     missing = [link for link in links if not (page.parent / link).exists()]
     missing += [file for file in files if not (ROOT / file).exists()]

@@ -35,11 +35,11 @@ def wheel(tmp_path_factory):
 @pytest.mark.slow
 def test_wheel_holds_the_package_and_its_configs(wheel):
     names = set(zipfile.ZipFile(wheel).namelist())
-    folders = {"tfpose_mm": "tfpose_mm", "tfpose_lite": "tfpose_lite", "configs": "tfpose_mm/.mim/configs"}
+    folders = {"tfpose_mm": "tfpose_mm", "configs": "tfpose_mm/.mim/configs"}
     for folder, target in ((ROOT / name, target) for name, target in folders.items()):
         for path in folder.rglob("*.py"):
             assert f"{target}/{path.relative_to(folder)}" in names
-    assert "tfpose_mm/visualization/page.html.jinja" in names
+    assert "tfpose_mm/analysis/report_page.html.jinja" in names
     assert not [name for name in names if name.split("/")[0] in ("tests", "benchmarks")]
 
 

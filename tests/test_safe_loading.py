@@ -9,7 +9,7 @@ import pytest
 
 CODE = """
 import json
-from tfpose_lite.xtcocotools import stand_in
+from tfpose_mm.host.xtcocotools import stand_in
 stand_in()
 import mmengine.runner.checkpoint, mmpose.apis, torch, yapf.yapflib.yapf_api
 from mmengine.runner import CheckpointLoader

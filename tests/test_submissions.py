@@ -16,7 +16,7 @@ from tests.helpers.models import randomise
 from tests.helpers.mpii import as_matlab_evaluates, from_coco, write_release
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import NO_WORKERS, SCRIPTS, SMALL, start
-from tfpose_mm.apis import KeepSamples, run_test
+from tfpose_mm.engine.running import KeepSamples, run_test
 
 pytestmark = pytest.mark.slow
 BASES = ROOT / "configs/_base_"

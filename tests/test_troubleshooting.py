@@ -15,12 +15,12 @@ import torch
 from mmengine.config import Config
 from mmpose.registry import HOOKS, MODELS
 
-from tfpose_lite.host import KNOWN_ISSUES
-from tfpose_mm.apis import config_checks
+from tfpose_mm.host.requirements import KNOWN_ISSUES
+from tfpose_mm.recipe import config_checks
 
 ROOT = Path(__file__).parents[1]
 PAGE, SECURITY = ROOT / "docs/troubleshooting.md", ROOT / "SECURITY.md"
-SOURCES = sorted(path for package in ("tfpose_mm", "tfpose_lite") for path in (ROOT / package).rglob("*.py"))
+SOURCES = sorted((ROOT / "tfpose_mm").rglob("*.py"))
 HOLE = "\0"  # stands for a placeholder of an f-string
 
 # packages whose files have the text, for messages of neither this package nor KNOWN_ISSUES

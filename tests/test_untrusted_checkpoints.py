@@ -10,11 +10,15 @@ from mmengine.runner import Runner
 from mmpose.apis import MMPoseInferencer, init_model
 from mmpose.registry import MODELS
 
+from benchmarks.keypoint_scores import compare_scores
 from tests.helpers import malicious
 from tests.helpers.paths import TINY
 from tests.helpers.processes import in_process_config, mim, start
-from tfpose_mm.apis import compare_models, compare_scores, evaluate, publish, read_config
-from tfpose_mm.utils import UserError
+from tfpose_mm.analysis.metrics_table import evaluate
+from tfpose_mm.comparison.table import compare_models
+from tfpose_mm.engine.running import read_config
+from tfpose_mm.errors import UserError
+from tfpose_mm.publishing import publish
 
 REFUSED = r"must contain only tensors, numbers and text, but it contains posix\.system, which could run code"
 

@@ -9,7 +9,7 @@ import pytest
 
 @pytest.mark.parametrize("category", [DeprecationWarning, PendingDeprecationWarning, FutureWarning])
 def test_our_own_deprecated_calls_are_errors(category):
-    for module in ("tfpose_mm.models.heads.tfpose_head", "tfpose_lite.host", "benchmarks.runs"):
+    for module in ("tfpose_mm.models.heads.tfpose_head", "tfpose_mm.host.requirements", "benchmarks.runs"):
         with pytest.raises(category):
             warnings.warn_explicit("old", category, "file.py", 1, module=module)
     warnings.warn_explicit("old", category, "file.py", 1, module="mmpose.models")

@@ -4,19 +4,19 @@ Importing the package registers ``TFPoseLabel``, ``DeformableTransformerNeck``, 
 ``TFPoseLoss``, ``CocoSubmission``, ``CheckFiniteHook``, ``PlainCheckpointHook``, ``ValidationEtaHook`` and
 ``packed_collate`` with MMPose. A config does so with
 ``custom_imports = dict(imports=["tfpose_mm"], allow_failed_imports=False)``. It also fixes errors of MMPose and
-xtcocotools with NumPy 2, where these versions are installed (``tfpose_mm.utils.compat``), and changes nothing else:
+xtcocotools with NumPy 2, where these versions are installed (``tfpose_mm.host.numpy2``), and changes nothing else:
 ``tfpose_mm.safe_loading`` lets MMEngine load checkpoints without running code that they contain.
 """
 
 from __future__ import annotations
 
-from tfpose_lite import host
+from .host import requirements as host
 
 host.require()  # before anything that needs the host packages is imported
 
 from . import codecs, datasets, engine, evaluation, models  # noqa: E402
-from .packaged_configs import get_config, list_configs  # noqa: E402
-from .utils.compat import fix_host  # noqa: E402
+from .config_files import get_config, list_configs  # noqa: E402
+from .host.numpy2 import fix_host  # noqa: E402
 from .version import __version__  # noqa: E402
 
 fix_host()

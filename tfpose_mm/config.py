@@ -20,7 +20,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 from mmpose.registry import KEYPOINT_CODECS
 
-from .utils import UserError
+from .errors import UserError
 
 
 def change_codec(config: Config | ConfigDict, **changes: Any) -> None:  # noqa: ANN401 - a codec's arguments are of any type

@@ -11,7 +11,7 @@ import yaml
 
 from benchmarks import config_index
 from tests.helpers.paths import ROOT
-from tfpose_mm.apis import Complexity
+from tfpose_mm.comparison.complexity import Complexity
 
 RERUN = "run python -m benchmarks.config_index"
 CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.py") if "_base_" not in path.parts)

@@ -6,7 +6,7 @@ import pytest
 from benchmarks import export_speed
 from benchmarks.export_speed import BOUNDS, Candidate, draw, find_misses, format_table, write_page
 from benchmarks.speed_models import BASELINE, peer, tfpose
-from tfpose_mm.apis import summarise
+from tfpose_mm.comparison.latency import summarise
 
 MODELS = [BASELINE, *BOUNDS]
 

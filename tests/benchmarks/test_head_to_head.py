@@ -9,7 +9,7 @@ import pytest
 from benchmarks import head_to_head
 from tests.helpers.paths import ROOT, TINY
 from tests.helpers.processes import SMALL, start
-from tfpose_mm.utils import UserError
+from tfpose_mm.errors import UserError
 
 
 def write_plan(folder, *runs):

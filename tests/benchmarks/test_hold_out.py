@@ -5,7 +5,7 @@ import json
 import pytest
 
 from benchmarks.hold_out import split
-from tfpose_mm.utils import UserError
+from tfpose_mm.errors import UserError
 
 
 def test_parts_have_all_persons_once_and_their_images(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from benchmarks import lite0_weights
-from tfpose_mm.utils import UserError
+from tfpose_mm.errors import UserError
 
 
 def wheel(path, names):

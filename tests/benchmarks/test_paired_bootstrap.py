@@ -11,7 +11,7 @@ from mmpose.structures import PoseDataSample
 from benchmarks import paired_bootstrap
 from benchmarks.runs import Run, config_hash
 from tests.helpers.paths import TINY
-from tfpose_mm.utils import UserError
+from tfpose_mm.errors import UserError
 
 
 def sample(errors, labelled, side=200.0):

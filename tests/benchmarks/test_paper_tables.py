@@ -8,7 +8,7 @@ import pytest
 from benchmarks import paper_tables
 from benchmarks.paper import TABLES
 from tests.helpers.paths import ROOT
-from tfpose_mm.utils import UserError
+from tfpose_mm.errors import UserError
 
 # Transcribed from the paper's tables: (GFLOPs, AP) of each row.
 PRINTED = {

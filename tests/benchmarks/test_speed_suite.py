@@ -12,7 +12,9 @@ from benchmarks.growth_plot import Growth, draw_growth
 from benchmarks.speed_models import BASELINE, all_models, build, peer, tfpose
 from benchmarks.speed_suite import Budget, Page, write_speed_page
 from tests.helpers.models import tiny_model_cfg
-from tfpose_mm.apis import Memory, count_complexity, summarise
+from tfpose_mm.comparison.complexity import count_complexity
+from tfpose_mm.comparison.latency import summarise
+from tfpose_mm.comparison.memory import Memory
 
 TINY = Budget(sizes=((96, 128),), batches=(1, 2), repeats=(2, 2), training_batch=2, growth=False)
 
@@ -95,7 +97,7 @@ def small_models(size):
 @pytest.mark.slow
 def test_the_page_has_a_section_for_each_part(tmp_path, monkeypatch):
     monkeypatch.setattr(speed_suite, "all_models", small_models)
-    monkeypatch.setattr(speed_suite, "measure_memory", lambda *arguments: Memory(1.0, 2.0))  # tests/apis/test_memory.py
+    monkeypatch.setattr(speed_suite, "measure_memory", lambda *arguments: Memory(1.0, 2.0))  # it has its own test
     monkeypatch.setattr(speed_suite, "BOUND_QUERIES", 50)
     out = tmp_path / "new"
     write_speed_page(out, "cpu", TINY)

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmpose.registry import DATASETS
 
 from tests.helpers.paths import TINY
-from tfpose_mm.utils import UserError
+from tfpose_mm.errors import UserError
 
 INF, NAN = float("inf"), float("nan")
 VALUES = [None, True, False, "", "abc", "1.5", "\0", [], [1, 2], [[]], {}, {"id": 1}]

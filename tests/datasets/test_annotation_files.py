@@ -5,7 +5,7 @@ import json
 import pytest
 
 from tfpose_mm.datasets.annotation_files import read_annotations, read_json
-from tfpose_mm.utils.errors import MissingFileError, UserError
+from tfpose_mm.errors import MissingFileError, UserError
 
 GOOD = '{"images": [{"id": 1}], "annotations": [], "categories": []}'
 

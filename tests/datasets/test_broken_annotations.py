@@ -21,7 +21,7 @@ from tests.datasets.broken import (
     try_to_load,
     with_half_body,
 )
-from tfpose_mm.utils import UserError
+from tfpose_mm.errors import UserError
 
 OUTCOME = "finite samples of the good rows, or an error that names the file, the row and the fix before training starts"
 

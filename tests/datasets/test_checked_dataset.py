@@ -14,7 +14,7 @@ from torch.utils.data import DataLoader
 from tests.datasets.broken import check_sample, dataset_config, with_half_body
 from tfpose_mm.datasets import checked_dataset, checked_samples
 from tfpose_mm.datasets.synthetic import write_dataset
-from tfpose_mm.utils import UserError
+from tfpose_mm.errors import UserError
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from scipy.io import savemat
 from tests.datasets.broken import changed_text, check_sentence, repeatable, try_to_load, with_half_body
 from tests.helpers import mpii
 from tfpose_mm.datasets import checked_mpii
-from tfpose_mm.utils import UserError
+from tfpose_mm.errors import UserError
 
 NAN, INF = float("nan"), float("inf")
 

@@ -9,7 +9,7 @@ import pytest
 from mmengine.fileio import get_file_backend
 
 from tfpose_mm.engine import AtomicBackend, write_atomic
-from tfpose_mm.utils import UserError
+from tfpose_mm.errors import UserError
 
 
 def names(folder):

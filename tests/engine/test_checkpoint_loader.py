@@ -18,7 +18,7 @@ from tests.helpers import malicious
 from tests.helpers.paths import ROOT
 from tfpose_mm.engine import checkpoint_loader, read_checkpoint, torch_files
 from tfpose_mm.engine.allowed_types import LogHistory
-from tfpose_mm.utils import UserError
+from tfpose_mm.errors import UserError
 
 NAMES = [f"{name}, {form}" for name in malicious.attacks("unused") for form in ("zip", "legacy")]
 

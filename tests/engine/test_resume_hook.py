@@ -20,7 +20,7 @@ from tests.helpers.trainings import (
     training_command,
     wait_for_iterations,
 )
-from tfpose_mm.utils import UserError
+from tfpose_mm.errors import UserError
 
 
 def test_a_training_killed_while_it_saves_resumes_from_the_checkpoint_before(make_runner, tmp_path):

@@ -10,7 +10,7 @@ import pytest
 from mmengine.hooks import Hook
 
 from tests.helpers.trainings import EMA, STATEFUL, differences
-from tfpose_mm.utils import UserError
+from tfpose_mm.errors import UserError
 
 
 class KillWorker(Hook):

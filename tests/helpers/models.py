@@ -9,7 +9,7 @@ from mmengine.structures import InstanceData, PixelData
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 
-from tfpose_mm.apis import labelled_batch
+from tfpose_mm.comparison.memory import labelled_batch
 
 from .paths import TINY
 

@@ -14,7 +14,7 @@ import sys
 
 import torch
 
-from tfpose_lite.host import parse_version
+from tfpose_mm.host.requirements import parse_version
 
 from .paths import ROOT
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 import torch
 
+from tfpose_mm.errors import UserError
 from tfpose_mm.inference import Frame, FromDetector, FromFile, FromFunction, Source, WholeImage
-from tfpose_mm.utils import UserError
 
 
 def frame(name, index=0, kind="image", size=(60, 80)):

@@ -12,8 +12,8 @@ from mmpose.registry import MODELS
 
 from tests.helpers.models import randomise
 from tests.helpers.paths import ROOT, TINY
+from tfpose_mm.errors import UserError
 from tfpose_mm.inference import Frame, FromFunction, Predictor, Source, choose_scores
-from tfpose_mm.utils import UserError
 
 
 @pytest.fixture

@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
+from tfpose_mm.errors import UserError
 from tfpose_mm.inference import find_sources, read_frames
-from tfpose_mm.utils import UserError
 
 
 def write_video(path, frames, size=(64, 48)):

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from tests.helpers.models import INPUT_SIZE, build, images, randomise, samples, tiny_model_cfg
-from tfpose_lite.host import parse_version
+from tfpose_mm.host.requirements import parse_version
 from tfpose_mm.models import set_attn_implementation
 
 needs_compiler = pytest.mark.skipif(not hasattr(torch, "compiler"), reason="needs torch >= 2.1")

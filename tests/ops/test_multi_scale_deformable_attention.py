@@ -8,11 +8,7 @@ import torch
 from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
 
 from tests.helpers import oracle
-from tfpose_mm.ops import (
-    has_cuda_kernel,
-    level_sizes,
-    multi_scale_deformable_attention,
-)
+from tfpose_mm.ops import has_cuda_kernel, level_sizes, multi_scale_deformable_attention
 
 needs_kernel = pytest.mark.skipif(
     not (torch.cuda.is_available() and has_cuda_kernel()), reason="needs a CUDA device and mmcv built with CUDA"

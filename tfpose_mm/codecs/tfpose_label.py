@@ -7,7 +7,7 @@ from mmpose.codecs import UDPHeatmap
 from mmpose.codecs.base import BaseKeypointCodec
 from mmpose.registry import KEYPOINT_CODECS
 
-from ..utils import UserError
+from ..errors import UserError
 
 
 @KEYPOINT_CODECS.register_module()

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ..utils.errors import MissingFileError, UserError
+from ..errors import MissingFileError, UserError
 
 
 def read_json(path: str | Path) -> Any:  # noqa: ANN401 - json has values of any type

@@ -17,7 +17,7 @@ from mmpose.datasets.datasets.body import CocoDataset
 from mmpose.registry import DATASETS
 from xtcocotools.coco import COCO
 
-from ..utils.errors import UserError
+from ..errors import UserError
 from .annotation_checks import group_findings, in_tests, inspect_annotations
 from .annotation_files import read_annotations, read_json
 from .annotation_structure import AnnotationReport

@@ -14,7 +14,7 @@ from mmpose.datasets.datasets.body import MpiiDataset, mpii_dataset
 from mmpose.registry import DATASETS
 from scipy.io import loadmat
 
-from ..utils.errors import MissingFileError, UserError
+from ..errors import MissingFileError, UserError
 from .annotation_checks import group_findings
 from .annotation_files import read_json
 from .annotation_structure import AnnotationReport

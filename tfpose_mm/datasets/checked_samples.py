@@ -12,10 +12,10 @@ from mmcv.transforms import LoadImageFromFile
 from mmengine.logging import print_log
 from mmpose.datasets.transforms import RandomHalfBody
 
-from ..utils.errors import UserError
-from ..utils.samples import find_not_finite
+from ..errors import UserError
 from .annotation_numbers import BodyPart
 from .findings import REFUSED, Finding
+from .finite_samples import find_not_finite
 from .image_files import missing_files
 
 LIST_ALL = "'python -m tfpose_mm.tools.check_data CONFIG' lists all faults"

@@ -9,7 +9,7 @@ from pathlib import Path
 from mmengine.fileio import register_backend
 from mmengine.fileio.backends import LocalBackend
 
-from tfpose_mm.utils import UserError
+from ..errors import UserError
 
 PART = ".part"  # end of the names of files that are being written
 

@@ -22,9 +22,8 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import CheckpointLoader
 from safetensors import safe_open
 
-from tfpose_lite.host import parse_version
-from tfpose_mm.utils import MissingFileError, UserError
-
+from ..errors import MissingFileError, UserError
+from ..host.requirements import parse_version
 from .allowed_types import ALLOWED, LogHistory, map_values, restore_arrays
 from .torch_files import LEGACY, ZIP, read_torch_file
 

@@ -9,8 +9,7 @@ from mmengine.config import ConfigDict
 from mmpose.registry import MODELS
 from torch import nn
 
-from tfpose_mm.utils import UserError
-
+from ..errors import UserError
 from .checkpoint_loader import read_checkpoint
 from .parameter_table import compare_parameters, format_differences, without_module
 

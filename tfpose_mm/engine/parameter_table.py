@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import torch
 
-from tfpose_mm.utils import markdown_table
+from ..tables import markdown_table
 
 SHOWN = 20
 

@@ -18,8 +18,7 @@ from typing import IO, Any, Callable
 
 import torch
 
-from tfpose_mm.utils import UserError
-
+from ..errors import UserError
 from .allowed_types import ALLOWED
 
 MAX_NUMEL = 1 << 48  # larger than any real tensor, small enough to avoid an overflow

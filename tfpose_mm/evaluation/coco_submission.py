@@ -12,7 +12,7 @@ from mmpose.evaluation.metrics import CocoMetric
 from mmpose.registry import METRICS
 from xtcocotools.coco import COCO
 
-from ..utils import UserError
+from ..errors import UserError
 
 
 @METRICS.register_module()

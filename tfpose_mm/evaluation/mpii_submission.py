@@ -18,7 +18,7 @@ import numpy as np
 from scipy.io import loadmat, savemat
 from scipy.io.matlab import MatReadError
 
-from ..utils import UserError
+from ..errors import UserError
 
 NUM_JOINTS = 16
 

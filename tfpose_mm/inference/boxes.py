@@ -11,7 +11,7 @@ import numpy as np
 from mmengine.registry import DefaultScope, init_default_scope
 from mmpose.evaluation.functional import nms
 
-from ..utils import UserError
+from ..errors import UserError
 from .sources import Frame, Source
 
 SCORE_THRESHOLD = 0.3

@@ -15,9 +15,10 @@ from mmengine.registry import init_default_scope
 from mmpose.apis.inference import dataset_meta_from_config
 from mmpose.structures import PoseDataSample
 
+from ..config_files import config_path
 from ..engine import load_model
-from ..packaged_configs import config_path
-from ..utils import UserError, is_tfpose_head, score_kinds
+from ..errors import UserError
+from ..models.heads.score_kinds import is_tfpose_head, score_kinds
 from .boxes import AnyBoxes, BoxProvider, FromFile, make_provider
 from .sources import Frame, Source, Unreadable, find_sources, read_frames
 

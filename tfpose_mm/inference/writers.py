@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from mmpose.evaluation.functional import oks_nms
 
-from ..utils import keypoint_names
+from ..datasets.config_data import keypoint_names
 from .predictor import Prediction
 
 COCO = dict(keypoint_score_thr=0.2, nms_thr=0.9)  # MMPose's CocoMetric

@@ -14,7 +14,7 @@ from mmcv.ops import get_compiling_cuda_version
 from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction
 from torch import Tensor
 
-from ..utils.errors import UserError
+from ..errors import UserError
 from .gather import gather_attention
 from .grid_sample import grid_sample_attention
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tfpose_mm.apis import compare_models, format_rows, read_config
-
+from ..comparison.table import compare_models, format_rows
+from ..engine.running import read_config
 from .cli import add_cfg_options, make_parser, positive, run
 
 

@@ -13,8 +13,9 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tfpose_mm.apis import check_data, format_data_report, need_report_path, read_config
-
+from ..datasets.checks.checking import check_data
+from ..datasets.checks.fault_table import format_data_report, need_report_path
+from ..engine.running import read_config
 from .cli import add_cfg_options, make_parser, positive, run
 
 

@@ -9,8 +9,9 @@ from typing import Callable
 from mmengine.config import DictAction
 
 import tfpose_mm.safe_loading  # noqa: F401 - no command runs code in a checkpoint
-from tfpose_lite.host import explain
-from tfpose_mm.utils import UserError
+
+from ..errors import UserError
+from ..host.requirements import explain
 
 
 def run(main: Callable[[], int | None]) -> None:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import argparse
 
-from tfpose_mm.apis import diagnose, format_diagnosis, read_config
-
+from ..analysis.diagnosis import diagnose, format_diagnosis
+from ..engine.running import read_config
 from .cli import add_cfg_options, make_parser, positive, run
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tfpose_mm.apis import evaluate, read_config
-
+from ..analysis.metrics_table import evaluate
+from ..engine.running import read_config
 from .cli import add_cfg_options, make_parser, not_negative, run
 
 

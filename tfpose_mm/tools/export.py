@@ -11,8 +11,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tfpose_mm.apis import ATTENTIONS, SCORES, export_onnx, read_config
-
+from ..engine.running import read_config
+from ..export.exporter import export_onnx
+from ..export.folded_attention import ATTENTIONS
+from ..inference.predictor import SCORES
 from .cli import add_cfg_options, make_parser, run
 
 

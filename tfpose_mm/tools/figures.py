@@ -11,8 +11,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tfpose_mm.apis import draw_figures, read_config
-
+from ..analysis.figures import draw_figures
+from ..engine.running import read_config
 from .cli import add_cfg_options, add_logs, make_parser, not_negative, positive, read_logs, run
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tfpose_mm.apis import compare_scores, format_scores
+from benchmarks.keypoint_scores import compare_scores, format_scores
 
 from .cli import add_cfg_options, make_parser, run
 

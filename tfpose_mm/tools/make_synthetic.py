@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 
-from tfpose_mm.apis import LEVELS, write_dataset
-
+from ..datasets.synthetic.dataset import write_dataset
+from ..datasets.synthetic.levels import LEVELS
 from .cli import make_parser, positive, run
 
 

@@ -8,8 +8,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tfpose_mm.apis import read_config, submit_mpii
-
+from ..engine.running import read_config
+from ..evaluation.submission import submit_mpii
 from .cli import add_cfg_options, make_parser, run
 
 

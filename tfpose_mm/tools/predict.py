@@ -10,8 +10,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from tfpose_mm.apis import BATCH_SIZE, DRAW_THRESHOLD, SCORES, FromDetector, FromFile, predict, read_config
-
+from ..engine.running import read_config
+from ..inference.boxes import FromDetector, FromFile
+from ..inference.prediction import DRAW_THRESHOLD, predict
+from ..inference.predictor import BATCH_SIZE, SCORES
 from .cli import add_cfg_options, make_parser, positive, run
 
 

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import argparse
 
-from tfpose_mm.apis import publish
-
+from ..publishing import publish
 from .cli import make_parser, run
 
 

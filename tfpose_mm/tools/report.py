@@ -10,8 +10,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tfpose_mm.apis import read_config, write_report
-
+from ..analysis.report import write_report
+from ..engine.running import read_config
 from .cli import add_cfg_options, add_logs, make_parser, not_negative, positive, read_logs, run
 
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from tfpose_mm.apis import check_recipe, read_config
-
+from ..engine.running import read_config
+from ..recipe.parameter_groups import check_recipe
 from .cli import add_cfg_options, make_parser, run
 
 

@@ -1,1 +1,1 @@
-"""xtcocotools on pycocotools, for Python 3.13, where the real one does not build; see tfpose_lite/xtcocotools.py."""
+"""xtcocotools on pycocotools, for Python 3.13, where the real one does not build; see tfpose_mm/host/xtcocotools.py."""

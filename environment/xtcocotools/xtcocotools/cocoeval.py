@@ -1,1 +1,1 @@
-from tfpose_lite.xtcocotools import COCOeval  # noqa: D100, F401
+from xtcocotools.coco import COCOeval  # noqa: D100, F401

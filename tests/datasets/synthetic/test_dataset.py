@@ -15,7 +15,7 @@ from xtcocotools.cocoeval import COCOeval
 from tfpose_mm.datasets.synthetic import write_dataset
 from tfpose_mm.datasets.synthetic.dataset import SKELETON
 from tfpose_mm.datasets.synthetic.skeleton import COCO_KEYPOINTS
-from tfpose_mm.utils import UserError
+from tfpose_mm.errors import UserError
 
 
 def digest(folder):

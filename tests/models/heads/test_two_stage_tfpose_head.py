@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from tests.helpers.models import HEATMAP_SIZE, build, flip_indices, images, randomise, samples, tiny_model_cfg
+from tfpose_mm.errors import UserError
 from tfpose_mm.models import set_attn_implementation
-from tfpose_mm.utils import UserError
 
 MAPS = dict(type="KeypointMapStage")
 POOLED = dict(type="KeypointMapStage", pooled_content=True)

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
+from tfpose_mm.errors import UserError
 from tfpose_mm.evaluation import keypoint_similarity
 from tfpose_mm.models.losses import KeypointSimilarityLoss, TFPoseLoss
-from tfpose_mm.utils import UserError
 
 SIGMAS, SIZE = (0.03, 0.05, 0.08), (96, 128)
 

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from mmengine.utils import track_progress_rich
 
-from ...utils import UserError
+from ...errors import UserError
 from .levels import LEVELS
 from .scene import Annotation, draw_scene
 from .skeleton import COCO_KEYPOINTS

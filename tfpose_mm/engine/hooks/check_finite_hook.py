@@ -11,8 +11,8 @@ from mmengine.runner import Runner
 from mmpose.registry import HOOKS
 from mmpose.structures import PoseDataSample
 
-from tfpose_mm.utils import UserError
-from tfpose_mm.utils.samples import find_not_finite
+from ...datasets.finite_samples import find_not_finite
+from ...errors import UserError
 
 LABELS = ("gt_instances", "gt_instance_labels", "gt_fields")
 FIX = "start a new training with a lower learning rate, and with load_from an earlier checkpoint"

@@ -14,10 +14,10 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmpose.registry import HOOKS
 
-from tfpose_lite.host import list_versions
-from tfpose_mm.engine.parameter_table import compare_parameters, format_differences
-from tfpose_mm.utils import UserError
-from tfpose_mm.version import __version__
+from ...errors import UserError
+from ...host.requirements import list_versions
+from ...version import __version__
+from ..parameter_table import compare_parameters, format_differences
 
 PLAIN: tuple[type, ...] = (bool, int, float, complex, str, bytes, type(None), torch.Tensor)
 

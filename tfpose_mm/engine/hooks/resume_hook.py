@@ -11,10 +11,9 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import Runner
 from mmpose.registry import HOOKS
 
-from tfpose_mm.engine.atomic_files import PART, write_atomic
-from tfpose_mm.engine.checkpoint_loader import read_checkpoint
-from tfpose_mm.utils import UserError
-
+from ...errors import UserError
+from ..atomic_files import PART, write_atomic
+from ..checkpoint_loader import read_checkpoint
 from .preemption_hook import PREEMPTED
 
 POINTER = "last_checkpoint"  # MMEngine's file with the path of the checkpoint to resume from

@@ -17,7 +17,7 @@ from mmpose.utils.tensor_utils import to_numpy
 from mmpose.utils.typing import ConfigType, Features, OptConfigType, OptMultiConfig, OptSampleList, Predictions
 from torch import Tensor
 
-from ...utils.errors import UserError
+from ...errors import UserError
 from ..layers import (
     DecoderLayerRecord,
     DecoderRecords,

@@ -12,7 +12,7 @@ from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType
 from torch import Tensor
 
-from ...utils.errors import UserError
+from ...errors import UserError
 from ..layers import Proposal, SpatialShapes, TwoStageDecoder, maps_to_tokens
 from .first_stages import KeypointMapStage
 from .tfpose_head import TFPoseHead

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from ...utils.errors import UserError
+from ...errors import UserError
 
 
 def check_num_heads(owner: str, channels: int, num_heads: int) -> None:

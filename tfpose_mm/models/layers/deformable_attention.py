@@ -5,8 +5,8 @@ from __future__ import annotations
 from mmcv.ops import MultiScaleDeformableAttention
 from torch import Tensor, nn
 
+from ...errors import UserError
 from ...ops import SpatialShapes, check_implementation, level_sizes, multi_scale_deformable_attention
-from ...utils.errors import UserError
 from .records import AttentionRecord
 
 

@@ -10,8 +10,8 @@ from mmdet.models.layers import MLP, SinePositionalEncoding, coordinate_to_encod
 from mmengine.model import ModuleList
 from torch import Tensor, nn
 
+from ...errors import UserError
 from ...ops import SpatialShapes
-from ...utils.errors import UserError
 from .decoder import DeformableTransformerDecoder, RegressionBranch
 from .records import DecoderLayerRecord
 from .token_maps import embed_token_positions

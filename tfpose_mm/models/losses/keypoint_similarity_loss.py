@@ -8,7 +8,7 @@ import torch
 from mmpose.registry import MODELS
 from torch import Tensor, nn
 
-from ...utils.errors import UserError
+from ...errors import UserError
 
 
 @MODELS.register_module()

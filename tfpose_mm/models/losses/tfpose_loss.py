@@ -6,7 +6,7 @@ from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType
 from torch import Tensor, nn
 
-from ...utils.errors import UserError
+from ...errors import UserError
 
 # Lowest logit of sigma in the loss: 6e-6, or 0.002 pixels of 256. RLELoss takes the logarithm of sigma, which is
 # infinite where the sigmoid gives 0.

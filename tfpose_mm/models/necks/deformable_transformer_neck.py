@@ -10,7 +10,7 @@ from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType, OptMultiConfig
 from torch import Tensor
 
-from ...utils.errors import UserError
+from ...errors import UserError
 from ..layers import (
     AttentionRecord,
     DeformableTransformerEncoder,

@@ -8,7 +8,7 @@ from mmengine.model import Sequential
 from mmpose.registry import MODELS
 from mmpose.utils.typing import ConfigType
 
-from ...utils.errors import UserError
+from ...errors import UserError
 
 
 @MODELS.register_module()

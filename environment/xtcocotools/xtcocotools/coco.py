@@ -1,1 +1,0 @@
-from tfpose_lite.xtcocotools import COCO  # noqa: D100, F401

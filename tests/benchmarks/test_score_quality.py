@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from mmengine.structures import InstanceData
+from mmpose.structures import PoseDataSample
+
+from benchmarks.score_quality import auroc, by_threshold, calibration_error, judge, reliability
+
+
+def sample(offsets, scores, visible, box=(10.0, 20.0, 60.0, 120.0)):
+    """An instance whose keypoints have the given errors in x."""
+    joints = len(offsets)
+    annotated = np.random.default_rng(0).uniform(20, 60, (1, joints, 2))
+    predicted = annotated + np.stack([offsets, np.zeros(joints)], -1)
+    packed = PoseDataSample()
+    packed.gt_instances = InstanceData(
+        keypoints=annotated, keypoints_visible=np.array([visible], dtype=float), bboxes=np.array([box])
+    )
+    packed.pred_instances = InstanceData(keypoints=predicted, keypoint_scores=np.array([scores]))
+    return packed
+
+
+def test_right_means_within_a_fifth_of_the_longer_side():
+    first = sample([19.9, 20.1, 0.0], [0.9, 0.4, 0.7], [1, 1, 0])  # the box is 50 x 100; the last is not labelled
+    second = sample([0.0, 50.0, -19.0], [0.1, 0.2, 0.3], [1, 1, 1])
+    scores, correct = judge([first, second])
+    assert scores.tolist() == [0.9, 0.4, 0.1, 0.2, 0.3]
+    assert correct.tolist() == [True, False, True, False, True]
+
+
+def test_auroc_against_its_definition():
+    rng = np.random.default_rng(1)
+    scores, correct = rng.integers(0, 8, 60) / 8, rng.random(60) < 0.4
+    pairs = [(s > t) + 0.5 * (s == t) for s in scores[correct] for t in scores[~correct]]
+    assert auroc(scores, correct) == pytest.approx(np.mean(pairs))
+    assert auroc(np.ones(60), correct) == 0.5
+    assert math.isnan(auroc(scores, np.ones(60, dtype=bool)))
+
+
+def test_a_probability_is_calibrated_and_certainty_is_not():
+    rng = np.random.default_rng(2)
+    scores = rng.random(20000)
+    correct = rng.random(20000) < scores
+    assert calibration_error(reliability(scores, correct)) < 0.02
+    assert calibration_error(reliability(np.ones(20000), correct)) == pytest.approx(0.5, abs=0.02)
+
+
+def test_bins_by_hand():
+    bins = reliability(np.array([0.05, 0.15, 0.12, 1.0, 0.95]), np.array([True, False, True, True, True]))
+    assert [tuple(bin_) for bin_ in bins] == [
+        (0.05, 1.0, 1),
+        (pytest.approx(0.135), 0.5, 2),
+        (pytest.approx(0.975), 1.0, 2),
+    ]
+    assert calibration_error(bins) == pytest.approx((0.95 + 2 * 0.365 + 2 * 0.025) / 5)
+
+
+def test_precision_above_thresholds():
+    scores, correct = np.array([0.05, 0.15, 0.5, 0.9]), np.array([False, True, False, True])
+    first, second, last = by_threshold(scores, correct, (0.0, 0.3, 0.95))
+    assert first == (0.0, 1.0, 0.5)
+    assert second == (0.3, 0.5, 0.5)
+    assert last[:2] == (0.95, 0.0)
+    assert np.isnan(last.precision)

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import csv
+import json
+import sys
+
+import cv2
+import pytest
+import torch
+from mmengine.config import Config
+from mmpose.registry import MODELS
+
+from tests.helpers.paths import ROOT, TINY
+from tests.helpers.processes import NO_WORKERS, start
+from tfpose_mm.comparison.table import compare_models, format_rows
+from tfpose_mm.engine.running import read_config
+from tfpose_mm.errors import UserError
+
+PEER = ROOT / "configs/benchmark/deeppose_small_lspet_128x96.py"
+
+
+@pytest.mark.slow
+def test_one_table_of_models_with_and_without_accuracy(people, tmp_path):
+    model = MODELS.build(Config.fromfile(str(TINY)).model)
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / "tiny.pth")
+    tool = [sys.executable, "-m", "tfpose_mm.tools.benchmark", TINY, PEER]
+    options = ["--checkpoints", "tiny.pth", "none", "--repeats", 2, "--batches", 1, 3, "--out", "out"]
+    process = start(*tool, *options, "--cfg-options", *NO_WORKERS, cwd=tmp_path, SYNTHETIC_ROOT=people)
+    assert process.returncode == 0, process.stderr[-3000:]
+    with (tmp_path / "out/benchmark.csv").open(newline="") as file:
+        tfpose, deeppose = csv.DictReader(file)
+    assert (tfpose["model"], deeppose["model"]) == (TINY.stem, PEER.stem)
+    assert deeppose["coco/AP"] == ""
+    assert 0 <= float(tfpose["coco/AP"]) <= 1
+    assert float(tfpose["gflops"]) == pytest.approx(0.0548, abs=0.001)
+    assert tfpose["memory_batch"] == "3"
+    rows = json.loads((tmp_path / "out/benchmark.json").read_text())
+    assert rows[0]["latency_ms"] == pytest.approx(float(tfpose["latency_ms"]))
+    table = (tmp_path / "out/benchmark.md").read_text()
+    assert table.strip() in process.stdout
+    assert "| coco/AP |" in table
+    assert cv2.imread(str(tmp_path / "out/benchmark.png")).shape[1] > 1000
+
+
+def test_a_table_without_accuracy_has_no_column_for_it():
+    row = dict(model="a", params_millions=1.0, gflops=0.0548, latency_ms=3.0, latency_low_ms=2.0, latency_high_ms=4.0)
+    row.update(backbone_ms=1.0, neck_ms=None, head_ms=2.0, images_per_second=100.0, best_batch=8, device="a machine")
+    row.update(memory_inference_mib=10.0, memory_training_mib=20.0, memory_batch=8)
+    machine, _, header, _, line = format_rows([row]).splitlines()
+    assert machine.startswith("On a machine; medians")
+    assert "0.0548" in line
+    assert "AP" not in header
+    assert "3.0 (2.0..4.0)" in line
+    assert "1.0 + - + 2.0" in line
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (dict(checkpoints=["a", "b"]), "needs a checkpoint for each of the 1 configs"),
+        (dict(checkpoints=["nowhere.pth"]), "The checkpoint nowhere.pth does not exist"),
+        (dict(checkpoints=[None], device="cuda:7"), "The device cuda:7 needs CUDA, but torch finds no CUDA device"),
+    ],
+)
+def test_mistakes_are_refused_before_anything_is_timed(tmp_path, arguments, message):
+    if torch.cuda.is_available() and "device" in arguments:
+        pytest.skip("this machine has a CUDA device")
+    with pytest.raises(UserError, match=message):
+        compare_models([read_config(TINY)], **arguments, out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()

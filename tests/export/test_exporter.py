@@ -1,0 +1,333 @@
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmpose.registry import MODELS
+
+from tests.helpers.models import randomise
+from tests.helpers.paths import ROOT, TINY
+from tests.helpers.processes import start
+from tfpose_mm.engine.running import read_config
+from tfpose_mm.errors import UserError
+from tfpose_mm.export import parity
+from tfpose_mm.export import runner as onnx_runner
+from tfpose_mm.export.exporter import export_onnx
+from tfpose_mm.export.folded_attention import ATTENTIONS
+from tfpose_mm.export.runner import PoseRunner
+from tfpose_mm.inference import Predictor
+from tfpose_mm.models.layers import DeformableAttention
+
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+ENGINES = ["onnxruntime", *(["openvino"] if find_spec("openvino") else [])]
+LSPET = ROOT / "configs/benchmark/tfpose_small_lspet_128x96.py"  # K = 14
+
+
+def make_checkpoint(cfg, path, spread=1.0):
+    """A checkpoint with changed parameters, whose predictions depend on the image."""
+    torch.manual_seed(0)
+    model = MODELS.build(cfg.model)
+    if hasattr(model.head, "fc"):  # coordinates of the size of the input
+        model.init_weights()
+        with torch.no_grad():
+            width, height = cfg.codec.input_size
+            model.head.fc.weight.normal_()
+            output = model.eval().head(model.extract_feat(torch.randn(4, 3, height, width)))
+            model.head.fc.weight /= 3 * output.std()
+    else:
+        randomise(model)
+    for branch in getattr(model.head, "reg_branches", ()):
+        torch.nn.init.normal_(branch.layers[-1].weight, std=spread)
+    torch.save(dict(state_dict=model.state_dict()), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def persons():
+    """The persons of the check, drawn once."""
+    return parity._drawn(parity.PERSONS)
+
+
+@pytest.fixture(autouse=True)
+def _drawn_once(persons, monkeypatch):
+    monkeypatch.setattr(parity, "_drawn", lambda number: persons[:number])
+
+
+@pytest.fixture(scope="module")
+def exported(persons, tmp_path_factory):
+    """Config, checkpoint and the result of an export with a runner."""
+    folder = tmp_path_factory.mktemp("exported")
+    cfg = read_config(LSPET)
+    checkpoint = make_checkpoint(cfg, folder / "model.pth")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parity, "_drawn", lambda number: persons[:number])
+        return cfg, checkpoint, export_onnx(cfg, checkpoint, folder / "out/model.onnx", with_runner=True)
+
+
+def test_all_engines_agree_with_torch(exported):
+    _, _, result = exported
+    assert [item.engine.split()[0] for item in result.parities] == ENGINES
+    assert all(item.keypoints <= 0.01 for item in result.parities)
+    assert all(item.scores <= 1e-3 for item in result.parities)
+    assert result.variation > 5
+    assert result.persons.startswith("32 persons of synthetic images, because fewer than 32 images of the test data")
+
+
+def test_the_runner_predicts_what_the_predictor_predicts(exported, people):
+    cfg, checkpoint, result = exported
+    predictor = Predictor(cfg, checkpoint)
+    predictor.model.test_cfg["flip_test"] = False
+    path = str(people / "val/000000000002.jpg")
+    height, width = cv2.imread(path).shape[:2]
+    boxes = [[3, 5, width - 9, height], [-20, 7, width / 2, height + 30], [10.5, 20.5, 50, 60]]
+    (expected,) = predictor(path, lambda image: boxes)
+    keypoints, scores = PoseRunner(str(result.path))(cv2.imread(path), boxes)
+    np.testing.assert_allclose(keypoints, expected.keypoints, atol=0.01)
+    np.testing.assert_allclose(scores, expected.keypoint_scores, atol=1e-3)
+    assert scores.std() > 0  # of the auxiliary heat maps
+
+
+def test_the_file_describes_the_model(exported):
+    _, checkpoint, result = exported
+    metadata = PoseRunner(str(result.path)).metadata
+    assert metadata == json.loads(json.dumps(result.metadata))
+    assert metadata["input_size"] == [96, 128]
+    assert metadata["mean"] == pytest.approx([123.675, 116.28, 103.53])
+    assert (metadata["bgr_to_rgb"], metadata["use_udp"], metadata["padding"]) == (True, True, 1.25)
+    assert len(metadata["keypoint_names"]) == len(metadata["sigmas"]) == 14
+    names = metadata["keypoint_names"]
+    for left, right in metadata["flip_pairs"]:
+        assert {names[left].split("_")[0], names[right].split("_")[0]} == {"left", "right"}
+    assert len(metadata["flip_pairs"]) == 6
+    assert all(0 <= end < 14 for link in metadata["skeleton_links"] for end in link)
+    assert metadata["keypoint_scores"] == "heatmap"
+    assert metadata["checkpoint_sha256"] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
+    assert metadata["versions"]["torch"] == torch.__version__.partition("+")[0]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_the_batch_has_any_size(exported, engine):
+    _, _, result = exported
+    image = np.random.default_rng(0).integers(0, 255, (90, 70, 3), dtype=np.uint8)
+    boxes = np.random.default_rng(1).uniform([0, 0, 40, 50], [30, 40, 70, 90], (11, 4))
+    alone = PoseRunner(str(result.path), engine, batch_size=1)(image, boxes)
+    for size in (2, 11):
+        together = PoseRunner(str(result.path), engine, batch_size=size)(image, boxes)
+        for got, expected in zip(together, alone):
+            np.testing.assert_allclose(got, expected, atol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def gathering(exported, persons, tmp_path_factory):
+    """The path of the model exported with ``gather``."""
+    pytest.importorskip("openvino")
+    cfg, checkpoint, _ = exported
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(parity, "_drawn", lambda number: persons[:number])
+        folder = tmp_path_factory.mktemp("gathering")
+        return str(export_onnx(cfg, checkpoint, folder / "model.onnx", attention="gather").path)
+
+
+def test_openvino_has_an_operator_for_each_attention(gathering, exported, monkeypatch):
+    counts, replace = [], onnx_runner._use_embedding_bags
+    monkeypatch.setattr(onnx_runner, "_use_embedding_bags", lambda model: counts.append(replace(model)))
+    PoseRunner(gathering, "openvino")
+    cfg, _, _ = exported
+    attentions = [m for m in MODELS.build(cfg.model).modules() if isinstance(m, DeformableAttention)]
+    assert counts == [len(attentions)]
+
+
+def test_streams_and_threads_of_openvino_keep_persons_apart(gathering):
+    image = np.random.default_rng(0).integers(0, 255, (90, 70, 3), dtype=np.uint8)
+    boxes = np.random.default_rng(1).uniform([0, 0, 40, 50], [30, 40, 70, 90], (11, 4))
+    expected = PoseRunner(gathering, "openvino", batch_size=1)(image, boxes)[0]
+    runner = PoseRunner(gathering, "openvino", batch_size=5, streams=3)
+    with ThreadPoolExecutor(2) as pool:
+        for got, _ in pool.map(lambda _: runner(image, boxes), range(20)):
+            np.testing.assert_allclose(got, expected, atol=1e-3)
+        for got, _ in pool.map(lambda part: runner(image, part), np.array_split(boxes[[3] * 20], 20)):
+            np.testing.assert_allclose(got, expected[[3]], atol=1e-3)
+
+
+def test_reduced_precision_of_openvino_keeps_row_numbers(gathering):
+    """The rows that are gathered are integers; rounded to bfloat16 they would be other pixels."""
+    image = np.random.default_rng(0).integers(0, 255, (90, 70, 3), dtype=np.uint8)
+    full, reduced = (PoseRunner(gathering, "openvino", precision=precision)(image)[0] for precision in ("f32", "bf16"))
+    assert 0 < np.abs(full - reduced).max() < 2
+
+
+def test_only_standard_operators(exported):
+    import onnx
+
+    _, _, result = exported
+    model = onnx.load(str(result.path))
+    assert {node.domain for node in model.graph.node} <= {"", "ai.onnx"}
+    assert not [node.op_type for node in model.graph.node if node.op_type.startswith("Sequence")]
+    assert [(opset.domain, opset.version) for opset in model.opset_import if opset.domain == ""] == [("", 17)]
+
+
+OTHERS = {
+    "flip test": (LSPET, dict(flip_test=True), {}),
+    "gather": (LSPET, dict(attention="gather"), {}),
+    "scores of 1": (LSPET, dict(keypoint_scores="one"), {}),
+    "no encoder": (LSPET, {}, {"model.neck.num_layers": 0}),
+    "two-stage": ("tfpose_two-stage_small", {}, {}),
+    "two-stage with flip test": ("tfpose_two-stage_small", dict(flip_test=True), {}),
+    "poseur": ("poseur_small", {}, {}),
+    "simcc": ("simcc_small", {}, {}),
+    "rtmpose with flip test": ("rtmpose_small", dict(flip_test=True), {}),
+    "rle with flip test": ("rle_small", dict(flip_test=True), {}),
+    "dsnt": ("dsnt_small", {}, {}),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_models(name, tmp_path):
+    config, arguments, options = OTHERS[name]
+    config = config if isinstance(config, Path) else ROOT / f"configs/benchmark/{config}_lspet_128x96.py"
+    cfg = read_config(config, options)
+    result = export_onnx(cfg, make_checkpoint(cfg, tmp_path / "model.pth"), tmp_path / "model.onnx", **arguments)
+    assert max(item.keypoints for item in result.parities) <= 0.01
+    assert result.metadata["flip_test"] == arguments.get("flip_test", False)
+
+
+@pytest.mark.parametrize("attention", ATTENTIONS)
+def test_half_precision(exported, persons, tmp_path, monkeypatch, attention):
+    """Random weights enlarge rounding errors: with a spread of 1 the difference is 0.9 to 1.7 px, here 0.4 to 0.6."""
+    cfg, _, full = exported
+    monkeypatch.setattr(parity, "_drawn", lambda number: persons[:number])
+    checkpoint = make_checkpoint(cfg, tmp_path / "model.pth", spread=0.25)
+    result = export_onnx(cfg, checkpoint, tmp_path / "half.onnx", attention=attention, fp16=True)
+    assert max(item.keypoints for item in result.parities) <= 1
+    assert result.path.stat().st_size < 0.7 * full.path.stat().st_size
+
+
+@pytest.mark.slow
+def test_the_runner_needs_no_other_package(exported, people, tmp_path):
+    """Beside the model: a folder with the runner, numpy, OpenCV and ONNX Runtime, and nothing else."""
+    _, _, result = exported
+    import onnxruntime
+
+    packages = tmp_path / "packages"
+    packages.mkdir()
+    for name, module in (("numpy", np), ("cv2", cv2), ("onnxruntime", onnxruntime)):
+        folder = Path(module.__file__).parent
+        (packages / name).symlink_to(folder)
+        for libraries in (*folder.parent.glob(f"{name}*.libs"), *folder.parent.glob("opencv_python*.libs")):
+            if not (packages / libraries.name).exists():
+                (packages / libraries.name).symlink_to(libraries)
+    shutil.copy(result.runner, tmp_path)
+    shutil.copy(people / "val/000000000001.jpg", tmp_path / "image.jpg")
+    code = f"""
+import importlib, json, sys
+sys.path = [path for path in sys.path if "site-packages" not in path] + [{str(packages)!r}, {str(tmp_path)!r}]
+for name in ("torch", "mmpose", "mmcv", "mmengine", "tfpose_mm", "scipy"):
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        continue
+    sys.exit(f"{{name}} is there")
+import cv2
+from onnx_runner import PoseRunner
+keypoints, scores = PoseRunner({str(result.path)!r})(cv2.imread({str(tmp_path / "image.jpg")!r}), [[5, 6, 80, 90]])
+print(json.dumps([keypoints.tolist(), scores.tolist()]))
+"""
+    command = [sys.executable, "-I", "-S", "-c", code]
+    process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stderr
+    expected = PoseRunner(str(result.path))(cv2.imread(str(tmp_path / "image.jpg")), [[5, 6, 80, 90]])
+    for got, wanted in zip(json.loads(process.stdout), expected):
+        np.testing.assert_allclose(got, wanted, atol=1e-4)
+
+
+def test_nothing_is_overwritten(exported, tmp_path):
+    cfg, checkpoint, _ = exported
+    for name in ("model.onnx", "onnx_runner.py"):
+        (tmp_path / name).write_text("mine")
+        with pytest.raises(UserError, match=f"{name} exists already: choose another name; nothing was changed"):
+            export_onnx(cfg, checkpoint, tmp_path / "model.onnx", with_runner=True)
+        assert (tmp_path / name).read_text() == "mine"
+        (tmp_path / name).unlink()
+    assert not list(tmp_path.iterdir())
+
+
+def test_an_export_that_differs_is_not_written(exported, tmp_path, monkeypatch):
+    cfg, checkpoint, _ = exported
+    real = PoseRunner.__call__
+
+    def shifted(self, image, bboxes=None):
+        keypoints, scores = real(self, image, bboxes)
+        return keypoints + np.array([0.02, 0]), scores
+
+    monkeypatch.setattr(PoseRunner, "__call__", shifted)
+    message = r"agree with torch within 0.01 pixels, but onnxruntime .* differs by 0.02\d*: nothing was written"
+    with pytest.raises(UserError, match=message):
+        export_onnx(cfg, checkpoint, tmp_path / "out/model.onnx", with_runner=True)
+    assert not list((tmp_path / "out").iterdir())
+
+
+def test_predictions_must_depend_on_the_image(tmp_path):
+    cfg = read_config(LSPET)
+    model = MODELS.build(cfg.model)
+    model.init_weights()  # its last layers are zero, so it predicts y_0
+    torch.save(dict(state_dict=model.state_dict()), tmp_path / "untrained.pth")
+    with pytest.raises(
+        UserError, match=r"differ between persons by more than 5 pixels, .*: export a trained checkpoint"
+    ):
+        export_onnx(cfg, tmp_path / "untrained.pth", tmp_path / "model.onnx")
+
+
+def test_missing_packages_are_named(exported, tmp_path, monkeypatch):
+    cfg, checkpoint, _ = exported
+    for name in ("onnx", "onnxruntime"):
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, name, None)
+            with pytest.raises(UserError, match=rf"The export needs {name}, .*: pip install onnx onnxruntime"):
+                export_onnx(cfg, checkpoint, tmp_path / "model.onnx")
+    assert not (tmp_path / "model.onnx").exists()
+
+
+def test_other_steps_of_the_pipeline_are_refused(exported, tmp_path):
+    _, checkpoint, _ = exported
+    cfg = read_config(LSPET)
+    cfg.test_dataloader.dataset.pipeline.insert(1, dict(type="PhotometricDistortion"))
+    with pytest.raises(UserError, match="PackPoseInputs, but has PhotometricDistortion: remove it"):
+        export_onnx(cfg, checkpoint, tmp_path / "model.onnx")
+
+
+def test_the_wrong_checkpoint_and_attention_are_refused(exported, checkpoint, tmp_path):
+    cfg, _, _ = exported
+    with pytest.raises(UserError, match="attention must be one of grid_sample, gather, but got 'cuda'"):
+        export_onnx(cfg, checkpoint, tmp_path / "model.onnx", attention="cuda")
+    with pytest.raises(UserError, match="does not fit"):
+        export_onnx(cfg, checkpoint, tmp_path / "model.onnx")
+    with pytest.raises(UserError, match="does not exist"):
+        export_onnx(cfg, tmp_path / "none.pth", tmp_path / "model.onnx")
+
+
+@pytest.mark.slow
+def test_the_command(tmp_path, people):
+    checkpoint = make_checkpoint(read_config(TINY), tmp_path / "tiny.pth")
+    tool = [sys.executable, "-m", "tfpose_mm.tools.export", TINY, checkpoint, "--out", "out/tiny.onnx", "--runner"]
+    process = start(*tool, cwd=tmp_path, SYNTHETIC_ROOT=people)
+    assert process.returncode == 0, process.stderr[-3000:]
+    lines = process.stdout[process.stdout.index("model:") :].splitlines()
+    assert lines[0].startswith("model:   out/tiny.onnx (")
+    assert lines[1] == "runner:  out/onnx_runner.py"
+    assert "synthetic images" in lines[2]
+    assert [line.split()[0] for line in lines[3:]] == ENGINES
+    again = start(*tool, cwd=tmp_path, SYNTHETIC_ROOT=people)
+    assert again.returncode == 2
+    assert again.stderr.splitlines()[-1].startswith("error: out/tiny.onnx exists already")

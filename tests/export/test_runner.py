@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from mmcv.transforms import Compose
+from mmpose.registry import MODELS, TRANSFORMS
+
+from tfpose_mm.export import runner as onnx_runner
+from tfpose_mm.export.runner import PoseRunner
+
+METADATA = dict(
+    input_size=[96, 128],
+    mean=[123.675, 116.28, 103.53],
+    std=[58.395, 57.12, 57.375],
+    bgr_to_rgb=True,
+    padding=1.25,
+    use_udp=True,
+    keypoint_names=["nose", "left_eye", "right_eye"],
+)
+
+
+@pytest.fixture
+def runner(monkeypatch):
+    """Return a function that builds a runner whose engine returns the corners and the centre of the input."""
+
+    def build(batch_size=8, **changes):
+        batches = []
+
+        def infer(batch):
+            batches.append(batch)
+            corners = np.array([[0, 0], [96, 128], [48, 64]], np.float32)
+            return np.repeat(corners[None], len(batch), 0), np.full((len(batch), 3), 0.5, np.float32)
+
+        texts = {name: json.dumps(value) for name, value in {**METADATA, **changes}.items()}
+        monkeypatch.setattr(onnx_runner, "start_onnxruntime", lambda *arguments: (infer, texts))
+        built = PoseRunner("model.onnx", batch_size=batch_size)
+        built.batches = batches
+        return built
+
+    return build
+
+
+@pytest.mark.parametrize("use_udp", [True, False])
+@pytest.mark.parametrize("padding", [1.0, 1.25])
+@pytest.mark.parametrize("box", [[10, 20, 90, 70], [-9.5, 3, 40.25, 200], [0, 0, 161, 120]])
+def test_it_crops_as_mmpose_does(runner, use_udp, padding, box):
+    image = np.random.default_rng(0).integers(0, 255, (120, 161, 3), dtype=np.uint8)
+    pipeline = Compose(
+        [
+            TRANSFORMS.build(dict(type="GetBBoxCenterScale", padding=padding)),
+            TRANSFORMS.build(dict(type="TopdownAffine", input_size=(96, 128), use_udp=use_udp)),
+        ]
+    )
+    expected = pipeline(dict(img=image, bbox=np.array([box], np.float32)))
+    built = runner(use_udp=use_udp, padding=padding, mean=[0, 0, 0], std=[1, 1, 1], bgr_to_rgb=False)
+    keypoints, _ = built(image, [box])
+    pixels = built.batches[0][0].transpose(1, 2, 0)
+    np.testing.assert_array_equal(pixels, expected["img"])
+    corner = expected["input_center"] - 0.5 * expected["input_scale"]
+    np.testing.assert_allclose(keypoints[0, 0], corner, rtol=1e-5, atol=1e-3)
+    np.testing.assert_allclose(keypoints[0, 1], corner + expected["input_scale"], rtol=1e-5, atol=1e-3)
+    np.testing.assert_allclose(keypoints[0, 2], expected["input_center"], rtol=1e-5, atol=1e-3)
+
+
+def test_it_normalises_as_the_preprocessor(runner):
+    image = np.random.default_rng(0).integers(0, 255, (128, 96, 3), dtype=np.uint8)
+    built = runner(padding=1.0)
+    built(image)
+    raw = runner(padding=1.0, mean=[0, 0, 0], std=[1, 1, 1], bgr_to_rgb=False)
+    raw(image)
+    config = dict(type="PoseDataPreprocessor", mean=METADATA["mean"], std=METADATA["std"], bgr_to_rgb=True)
+    preprocessor = MODELS.build(config)
+    expected = preprocessor(dict(inputs=[torch.from_numpy(raw.batches[0][0].copy())], data_samples=[]))["inputs"]
+    np.testing.assert_allclose(built.batches[0], expected.numpy(), atol=1e-5)
+
+
+def test_persons_are_predicted_in_batches(runner):
+    built = runner(batch_size=3)
+    boxes = [[n, 2, 60 + n, 90] for n in range(7)]
+    keypoints, scores = built(np.zeros((100, 80, 3), np.uint8), boxes)
+    assert [len(batch) for batch in built.batches] == [3, 3, 1]
+    assert (keypoints.shape, keypoints.dtype, scores.shape, scores.dtype) == ((7, 3, 2), "float32", (7, 3), "float32")
+    np.testing.assert_allclose(np.diff(keypoints[:, 2, 0]), 1, atol=1e-4)  # in the order of the boxes
+
+
+def test_no_boxes_and_no_persons(runner):
+    built = runner(padding=1.0)
+    image = np.zeros((128, 96, 3), np.uint8)
+    whole, _ = built(image)
+    np.testing.assert_allclose(whole, built(image, [[0, 0, 96, 128]])[0])
+    keypoints, scores = built(image, [])
+    assert (keypoints.shape, scores.shape) == ((0, 3, 2), (0, 3))
+    with_score, _ = built(image, np.array([[0, 0, 96, 128, 0.7]]))
+    np.testing.assert_allclose(with_score, whole)
+
+
+@pytest.mark.parametrize(
+    ("image", "boxes", "message"),
+    [
+        (
+            np.zeros((9, 9), np.uint8),
+            None,
+            r"must be \(H, W, 3\) uint8, BGR as from cv2.imread, but got \(9, 9\)",
+        ),
+        (np.zeros((9, 9, 3)), None, r"but got \(9, 9, 3\) float64"),
+        (None, None, "but got no array"),
+        (np.zeros((9, 9, 3), np.uint8), [[1, 2, 3]], r"boxes must be \(P, 4\).*, but got \(1, 3\)"),
+        (np.zeros((9, 9, 3), np.uint8), [[0, 0, 5, 5], [4, 0, 4, 9]], "x1 < x2 and y1 < y2, but box 1 is"),
+        (np.zeros((9, 9, 3), np.uint8), [[0, 0, np.nan, 5]], "x1 < x2 and y1 < y2, but box 0 is"),
+    ],
+)
+def test_wrong_input_is_refused(runner, image, boxes, message):
+    with pytest.raises(ValueError, match=message):
+        runner()(image, boxes)
+
+
+def test_wrong_arguments_are_refused(runner, monkeypatch):
+    runner()
+    with pytest.raises(ValueError, match="engine must be one of onnxruntime, openvino, but got 'tensorrt'"):
+        PoseRunner("model.onnx", engine="tensorrt")
+    with pytest.raises(ValueError, match="batch size must be at least 1, but got 0"):
+        PoseRunner("model.onnx", batch_size=0)
+    for streams in (0, 9):
+        with pytest.raises(ValueError, match=f"streams must be 1 to the batch size, 8, but got {streams}"):
+            PoseRunner("model.onnx", streams=streams)
+    monkeypatch.setattr(onnx_runner, "start_onnxruntime", lambda *arguments: (None, {}))
+    with pytest.raises(ValueError, match=r"model.onnx has no metadata input_size, .*: give a file that python -m"):
+        PoseRunner("model.onnx")
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(ImportError, match=r"needs onnxruntime, .*: pip install onnxruntime"):
+        PoseRunner("model.onnx")
+
+
+def gathering_model(
+    weights_shape, table_shape=(11, 4), rows_shape=(3, 5, 4), transpose=False, axis=0, is_dynamic=False
+):
+    """OpenVINO's model of MatMul(weights, Gather(table, rows)), with its inputs."""
+    openvino = pytest.importorskip("openvino")
+    from openvino import opset13 as ops
+
+    rng = np.random.default_rng(0)
+    table = rng.standard_normal(table_shape, dtype=np.float32)
+    rows = rng.integers(0, len(table), rows_shape, dtype=np.int32)
+    weights = rng.random(weights_shape, dtype=np.float32)
+    shapes = [[-1, *array.shape[1:]] if is_dynamic else array.shape for array in (table, rows, weights)]
+    parameters = [ops.parameter(shape, array.dtype) for shape, array in zip(shapes, (table, rows, weights))]
+    gathered = ops.gather(parameters[0], parameters[1], np.int64(axis))
+    model = openvino.Model([ops.matmul(parameters[2], gathered, False, transpose)], parameters)
+    return openvino, model, [table, rows, weights]
+
+
+def test_openvino_sums_gathered_rows_with_its_own_operator():
+    _, model, arrays = gathering_model((3, 5, 1, 4))
+    options = {"INFERENCE_PRECISION_HINT": "f32"}
+    core = onnx_runner.openvino_core()
+    expected = core.compile_model(model, "CPU", options)(arrays)[0]
+    assert onnx_runner._use_embedding_bags(model) == 1
+    assert "EmbeddingBagPackedSum" in [node.get_type_name() for node in model.get_ordered_ops()]
+    got = core.compile_model(model, "CPU", options)(arrays)[0]
+    assert got.shape == (3, 5, 1, 4)
+    table, rows, weights = arrays
+    np.testing.assert_allclose(got, np.einsum("abis,absc->abic", weights, table[rows]), rtol=1e-5)
+    np.testing.assert_allclose(got, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("weights_shape", "changes"),
+    [
+        ((3, 5, 2, 4), {}),  # two sums of the same rows
+        ((1, 1, 1, 4), {}),  # weights that are repeated
+        ((3, 5, 1, 4), dict(transpose=True)),
+        ((1, 4), dict(table_shape=(4, 4), axis=1, rows_shape=(4,))),
+        ((3, 5, 1, 4), dict(is_dynamic=True)),
+        ((3, 5, 4, 2, 4), dict(table_shape=(11, 4, 3))),
+    ],
+)
+def test_other_products_stay(weights_shape, changes):
+    _, model, _ = gathering_model(weights_shape, **changes)
+    assert onnx_runner._use_embedding_bags(model) == 0
+
+
+@pytest.mark.slow
+def test_a_signal_after_models_of_openvino_are_deleted(tmp_path):
+    """OpenVINO leaves a freed signal stack when its cores are deleted in the order of their creation.
+
+    The end of the process is tested, too: a callback in Python, as in ``AsyncInferQueue``, aborted 1 of 100 processes.
+    """
+    openvino = pytest.importorskip("openvino")
+    from openvino import opset13 as ops
+
+    crops = ops.parameter([1, 3, 5, 4], np.float32)
+    outputs = [ops.relu(crops), ops.tanh(crops)]
+    for node, name in zip(outputs, ("keypoints", "scores")):
+        node.output(0).set_names({name})
+    openvino.save_model(openvino.Model(outputs, [crops]), tmp_path / "model.xml")
+    code = (
+        "import signal, subprocess, sys, numpy; from tfpose_mm.export.runner import start_openvino;"
+        "first, second = (start_openvino(sys.argv[1], 1, 'f32', 1)[0] for _ in range(2));"
+        "crops = numpy.ones((1, 3, 5, 4), numpy.float32);"
+        "print(first(crops)[0].sum(), second(crops)[0].sum()); del first; del second;"
+        "signal.signal(signal.SIGUSR1, lambda *_: print('handled')); signal.raise_signal(signal.SIGUSR1)"
+    )
+    process = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path / "model.xml")], capture_output=True, text=True, check=False
+    )
+    assert (process.returncode, process.stdout.split()) == (0, ["60.0", "60.0", "handled"]), process.stderr

@@ -1,0 +1,237 @@
+from __future__ import annotations
+
+import contextlib
+import functools
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import cv2
+import numpy as np
+import pytest
+from xtcocotools.coco import COCO
+from xtcocotools.cocoeval import COCOeval
+
+from tests.helpers.paths import TINY
+from tests.helpers.processes import NO_WORKERS, mim, start
+from tests.inference.test_sources import write_video
+from tfpose_mm.errors import UserError
+from tfpose_mm.inference.prediction import _held_interrupts, predict
+from tfpose_mm.inference.predictor import Predictor
+
+PREDICT = [sys.executable, "-m", "tfpose_mm.tools.predict"]
+NAME = "tfpose_tiny_synthetic_128x96"
+
+
+def draw_nothing(checkpoint, inputs, out, **options):
+    return predict(TINY, checkpoint, inputs, out, draw=False, progress=False, **options)
+
+
+def test_a_picture_for_each_image_and_a_video_that_plays(checkpoint, people, tmp_path):
+    (tmp_path / "other").mkdir()
+    shutil.copy(people / "val/000000000001.jpg", tmp_path / "other/000000000001.jpg")
+    write_video(tmp_path / "clip.mp4", 5, size=(65, 49) if shutil.which("ffmpeg") else (64, 48))
+    inputs = [people / "val", tmp_path / "other", tmp_path / "clip.mp4"]
+    summary = predict(TINY, checkpoint, inputs, tmp_path / "out", threshold=0.0, tracking=True, progress=False)
+    count = len(list((people / "val").glob("*.jpg")))
+    assert (summary.images, summary.persons, summary.unreadable) == (count + 1 + 5, count + 1 + 5, [])
+    drawn = tmp_path / "out/drawn"
+    assert {path.name for path in drawn.iterdir()} == {
+        *(path.name for path in (people / "val").glob("*.jpg")),
+        "000000000001_2.jpg",
+        "clip.mp4",
+    }
+    original, picture = cv2.imread(str(people / "val/000000000001.jpg")), cv2.imread(str(drawn / "000000000001.jpg"))
+    assert picture.shape == original.shape
+    assert 0.001 < (np.abs(picture.astype(int) - original).max(-1) > 60).mean() < 0.5
+    video = cv2.VideoCapture(str(drawn / "clip.mp4"))
+    frames = []
+    while True:
+        read, frame = video.read()
+        if not read:
+            break
+        frames.append(frame)
+    assert len(frames) == 5
+    assert video.get(cv2.CAP_PROP_FPS) == pytest.approx(12)
+    means = [np.median(frame) for frame in frames]
+    assert means == sorted(means)
+    assert means[-1] - means[0] > 40
+
+
+def test_keypoints_below_the_threshold_are_not_drawn(checkpoint, people, tmp_path):
+    image = people / "val/000000000001.jpg"
+    for name, threshold in (("all", 0.0), ("none", 1.1)):
+        predict(TINY, checkpoint, image, tmp_path / name, threshold=threshold, progress=False)
+    pictures = [cv2.imread(str(tmp_path / name / "drawn/000000000001.jpg")) for name in ("all", "none")]
+    changed = [(np.abs(p.astype(int) - cv2.imread(str(image))).max(-1) > 60).mean() for p in pictures]
+    assert changed[0] > 0.001
+    assert changed[1] < 0.0005
+    files = [(tmp_path / name / "predictions.json").read_text() for name in ("all", "none")]
+    assert files[0] == files[1]
+
+
+def test_images_without_persons_are_kept(checkpoint, people, tmp_path):
+    inputs = sorted((people / "val").glob("*.jpg"))[:3]
+    (tmp_path / "boxes.json").write_text(
+        json.dumps({inputs[1].name: [[5, 5, 50, 90]], "elsewhere.jpg": [[0, 0, 9, 9]]})
+    )
+    summary = predict(TINY, checkpoint, inputs, tmp_path / "out", tmp_path / "boxes.json", progress=False)
+    assert (summary.images, summary.persons, summary.unmatched) == (3, 1, 1)
+    records = json.loads((tmp_path / "out/predictions.json").read_text())["instance_info"]
+    assert [len(record["instances"]) for record in records] == [0, 1, 0]
+    assert len(list((tmp_path / "out/drawn").iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(smoothing=True), "Smoothing needs tracking"),
+        (dict(boxes="nowhere.json"), r"The box file nowhere\.json does not exist"),
+        (dict(inputs="nowhere"), "The input nowhere does not exist"),
+        (dict(keypoint_scores="sigma"), "need a head with sigma"),
+    ],
+)
+def test_wrong_options_write_nothing(options, message, checkpoint, people, tmp_path):
+    inputs = options.pop("inputs", people / "val")
+    with pytest.raises(UserError, match=message):
+        draw_nothing(checkpoint, inputs, tmp_path / "out", **options)
+    assert not (tmp_path / "out").exists()
+
+
+def test_results_are_not_overwritten(checkpoint, people, tmp_path):
+    draw_nothing(checkpoint, people / "val/000000000001.jpg", tmp_path / "out")
+    before = (tmp_path / "out/results.json").read_text()
+    with pytest.raises(UserError, match="out already has results: delete it or choose another folder"):
+        draw_nothing(checkpoint, people / "val", tmp_path / "out")
+    assert (tmp_path / "out/results.json").read_text() == before
+
+
+@pytest.fixture
+def nearly_right(checkpoint, people, tmp_path):
+    """A copy of the data whose annotations are what the model predicts, with errors of some pixels."""
+    data = tmp_path / "data"
+    shutil.copytree(people, data)
+    path = data / "annotations/person_keypoints_val.json"
+    content = json.loads(path.read_text())
+    predictor = Predictor(TINY, checkpoint)
+    generator = np.random.default_rng(0)
+    found = {entry.image_id: entry.keypoints[0] for entry in predictor(data / "val", path)}
+    for annotation in content["annotations"]:
+        points = np.reshape(annotation["keypoints"], (17, 3)).astype(float)
+        points[:, :2] = found[annotation["image_id"]] + generator.normal(0, 3, (17, 2))
+        annotation["keypoints"] = points.reshape(-1).tolist()
+    path.write_text(json.dumps(content))
+    return data
+
+
+@pytest.mark.slow
+def test_the_json_evaluates_to_what_mim_test_measures(checkpoint, nearly_right, tmp_path):
+    annotations = nearly_right / "annotations/person_keypoints_val.json"
+    command = ["--boxes", annotations, "--out", tmp_path / "out", "--no-drawings", "--batch-size", 3]
+    process = start(*PREDICT, NAME, checkpoint, nearly_right / "val", *command, cwd=tmp_path)
+    assert process.returncode == 0, process.stderr[-3000:]
+    truth = COCO(str(annotations))
+    evaluation = COCOeval(truth, truth.loadRes(str(tmp_path / "out/results.json")), "keypoints")
+    with contextlib.redirect_stdout(io.StringIO()):
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    options = ["model.test_cfg.keypoint_scores=heatmap"]
+    tested = mim("test", "--checkpoint", checkpoint, cwd=tmp_path, data=nearly_right, options=options)
+    line = next(line for line in reversed(tested.stdout.splitlines()) if "coco/AP:" in line)
+    measured = [float(text.split(":")[1].split()[0]) for text in line.split("coco/")[1:4]]
+    assert evaluation.stats[:3] == pytest.approx(measured, abs=1e-4)
+    assert 0.1 < measured[0] < 0.9
+
+
+@pytest.mark.slow
+def test_the_tool_names_unreadable_files_and_does_the_rest(checkpoint, people, tmp_path):
+    shutil.copytree(people / "val", tmp_path / "images")
+    (tmp_path / "images/broken.jpg").write_bytes(b"no image")
+    process = start(*PREDICT, NAME, checkpoint, "images", "--out", "out", cwd=tmp_path)
+    assert process.returncode == 3
+    assert process.stderr.splitlines()[-1] == (
+        "images/broken.jpg could not be read: it is not an image that OpenCV can decode."
+    )
+    count = len(list((people / "val").glob("*.jpg")))
+    assert process.stdout.splitlines()[-1].startswith(f"{count} images or frames with {count} persons in ")
+    assert "images/s" in process.stderr
+    assert len(json.loads((tmp_path / "out/predictions.json").read_text())["instance_info"]) == count
+    wrong = start(*PREDICT, NAME, checkpoint, "*.gif", "--out", "out2", cwd=tmp_path)
+    assert wrong.returncode == 2
+    assert (
+        wrong.stderr.splitlines()[-1]
+        == "error: The pattern *.gif must match files, but matches none: check the pattern."
+    )
+
+
+def test_ctrl_c_waits_until_a_record_is_written(monkeypatch):
+    """A handler of Python: the signal can reach any thread, so a signal mask of the main thread does not hold it."""
+    monkeypatch.setattr(signal, "SIGINT", signal.SIGUSR1)  # pytest handles SIGINT
+    before = signal.signal(signal.SIGUSR1, signal.default_int_handler)
+    written = []
+
+    def write():
+        with _held_interrupts():
+            os.kill(os.getpid(), signal.SIGUSR1)
+            time.sleep(0.01)
+            written.append("record")
+
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            write()
+        assert written == ["record"]
+        assert signal.getsignal(signal.SIGUSR1) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGUSR1, before)
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_complete_records(checkpoint, people, tmp_path):
+    (tmp_path / "images").mkdir()
+    for index in range(3000):
+        (tmp_path / f"images/{index:05d}.jpg").symlink_to(people / "val/000000000001.jpg")
+    command = [*PREDICT, NAME, checkpoint, "images", "--out", "out", "--no-drawings"]
+    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    process = subprocess.Popen(
+        [*map(str, command)],
+        cwd=tmp_path,
+        env=env,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        # a process in the background of a shell script ignores Ctrl-C, and so do its children
+        preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+    )
+    table = tmp_path / "out/predictions.csv"
+    end = time.monotonic() + 120
+    while time.monotonic() < end and not (table.exists() and table.stat().st_size > 20000):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors[-2000:]
+    assert errors.splitlines()[-1] == "Interrupted: the files contain all results up to this point."
+    records = json.loads((tmp_path / "out/predictions.json").read_text())["instance_info"]
+    assert 0 < len(records) < 3000
+    assert [record["image"] for record in records] == [f"images/{index:05d}.jpg" for index in range(len(records))]
+    assert len(table.read_text().splitlines()) == 1 + len(records)
+    assert len(json.loads((tmp_path / "out/results.json").read_text())) == len(records)
+
+
+@pytest.mark.slow
+def test_a_video_is_tracked_and_smoothed(checkpoint, tmp_path):
+    write_video(tmp_path / "clip.mp4", 4)
+    (tmp_path / "boxes.json").write_text(
+        json.dumps({"clip.mp4": [[[0, 0, 30, 40]], [[1, 0, 31, 40]], [], [[2, 0, 32, 40]]]})
+    )
+    command = [*PREDICT, NAME, checkpoint, "clip.mp4", "--boxes", "boxes.json", "--out", "out", "--track", "--smooth"]
+    process = start(*command, "--cfg-options", *NO_WORKERS[:1], cwd=tmp_path)
+    assert process.returncode == 0, process.stderr[-3000:]
+    records = json.loads((tmp_path / "out/predictions.json").read_text())["instance_info"]
+    assert [[person["track_id"] for person in record["instances"]] for record in records] == [[1], [1], [], [1]]
+    assert [record["frame_id"] for record in records] == [0, 1, 2, 3]

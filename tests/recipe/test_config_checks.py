@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import importlib.util
+import json
+
+import pytest
+import torch
+from mmengine.config import Config
+from mmengine.hub import get_config
+from mmengine.model import BaseModel
+from mmpose.registry import MODELS
+from torch import nn
+
+from tests.helpers.models import load_tiny as load
+from tests.helpers.paths import ROOT
+from tfpose_mm.recipe.config_checks import find_problems
+
+
+def test_the_shipped_config_agrees():
+    assert find_problems(*load()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (
+            dict(optim_wrapper__paramwise_cfg__custom_keys={"neck.encoder": dict(lr_mult=0.1)}),
+            ["'neck.encoder', which no"],
+        ),
+        (dict(model__head__decoder__sigma=3), ["model.head.decoder is"]),
+        (dict(train_dataloader__dataset__pipeline__6__encoder__sigma=3), ["train_dataloader's targets are made by"]),
+        (
+            dict(val_dataloader__dataset__pipeline__2__input_size=(192, 256)),
+            ["val_dataloader has input_size (192, 256), but the codec has (96, 128)"],
+        ),
+        (
+            dict(test_dataloader__dataset__pipeline__2__use_udp=False),
+            ["test_dataloader has TopdownAffine without use"],
+        ),
+        (dict(model__test_cfg__keypoint_scores="hetmap"), ["keypoint_scores is 'hetmap': choose None or 'heatmap'"]),
+        (dict(model__test_cfg__shift_coords=True), ["a mirrored label of TFPoseLabel is 1 - x"]),
+        (
+            dict(codec__heatmap_size=(20, 32), model__head__decoder__heatmap_size=(20, 32)),
+            ["train_dataloader's targets", "predicts heat maps of (24, 32) (w, h), but the codec has (20, 32)"],
+        ),
+        (dict(model__test_cfg__flip_tset=True), ["test_cfg has 'flip_tset', which TFPoseHead does not read"]),
+        (
+            dict(val_dataloader__dataset__pipeline__2__use_upd=True),
+            ["val_dataloader's step TopdownAffine cannot be built"],
+        ),
+        (dict(train_dataloader__dataset__pipeline__2__type="RandomFlop"), ["RandomFlop cannot be built"]),
+        (dict(model__head__num_joints=14), ["predicts 14 keypoints, but train_dataloader has 17", "val", "test"]),
+    ],
+)
+def test_what_disagrees_is_found(options, expected):
+    problems = find_problems(*load(**options))
+    assert len(problems) == len(expected)
+    for problem, words in zip(problems, expected):
+        assert words in problem
+
+
+def test_a_list_where_another_copy_has_a_tuple_agrees():
+    cfg, model = load()
+    cfg.codec.input_size = list(cfg.codec.input_size)  # --cfg-options turns 96,128 into a list
+    assert find_problems(cfg, model) == []
+
+
+def test_an_unknown_metric_is_left_to_mmengine():
+    cfg, model = load()
+    cfg.val_evaluator = cfg.test_evaluator = dict(type="CocoMetirc")
+    assert find_problems(cfg, model) == []
+
+
+def test_a_step_without_its_arguments_is_found():
+    cfg, model = load()
+    del cfg.val_dataloader.dataset.pipeline[2]["input_size"]
+    unbuilt, size = find_problems(cfg, model)
+    assert "val_dataloader's step TopdownAffine cannot be built" in unbuilt
+    assert "val_dataloader has input_size None" in size
+
+
+def test_what_another_head_left_in_test_cfg_agrees():
+    assert find_problems(*load(model__test_cfg__flip_mode="heatmap")) == []
+
+
+def test_annotations_of_other_joints_are_found(tmp_path):
+    cfg, model = load()
+    (tmp_path / "val.json").write_text(json.dumps(dict(annotations=[dict(keypoints=[0] * 42), dict(bbox=[])])))
+    cfg.val_dataloader.dataset.update(data_root=str(tmp_path), ann_file="val.json")
+    (problem,) = find_problems(cfg, model)
+    assert "val.json has 14 keypoints per instance, but its metainfo 17" in problem
+
+
+def test_joints_that_do_not_fit_are_found():
+    cfg = Config.fromfile(str(ROOT / "configs/tfpose_r18_lspet_128x96.py"))
+    cfg.model.backbone.init_cfg = None
+    model = MODELS.build(cfg.model)
+    assert find_problems(cfg, model) == []
+    joints = cfg.train_dataloader.dataset.metainfo
+    joints.keypoint_info[0].swap = ""
+    joints.sigmas = joints.sigmas[:-1]
+    cfg.val_dataloader.dataset.metainfo.keypoint_info[1].swap = "left_nee"
+    one_way, sigmas, unknown = find_problems(cfg, model)
+    assert "train_dataloader's metainfo swaps left_ankle with right_ankle, but not the reverse" in one_way
+    assert "train_dataloader's metainfo has 13 sigmas for 14 keypoints" in sigmas
+    assert "val_dataloader's metainfo names a joint 'left_nee' that it does not define" in unknown
+
+
+def test_mmpose_s_own_configs_agree():
+    cfg = get_config("mmpose::body_2d_keypoint/topdown_heatmap/coco/td-hm_res50_8xb64-210e_coco-256x192.py")
+    assert find_problems(cfg, MODELS.build(cfg.model)) == []
+
+
+def test_checking_leaves_the_model_as_it_was():
+    cfg, model = load()
+    model.train()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    find_problems(cfg, model)
+    assert model.training
+    assert all(torch.equal(tensor, before[name]) for name, tensor in model.state_dict().items())
+
+
+def test_one_learning_rate_for_all_parts_is_a_choice():
+    assert find_problems(*load(optim_wrapper__paramwise_cfg=None)) == []
+
+
+def test_sigmas_are_needed_only_for_oks(tmp_path):
+    cfg = Config.fromfile(str(ROOT / "configs/tfpose_r18_lspet_128x96.py"))
+    cfg.model.backbone.init_cfg = None
+    for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        cfg[loader].dataset.metainfo.sigmas = []
+    model = MODELS.build(cfg.model)
+    assert len(find_problems(cfg, model)) == 3
+    cfg.val_evaluator = cfg.test_evaluator = [dict(type="PCKAccuracy", thr=0.2)]
+    assert find_problems(cfg, model) == []
+
+
+WHOLEBODY = "wholebody_2d_keypoint/topdown_heatmap/coco-wholebody/td-hm_res50_8xb64-210e_coco-wholebody-256x192"
+MMPOSE = {
+    "CrowdPose": "body_2d_keypoint/topdown_heatmap/crowdpose/td-hm_res50_8xb64-210e_crowdpose-256x192",
+    "AIC": "body_2d_keypoint/topdown_heatmap/aic/td-hm_res101_8xb64-210e_aic-256x192",
+    "JHMDB": "body_2d_keypoint/topdown_heatmap/jhmdb/td-hm_res50_8xb64-20e_jhmdb-sub1-256x256",
+    "HumanArt": "body_2d_keypoint/topdown_heatmap/humanart/td-hm_hrnet-w32_8xb64-210e_humanart-256x192",
+    "AP-10K": "animal_2d_keypoint/topdown_heatmap/ap10k/td-hm_res50_8xb64-210e_ap10k-256x256",
+    "AnimalPose": "animal_2d_keypoint/topdown_heatmap/animalpose/td-hm_res50_8xb64-210e_animalpose-256x256",
+    "WFLW": "face_2d_keypoint/topdown_regression/wflw/td-reg_res50_8xb64-210e_wflw-256x256",
+    "OneHand10K": "hand_2d_keypoint/topdown_regression/onehand10k/td-reg_res50_8xb64-210e_onehand10k-256x256",
+    "COCO-WholeBody": WHOLEBODY,
+}
+
+
+class Empty(BaseModel):
+    """A model without parameters, because these checks only use the data."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.Identity()
+
+    def forward(self, *args):
+        raise NotImplementedError
+
+
+@pytest.mark.parametrize("name", MMPOSE)
+def test_mmpose_s_own_data_sets_pass(name):
+    assert find_problems(get_config(f"mmpose::{MMPOSE[name]}.py"), Empty()) == []
+
+
+OTHER_KINDS = {
+    "a codec for each stage": "coco/td-hm_2xmspn50_8xb32-210e_coco-256x192",
+    "three maps per keypoint": "coco/td-hm_hrnet-w32_udp-regress-8xb64-210e_coco-256x192",
+    "a choice among the predicted keypoints": "coco/td-hm_hrnet-w32_8xb64-210e_coco-aic-256x192-combine",
+    "a head around another head": "coco/td-hm-vis_res50_8xb64-210e_coco-aic-256x192-merge",
+}
+
+
+@pytest.mark.parametrize("kind", OTHER_KINDS)
+def test_other_kinds_of_mmpose_s_configs_pass(kind):
+    cfg = get_config(f"mmpose::body_2d_keypoint/topdown_heatmap/{OTHER_KINDS[kind]}.py")
+    assert find_problems(cfg, Empty()) == []
+
+
+def test_a_data_set_whose_arguments_choose_the_keypoints_passes():
+    name = "fashion_2d_keypoint/topdown_heatmap/deepfashion/td-hm_res50_8xb64-210e_deepfashion_full-256x192"
+    assert find_problems(get_config(f"mmpose::{name}.py"), Empty()) == []
+
+
+def test_a_step_of_a_package_that_is_not_installed_is_named():
+    cfg = get_config("mmpose::body_2d_keypoint/rtmpose/coco/rtmpose-m_8xb256-420e_coco-256x192.py")
+    cfg.optim_wrapper.pop("paramwise_cfg")
+    expected = [] if importlib.util.find_spec("albumentations") else ["albumentations is not installed: install it"]
+    problems = find_problems(cfg, Empty())
+    assert len(problems) == len(expected)
+    assert all(words in problem for words, problem in zip(expected, problems))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda metainfo: metainfo.pop("sigmas"), "needs dataset_name, keypoint_info, skeleton_info"),
+        (lambda metainfo: metainfo.update(from_file="nowhere.py"), '"nowhere.py" does not exist. Correct from_file.'),
+    ],
+)
+def test_metainfo_that_mmpose_cannot_read_is_named(change, words):
+    cfg = Config.fromfile(str(ROOT / "configs/tfpose_r18_lspet_128x96.py"))
+    cfg.optim_wrapper.pop("paramwise_cfg", None)
+    change(cfg.train_dataloader.dataset.metainfo)
+    (problem,) = find_problems(cfg, Empty())
+    assert problem.startswith("train_dataloader's metainfo")
+    assert words in problem
+
+
+def test_ochuman_passes():
+    """MMPose has no OCHuman config for training, so OCHuman replaces the validation and test data of a COCO config."""
+    cfg = get_config("mmpose::body_2d_keypoint/topdown_heatmap/coco/td-hm_res50_8xb64-210e_coco-256x192.py")
+    for loader in ("val_dataloader", "test_dataloader"):
+        cfg[loader].dataset.update(type="OCHumanDataset", bbox_file=None)
+    assert find_problems(cfg, Empty()) == []
+
+
+def test_keypoints_of_whole_body_annotations_are_counted_together(tmp_path):
+    cfg = get_config(f"mmpose::{MMPOSE['COCO-WholeBody']}.py")
+    numbers = dict(keypoints=17, foot_kpts=6, face_kpts=68, lefthand_kpts=21, righthand_kpts=21)
+    instance = {field: [0] * 3 * number for field, number in numbers.items()}
+    (tmp_path / "val.json").write_text(json.dumps(dict(annotations=[instance])))
+    cfg.val_dataloader.dataset.update(data_root=str(tmp_path), ann_file="val.json")
+    assert find_problems(cfg, Empty()) == []
+    instance.pop("face_kpts")
+    (tmp_path / "val.json").write_text(json.dumps(dict(annotations=[instance])))
+    (problem,) = find_problems(cfg, Empty())
+    assert "has 65 keypoints per instance, but its metainfo 133" in problem
+
+
+def test_a_config_over_one_of_mmpose_s_agrees(tmp_path):
+    """MMEngine adds a scope to the dicts of a base in another package; the check ignores it."""
+    path = tmp_path / "head.py"
+    path.write_text(
+        "_base_ = 'mmpose::body_2d_keypoint/topdown_heatmap/coco/td-hm_res50_8xb64-210e_coco-256x192.py'\n"
+        "from tfpose_mm.config import change_steps\n"
+        "codec = dict(type='TFPoseLabel', input_size=(192, 256), heatmap_size=(48, 64), sigma=2)\n"
+        "change_steps(_base_, GenerateTarget=dict(encoder=codec), TopdownAffine=dict(use_udp=True))\n"
+        "model = dict(head=dict(_delete_=True, type='TFPoseHead', in_channels=2048, num_levels=1, num_joints=17, "
+        "decoder=codec), test_cfg=dict(_delete_=True, flip_test=True, shift_coords=False))\n"
+    )
+    assert find_problems(Config.fromfile(str(path)), Empty()) == []

@@ -1,0 +1,208 @@
+"""Read a config and test a checkpoint with it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.hub import get_config
+from mmengine.logging import MMLogger
+from mmengine.runner import Runner
+from mmpose.structures import PoseDataSample
+
+from ..config_files import config_path, list_configs
+from ..errors import UserError
+from . import CheckFiniteHook, PlainCheckpointHook, read_fitting_weights
+
+
+class OutputHook(Hook):
+    """Keep what a test predicts; a subclass defines :meth:`keep`."""
+
+    def keep(self, outputs: Sequence[PoseDataSample]) -> None:
+        """Keep the predicted samples of a batch."""
+        raise NotImplementedError
+
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: Sequence[PoseDataSample] | None = None,
+    ) -> None:
+        """Pass the samples of a batch to :meth:`keep`."""
+        if outputs:
+            self.keep(outputs)
+
+
+class KeepSamples(OutputHook):
+    """Keep the first predicted samples of a test.
+
+    Args:
+        number: How many; ``None`` keeps all.
+    """
+
+    def __init__(self, number: int | None = None) -> None:
+        self.number = number
+        self.samples: list[PoseDataSample] = []
+
+    def keep(self, outputs: Sequence[PoseDataSample]) -> None:
+        """Keep samples of a batch until the number is reached."""
+        wanted = None if self.number is None else self.number - len(self.samples)
+        self.samples += list(outputs)[:wanted]
+
+
+def need_metrics(metrics: dict[str, float]) -> None:
+    """Raise a UserError if a test computed no metric.
+
+    Args:
+        metrics: The metrics.
+
+    Raises:
+        UserError: If there is none.
+    """
+    if not metrics:
+        raise UserError("The config's test_evaluator needs at least one metric, but computes none: add one to it.")
+
+
+def need_file(what: str, path: str | Path, fix: str) -> None:
+    """Raise a UserError if a file does not exist.
+
+    Args:
+        what: What the file is, for the message.
+        path: The file.
+        fix: How the user can fix it.
+
+    Raises:
+        UserError: If the file does not exist.
+    """
+    if not Path(path).is_file():
+        raise UserError(f"The {what} {path} does not exist: {fix}.")
+
+
+def need_checkpoint(path: str | Path) -> None:
+    """Raise a UserError if a checkpoint does not exist.
+
+    Args:
+        path: The checkpoint.
+
+    Raises:
+        UserError: If the file does not exist.
+    """
+    need_file("checkpoint", path, "train one first, as the README shows")
+
+
+def need_device(device: str) -> None:
+    """Raise a UserError if a device is not there.
+
+    Args:
+        device: ``"cpu"`` or a CUDA device such as ``"cuda:0"``.
+
+    Raises:
+        UserError: If torch cannot use it.
+    """
+    try:
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).strip().split("\n")[0]
+        raise UserError(f"The device must be cpu or a GPU that torch can use, but {device} fails: {reason}") from error
+
+
+def input_size(cfg: Config) -> tuple[int, int]:
+    """The size of the model's input.
+
+    Args:
+        cfg: Config of a top-down estimator.
+
+    Returns:
+        Width and height in pixels.
+
+    Raises:
+        UserError: If the test pipeline has no ``TopdownAffine``.
+    """
+    for step in cfg.test_dataloader.dataset.get("pipeline", ()):
+        if step["type"].rpartition(".")[2] == "TopdownAffine":
+            return tuple(step["input_size"])
+    raise UserError("The test pipeline must have a TopdownAffine, which gives the input size, but has none: add it.")
+
+
+def read_config(path: str | Path, options: dict | None = None) -> Config:
+    """Read a config of a top-down estimator and change it as ``--cfg-options`` does.
+
+    Args:
+        path: The config; for a config of MMPose, ``mmpose::path``; for one of this package, also its name.
+        options: Values by their dotted keys.
+
+    Returns:
+        The config.
+
+    Raises:
+        UserError: If there is no such file, or it is not a config of a top-down estimator.
+    """
+    if str(path) in list_configs() and not Path(path).exists():
+        path = config_path(str(path))
+    cfg = _read_package_config(str(path)) if "::" in str(path) else _read_file(path)
+    cfg.merge_from_dict(options or {})
+    kind = (cfg.get("model") or {}).get("type")
+    if kind != "TopdownPoseEstimator":
+        raise UserError(
+            f"{path} builds {'no model' if kind is None else 'a ' + kind}, but this tool needs a config whose model is "
+            "a TopdownPoseEstimator: choose one of configs/, not of configs/_base_."
+        )
+    return cfg
+
+
+def _read_package_config(path: str) -> Config:
+    try:
+        return get_config(path)
+    except (ValueError, FileNotFoundError, ImportError) as error:
+        raise UserError(f"{path} is not a config of an installed package ({error}): check its name.") from error
+
+
+def _read_file(path: str | Path) -> Config:
+    need_file("config", path, "give a path relative to the current folder")
+    if Path(path).suffix not in (".py", ".json", ".yml", ".yaml"):
+        raise UserError(f"{path} is not a config: MMEngine reads .py, .json and .yaml files.")
+    return Config.fromfile(str(path))
+
+
+class _QuietRunner(Runner):
+    """MMEngine's runner whose console shows only progress and warnings; the log file has everything."""
+
+    def build_logger(self, *args: str, **kwargs: str) -> MMLogger:
+        logger = super().build_logger(*args, **kwargs)
+        for handler in logger.handlers:
+            if not isinstance(handler, logging.FileHandler):
+                handler.addFilter(lambda record: record.levelno > logging.INFO or "Epoch(test)" in record.getMessage())
+        return logger
+
+
+def run_test(cfg: Config, checkpoint: str | Path, work_dir: Path, keep: Hook) -> tuple[Runner, dict[str, float]]:
+    """Check that a checkpoint fits the model of a config, then test it as ``mim test`` does.
+
+    Args:
+        cfg: The config; it is changed.
+        checkpoint: The weights.
+        work_dir: Folder for MMEngine's log.
+        keep: Hook that keeps the predicted samples.
+
+    Returns:
+        The runner, and the metrics by MMPose's names.
+
+    Raises:
+        UserError: If there is no such checkpoint, if it lacks a parameter of the model, or if a predicted coordinate is
+            NaN or infinite.
+    """
+    need_checkpoint(checkpoint)
+    cfg.load_from = str(checkpoint)
+    cfg.work_dir = str(work_dir)
+    runner = _QuietRunner.from_cfg(cfg)
+    read_fitting_weights(runner.model, checkpoint)
+    for kind in (CheckFiniteHook, PlainCheckpointHook):
+        if not any(isinstance(hook, kind) for hook in runner.hooks):
+            runner.register_hook(kind())
+    runner.register_hook(keep)
+    return runner, {name: float(value) for name, value in runner.test().items()}

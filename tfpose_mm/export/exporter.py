@@ -1,0 +1,189 @@
+"""Export a model to ONNX and check that it predicts what it predicts in torch."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from mmengine.config import Config
+
+from ..datasets.config_data import keypoint_names
+from ..engine import sha256
+from ..engine.running import input_size, need_checkpoint
+from ..errors import UserError
+from ..host.requirements import installed_version, list_versions
+from ..inference import Predictor
+from ..version import __version__
+from . import runner
+from .folded_attention import ATTENTIONS
+from .graph import InferenceGraph
+from .onnx_file import OPSET, need_package, write_onnx
+from .parity import VARIATION, Parity, compare_with_torch, find_persons, predict_with_torch
+from .runner import PoseRunner
+
+TOLERANCES = {False: 0.01, True: 1.0}  # pixels of the image, without and with fp16
+
+__all__ = [
+    "ATTENTIONS",
+    "OPSET",
+    "TOLERANCES",
+    "Export",
+    "InferenceGraph",
+    "Parity",
+    "export_onnx",
+    "need_package",
+    "write_onnx",
+]
+
+
+class Export(NamedTuple):
+    """What :func:`export_onnx` did.
+
+    Attributes:
+        path: The model.
+        runner: The copy of the runner, ``None`` if it was not asked for.
+        metadata: The metadata of the model.
+        parities: How each engine differs from torch.
+        persons: How many persons were compared, and where they are from.
+        variation: Largest distance of a keypoint between persons, in pixels of the input.
+    """
+
+    path: Path
+    runner: Path | None
+    metadata: dict
+    parities: Sequence[Parity]
+    persons: str
+    variation: float
+
+
+def export_onnx(
+    cfg: Config,
+    checkpoint: str | Path,
+    out: str | Path,
+    attention: str = "grid_sample",
+    keypoint_scores: str = "auto",
+    flip_test: bool = False,
+    fp16: bool = False,
+    with_runner: bool = False,
+) -> Export:
+    """Export a top-down model with ONNX and compare the file with torch.
+
+    The file is written only if all engines agree with torch: ONNX Runtime, and OpenVINO if it is installed.
+
+    Args:
+        cfg: Config of a top-down estimator.
+        checkpoint: Its weights.
+        out: The ``.onnx`` file, which must not exist.
+        attention: Form of deformable attention, ``"grid_sample"`` or ``"gather"``.
+        keypoint_scores: See :class:`Predictor`.
+        flip_test: Whether the exported model predicts the mean of image and mirrored image.
+        fp16: Whether to compute in half precision.
+        with_runner: Whether to write ``onnx_runner.py`` beside the model.
+
+    Returns:
+        The files, and how they were checked.
+
+    Raises:
+        UserError: If a file exists already, a package is missing, the model cannot be exported, the checkpoint does not
+            fit, its predictions do not depend on the image, or an engine predicts something else than torch.
+    """
+    if attention not in ATTENTIONS:
+        raise UserError(f"The attention must be one of {', '.join(ATTENTIONS)}, but got {attention!r}.")
+    out = Path(out)
+    copy = out.with_name("onnx_runner.py") if with_runner else None
+    for path in filter(None, (out, copy)):
+        if path.exists():
+            raise UserError(f"{path} exists already: choose another name; nothing was changed.")
+    need_checkpoint(checkpoint)
+    need_package("onnx")
+    need_package("onnxruntime")
+    predictor = Predictor(cfg, checkpoint, keypoint_scores=keypoint_scores)
+    predictor.model.test_cfg["flip_test"] = flip_test
+    size = input_size(cfg)
+    metadata = describe_model(predictor, checkpoint, flip_test, attention, fp16)
+    persons, origin = find_persons(cfg)
+    reference = predict_with_torch(predictor, persons)
+    if reference.variation < VARIATION:
+        raise UserError(
+            f"The predictions must differ between persons by more than {VARIATION:g} pixels, so that they can be "
+            f"compared, but those of {checkpoint} differ by {reference.variation:.2g}: export a trained checkpoint."
+        )
+
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.with_name(f"{out.name}.{os.getpid()}.part")
+    try:
+        graph = InferenceGraph(predictor.model, predictor.metainfo, size, flip_test, attention)
+        write_onnx(graph, size, part, metadata, fp16)
+        parities = []
+        for engine in ("onnxruntime", *(["openvino"] if find_spec("openvino") else [])):
+            name = f"{engine} {installed_version(engine)}"
+            parities.append(compare_with_torch(PoseRunner(str(part), engine), name, persons, reference))
+            _check_parity(parities[-1], TOLERANCES[fp16])
+        os.replace(part, out)
+    finally:
+        part.unlink(missing_ok=True)
+    if copy is not None:
+        shutil.copyfile(runner.__file__, copy)
+    return Export(out, copy, metadata, parities, f"{len(persons)} persons {origin}", reference.variation)
+
+
+def _check_parity(parity: Parity, tolerance: float) -> None:
+    if not parity.keypoints <= tolerance:  # also if it is NaN
+        raise UserError(
+            f"The exported model must agree with torch within {tolerance:g} pixels, but {parity.engine} differs by "
+            f"{parity.keypoints:.3g}: nothing was written; try another --attention or another version of the engine."
+        )
+
+
+def describe_model(
+    predictor: Predictor, checkpoint: str | Path, flip_test: bool, attention: str, fp16: bool
+) -> dict[str, object]:
+    """What a runner must know about a model.
+
+    Args:
+        predictor: The model in torch.
+        checkpoint: Its file.
+        flip_test: Whether the flip test is part of the exported model.
+        attention: The exported attention.
+        fp16: Whether it computes in half precision.
+
+    Returns:
+        Plain values by name, see :class:`tfpose_mm.export.runner.PoseRunner`.
+
+    Raises:
+        UserError: If the test pipeline has a step that runners do not have.
+    """
+    steps = {step["type"].rpartition(".")[2]: step for step in predictor.cfg.test_dataloader.dataset.pipeline}
+    unknown = sorted(set(steps) - {"LoadImage", "GetBBoxCenterScale", "TopdownAffine", "PackPoseInputs"})
+    if unknown:
+        raise UserError(
+            "The test pipeline must consist of LoadImage, GetBBoxCenterScale, TopdownAffine and PackPoseInputs, but "
+            f"has {unknown[0]}: remove it."
+        )
+    channels = predictor.cfg.model.data_preprocessor
+    preprocessor, metainfo = predictor.model.data_preprocessor, predictor.metainfo
+    return dict(
+        task="top-down 2D keypoints",
+        input_size=list(input_size(predictor.cfg)),
+        mean=np.ravel(preprocessor.mean.tolist()).tolist(),
+        std=np.ravel(preprocessor.std.tolist()).tolist(),
+        bgr_to_rgb=bool(channels.get("bgr_to_rgb") or channels.get("rgb_to_bgr")),
+        padding=float(steps.get("GetBBoxCenterScale", {}).get("padding", 1.25)),
+        use_udp=bool(steps["TopdownAffine"].get("use_udp", False)),
+        keypoint_names=keypoint_names(metainfo),
+        skeleton_links=[list(map(int, link)) for link in metainfo["skeleton_links"]],
+        flip_pairs=[[index, int(other)] for index, other in enumerate(metainfo["flip_indices"]) if index < int(other)],
+        sigmas=[float(sigma) for sigma in np.ravel(metainfo["sigmas"])],
+        keypoint_scores=predictor.keypoint_scores,
+        flip_test=flip_test,
+        attention=attention,
+        fp16=fp16,
+        opset=OPSET,
+        checkpoint_sha256=sha256(Path(checkpoint)),
+        versions=dict(tfpose_mm=__version__, **list_versions()),
+    )

@@ -1,0 +1,3 @@
+"""The recipe of a config (parameter groups, schedule, targets), and whether its parts agree."""
+
+from __future__ import annotations
