@@ -58,7 +58,7 @@ demo: $(REPORT)
 $(DATA): $(wildcard tfpose_mm/datasets/synthetic/*.py) | $(READY)
 	@echo "[1/3] Drawing synthetic images"
 	@rm -rf $(DEMO)/data # drawn by another version of the code
-	@$(BIN)/python -m tfpose_mm.tools.make_synthetic $(DEMO)/data --train 2000 --val 300 --level easy
+	@$(BIN)/tfpose synthesize $(DEMO)/data --train 2000 --val 300 --level easy
 
 # An interrupted training is resumed only if its config and its data have not changed.
 $(CHECKPOINT): $(DATA) $(CONFIG) $(wildcard configs/_base_/*.py)
@@ -74,8 +74,8 @@ $(REPORT): $(CHECKPOINT)
 	@echo "[3/3] Evaluating on the validation images, writing the report (about a minute; log: $(DEMO)/report.log)"
 	@rm -rf $(DEMO)/report # of another checkpoint
 	@export SYNTHETIC_ROOT=$(DEMO)/data; \
-	  $(BIN)/python -m tfpose_mm.tools.evaluate $(CONFIG) $(CHECKPOINT) --out $(DEMO)/report > $(DEMO)/report.log && \
-	  $(BIN)/python -m tfpose_mm.tools.report $(CONFIG) $(CHECKPOINT) --out $(DEMO)/report --logs demo=$(DEMO)/train \
+	  $(BIN)/tfpose test $(CONFIG) $(CHECKPOINT) --out $(DEMO)/report > $(DEMO)/report.log && \
+	  $(BIN)/tfpose report $(CONFIG) $(CHECKPOINT) --out $(DEMO)/report --logs demo=$(DEMO)/train \
 	  >> $(DEMO)/report.log || { \
 	  echo "Evaluating failed: see $(DEMO)/report.log; run 'make clean' and 'make demo' to start from scratch." >&2; exit 1; }
 

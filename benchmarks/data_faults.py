@@ -19,12 +19,12 @@ import numpy as np
 from mmengine.config import Config
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 
+from benchmarks.command_line import make_parser, run
 from tfpose_mm.config_files import CONFIGS
 from tfpose_mm.datasets.checks.instances import Keypoints, read_keypoints
 from tfpose_mm.datasets.checks.labels import check_labels
 from tfpose_mm.datasets.synthetic.dataset import write_dataset
 from tfpose_mm.tables import markdown_table
-from tfpose_mm.tools.cli import make_parser, run
 
 FRACTIONS = (0.01, 0.05, 0.2, 1.0)
 NUM_INSTANCES = 2000

@@ -24,6 +24,7 @@ from mmengine.config import Config
 from mmengine.model import BaseModel
 from mmpose.utils import register_all_modules
 
+from benchmarks.command_line import make_parser, positive, run
 from tfpose_mm.comparison.latency import Timing, describe_device, time_functions
 from tfpose_mm.export.folded_attention import ATTENTIONS
 from tfpose_mm.export.graph import InferenceGraph
@@ -32,7 +33,6 @@ from tfpose_mm.export.runner import start_onnxruntime, start_openvino
 from tfpose_mm.models.heads import TFPoseHead
 from tfpose_mm.models.layers import set_attn_implementation
 from tfpose_mm.tables import markdown_table
-from tfpose_mm.tools.cli import make_parser, positive, run
 
 from .speed_models import BASELINE, build, peer, tfpose
 

@@ -29,10 +29,10 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+from benchmarks.command_line import make_parser, positive, run
 from tfpose_mm.analysis.curves import Curve, draw_curves
 from tfpose_mm.errors import UserError
 from tfpose_mm.tables import markdown_table
-from tfpose_mm.tools.cli import make_parser, positive, run
 
 from .runs import Run, check_unchanged, config_hash, read_plan
 

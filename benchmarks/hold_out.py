@@ -10,9 +10,8 @@ import argparse
 import json
 from pathlib import Path
 
-from tfpose_mm.engine.running import need_file
-from tfpose_mm.errors import UserError
-from tfpose_mm.tools.cli import make_parser, positive, run
+from benchmarks.command_line import make_parser, positive, run
+from tfpose_mm.errors import UserError, need_file
 
 
 def split(annotations: Path, every: int) -> tuple[Path, Path]:

@@ -1,20 +1,27 @@
-"""Compare the kinds of keypoint scores of a head: AP, AUROC and calibration."""
+"""Compare the kinds of keypoint scores of a head: AP, AUROC and calibration.
+
+python -m benchmarks.keypoint_scores CONFIG CHECKPOINT
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from mmengine.structures import InstanceData
 from mmpose.codecs import UDPHeatmap
 from mmpose.structures import PoseDataSample
 
+from benchmarks.command_line import run
 from benchmarks.reliability_plot import draw_reliability
 from benchmarks.score_quality import Bin, Threshold, auroc, by_threshold, calibration_error, judge, reliability
-from tfpose_mm.analysis.metrics_table import need_annotations
-from tfpose_mm.engine.running import OutputHook, read_config, run_test
+from tfpose_mm import cli
+from tfpose_mm.config_files import read_config
+from tfpose_mm.datasets.config_data import need_annotations
+from tfpose_mm.engine.running import OutputHook, run_test
 from tfpose_mm.models.heads.score_kinds import score_kinds
 from tfpose_mm.tables import markdown_table
 
@@ -88,7 +95,7 @@ def read_maxima(samples: Sequence[PoseDataSample], codec: dict) -> list[PoseData
 
 
 def compare_scores(
-    config: str | Path, checkpoint: str, out: Path, options: dict | None = None
+    config: str | Path, checkpoint: str | Path, out: Path, options: Mapping[str, Any] | Sequence[str] | None = None
 ) -> tuple[list[ScoreRow], float | None]:
     """Test a checkpoint once for each kind of keypoint score that its head supports.
 
@@ -157,3 +164,39 @@ def format_scores(rows: Sequence[ScoreRow], maxima: float | None) -> str:
             f"coordinates for {rows[0].right:.3f}."
         )
     return text
+
+
+def keypoint_scores(
+    config: str | Path,
+    checkpoint: str | Path,
+    *,
+    out: str | Path = "work_dirs/keypoint_scores",
+    cfg_options: Mapping[str, Any] | Sequence[str] | None = None,
+) -> str:
+    """Compare the keypoint scores that a TFPose can give, on annotated boxes.
+
+    AP: the config's coco/AP, "-" where its evaluator does not measure it. Scores rank instances; they move no keypoint.
+    AUROC: how often a right keypoint (within 0.2 of the box, as in PCK@0.2) scores higher than a wrong one; 0.5 is
+    chance, 1 is best. ECE: the mean distance between score and fraction of right keypoints; 0 is best. For each
+    threshold, a table has the fraction of keypoints above it and their precision. The last line compares the
+    coordinates with the maxima of the auxiliary heat maps.
+
+    Args:
+        config: Config of a top-down estimator, or the name of a packaged one.
+        checkpoint: Checkpoint file.
+        out: Folder for tables and plot.
+        cfg_options: Changes to the config, as in mim: key=value.
+
+    Returns:
+        The tables.
+    """
+    return format_scores(*compare_scores(config, checkpoint, Path(out), cfg_options))
+
+
+def main() -> int:
+    """Compare and print."""
+    return cli.run(keypoint_scores, "python -m benchmarks.keypoint_scores", sys.argv[1:])
+
+
+if __name__ == "__main__":
+    run(main)

@@ -14,9 +14,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from tfpose_mm.engine.running import need_file
-from tfpose_mm.errors import UserError
-from tfpose_mm.tools.cli import make_parser, run
+from benchmarks.command_line import make_parser, run
+from tfpose_mm.errors import UserError, need_file
 
 STAGES = (1, 2, 2, 3, 3, 4, 1)  # blocks of each stage
 STEM = {"_conv_stem": "conv_stem", "_bn0": "bn1"}

@@ -17,11 +17,12 @@ from pathlib import Path
 import numpy as np
 from mmpose.structures import PoseDataSample
 
+from benchmarks.command_line import make_parser, positive, run
+from tfpose_mm.config_files import read_config
 from tfpose_mm.datasets.config_data import labelled_keypoints
-from tfpose_mm.engine.running import KeepSamples, read_config, run_test
+from tfpose_mm.engine.running import KeepSamples, run_test
 from tfpose_mm.errors import UserError
 from tfpose_mm.tables import markdown_table
-from tfpose_mm.tools.cli import make_parser, positive, run
 
 from .head_to_head import RESULTS
 from .runs import Run, check_unchanged, config_hash, parse_options, read_plan

@@ -16,11 +16,11 @@ from mmengine.hub import get_config
 from mmpose.registry import MODELS
 from mmpose.utils import register_all_modules
 
+from benchmarks.command_line import make_parser, run
 from tfpose_mm.comparison.complexity import Complexity, count_complexity
 from tfpose_mm.config_files import CONFIGS
 from tfpose_mm.errors import UserError
 from tfpose_mm.tables import markdown_table
-from tfpose_mm.tools.cli import make_parser, run
 
 from .paper import TABLES, Row, Table
 

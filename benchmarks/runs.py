@@ -13,8 +13,7 @@ from typing import Any, NamedTuple
 import mmengine
 from mmengine.config import Config, DictAction
 
-from tfpose_mm.engine.running import need_file
-from tfpose_mm.errors import UserError
+from tfpose_mm.errors import UserError, need_file
 
 PASSIVE_HOOKS = (
     "CheckFiniteHook",

@@ -7,8 +7,7 @@ from mmengine.model import BaseModel
 from mmpose.registry import MODELS
 
 from tfpose_mm.config import change_codec
-from tfpose_mm.config_files import CONFIGS
-from tfpose_mm.engine.running import read_config
+from tfpose_mm.config_files import CONFIGS, read_config
 
 MMPOSE = "mmpose::body_2d_keypoint"
 BASELINE = "SimpleBaseline R50"

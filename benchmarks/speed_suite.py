@@ -16,13 +16,13 @@ from mmengine.config import Config
 from mmpose.registry import MODELS
 from mmpose.utils import register_all_modules
 
+from benchmarks.command_line import make_parser, run
 from tfpose_mm.comparison.complexity import count_complexity
 from tfpose_mm.comparison.latency import PARTS, describe_device, matmul_rate, time_parts, time_training
 from tfpose_mm.comparison.memory import measure_memory
 from tfpose_mm.errors import UserError
 from tfpose_mm.models.layers import DeformableAttention
 from tfpose_mm.tables import markdown_table
-from tfpose_mm.tools.cli import make_parser, run
 
 from .attention_speed import kernel_launches, time_attention
 from .growth_plot import Growth, draw_growth

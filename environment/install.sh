@@ -104,6 +104,6 @@ else
   sync
 fi
 say "Check"
-"$UV_PROJECT_ENVIRONMENT/bin/python" -m tfpose_mm.host.check_env || fail "The environment does not work: see the lines above."
+"$UV_PROJECT_ENVIRONMENT/bin/tfpose" check-env || fail "The environment does not work: see the lines above."
 "$uv" pip check --quiet --python "$UV_PROJECT_ENVIRONMENT/bin/python" || fail "Packages do not fit together: see the lines above."
 say "tfpose_mm is installed in $UV_PROJECT_ENVIRONMENT"

@@ -67,5 +67,5 @@ def checkpoint(tmp_path_factory):
 def people(tmp_path_factory):
     """A small synthetic data set that tests must not change."""
     out = tmp_path_factory.mktemp("people") / "easy"
-    write_dataset(out, num_train=9, num_val=5, seed=3, workers=2)
+    write_dataset(out, train=9, val=5, seed=3, workers=2)
     return out

@@ -1,130 +1,195 @@
-"""Command-line tools: a mistake of the user gives one sentence, and no file is overwritten."""
+"""The command line: help, suggestions, types; a mistake of the user gives one sentence, and no file is overwritten."""
 
 from __future__ import annotations
 
+import inspect
 import json
 import shutil
+import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Callable, Literal
 
 import pytest
 
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import start
-from tfpose_mm.analysis.metrics_table import format_table
-from tfpose_mm.datasets.synthetic import write_dataset
-from tfpose_mm.engine.running import read_config
+from tfpose_mm import cli
 from tfpose_mm.errors import UserError
-from tfpose_mm.tools import cli
 
 
-def run_tool(name, *arguments, cwd=None):
-    return start(sys.executable, "-m", f"tfpose_mm.tools.{name}", *arguments, cwd=cwd or ROOT)
+def run_command(name, *arguments, cwd=None):
+    return start(sys.executable, "-m", "tfpose_mm", name, *arguments, cwd=cwd or ROOT)
 
 
-def test_a_user_s_mistake_is_a_sentence(capsys, tmp_path):
-    with pytest.raises(SystemExit) as caught:
-        cli.run(lambda: write_dataset(tmp_path / "people", 1, 1, level="medium"))
-    assert caught.value.code == 2
-    assert capsys.readouterr().err == "error: There is no level 'medium': choose one of easy, hard.\n"
+SCRIPT = Path(sys.executable).with_name("tfpose")
 
 
-def test_a_bug_keeps_its_traceback():
-    def main():
-        raise ValueError("from somewhere else")
+@pytest.mark.parametrize("program", [[SCRIPT], ["-m", "tfpose_mm"]], ids=["script", "module"])
+def test_the_overview_lists_every_command_without_torch(program):
+    if program[0] == "-m" and sys.version_info < (3, 10):
+        pytest.skip("Python 3.9 does not say that it runs a module")
+    program = [sys.executable, "-X", "importtime", *program]
+    process = subprocess.run([*program, "--help"], capture_output=True, text=True, check=True)
+    assert "torch" not in {line.rpartition("|")[2].strip() for line in process.stderr.splitlines()}
+    lines = dict(line.split(None, 1) for line in process.stdout.splitlines() if line.startswith("  "))
+    assert list(lines) == list(cli.COMMANDS)
+    for name, line in lines.items():
+        assert line == inspect.getdoc(cli._load(name)).splitlines()[0], name
 
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_each_command_describes_each_argument(name, capsys):
+    assert cli.main([name, "--help"]) == 0
+    text = capsys.readouterr().out
+    for parameter in inspect.signature(cli._load(name)).parameters:
+        assert f"--{parameter.replace('_', '-')}" in text, parameter
+    assert "``" not in text
+    assert ":class:" not in text
+
+
+def test_a_mistyped_command_gets_a_suggestion(capsys):
+    assert cli.main(["predcit", "x"]) == 2
+    assert capsys.readouterr().err == (
+        "error: There is no command predcit. Did you mean predict? 'tfpose --help' lists all commands.\n"
+    )
+    assert cli.main(["qqq"]) == 2
+    assert "Did you mean" not in capsys.readouterr().err
+
+
+def greet(
+    names: str | Sequence[str],
+    *,
+    out: str | Path | Callable,
+    times: int = 1,
+    pixel: tuple[float, float] | None = None,
+    tone: Literal["soft", "loud"] = "soft",
+    draw: bool = True,
+    cfg_options: Mapping[str, Any] | Sequence[str] | None = None,
+) -> str:
+    """Greet persons.
+
+    The greeting has a ``tone``, and this sentence
+    goes on in the next line.
+
+    Args:
+        names: The
+            persons.
+        out: File.
+        times: How often.
+        pixel: Where.
+        tone: How.
+        draw: Whether to draw.
+        cfg_options: Changes.
+    """
+    return repr((names, out, times, pixel, tone, draw, cfg_options))
+
+
+def test_arguments_have_the_types_of_the_function(capsys):
+    arguments = "a b --out x/y --times 3 --pixel 1 2.5 --tone loud --no-draw --cfg-options k=1 m.n=(1,2)"
+    assert cli.run(greet, "greet", arguments.split()) == 0
+    expected = (["a", "b"], Path("x/y"), 3, (1.0, 2.5), "loud", False, ["k=1", "m.n=(1,2)"])
+    assert capsys.readouterr().out == f"{expected!r}\n"
+    assert cli.run(greet, "greet", ["--help"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "The greeting has a tone, and this sentence goes on in the next line." in text
+    assert "The persons." in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ("a --out x --tiems 3", "Unknown option: --tiems. Did you mean --times?"),
+        ("a --out x --times many", 'unable to convert "many" into int'),
+        ("a --out x --tone shrill", 'Choose from: "soft", "loud"'),
+        ("a", "--out requires an argument"),
+    ],
+)
+def test_a_wrong_argument_is_a_sentence(arguments, words, capsys):
+    pytest.importorskip("cyclopts", minversion="4")  # the version for Python 3.9 has other words
+    assert cli.run(greet, "greet", arguments.split()) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert words in printed.err
+    assert printed.err.endswith("'greet --help' lists all options.\n")
+    assert len(printed.err.splitlines()) == 1
+
+
+class Outcome(str):
+    exit_status = 3
+    errors = ("one.jpg could not be read",)
+
+
+def raising(error):
+    def command():
+        raise error
+
+    return command
+
+
+def test_a_result_has_an_exit_status_and_errors(capsys):
+    assert cli.run(lambda: Outcome("done"), "x", []) == 3
+    printed = capsys.readouterr()
+    assert (printed.out, printed.err) == ("done\n", "one.jpg could not be read\n")
+
+
+def test_a_user_s_mistake_is_a_sentence(capsys, monkeypatch):
+    monkeypatch.setattr(cli, "_load", lambda _: raising(UserError("The file must exist: create it.")))
+    assert cli.main(["predict"]) == 2
+    assert capsys.readouterr().err == "error: The file must exist: create it.\n"
+
+
+def test_ctrl_c_has_its_exit_status(monkeypatch):
+    monkeypatch.setattr(cli, "_load", lambda _: raising(KeyboardInterrupt()))
+    assert cli.main(["predict"]) == 130
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch):
+    monkeypatch.setattr(cli, "_load", lambda _: raising(ValueError("from somewhere else")))
     with pytest.raises(ValueError, match="somewhere else"):
-        cli.run(main)
+        cli.main(["predict"])
 
 
-def test_a_known_failure_keeps_its_traceback_and_gets_a_fix(capsys):
-    def main():
-        raise RuntimeError("Weights only load failed: Unsupported global: HistoryBuffer")
-
+def test_a_known_failure_keeps_its_traceback_and_gets_a_fix(capsys, monkeypatch):
+    error = RuntimeError("Weights only load failed: Unsupported global: HistoryBuffer")
+    monkeypatch.setattr(cli, "_load", lambda _: raising(error))
     with pytest.raises(RuntimeError, match="Unsupported global"):
-        cli.run(main)
+        cli.main(["predict"])
     assert capsys.readouterr().err.startswith("fix: torch 2.6 and later refuse MMEngine's training checkpoints: import")
 
 
 @pytest.mark.slow
-def test_make_synthetic_from_any_folder(tmp_path):
-    first = run_tool("make_synthetic", "people", "--train", 3, "--val", 2, "--level", "hard", cwd=tmp_path)
+def test_synthesize_from_any_folder(tmp_path):
+    first = run_command("synthesize", "people", "--train", 3, "--val", 2, cwd=tmp_path)
     assert first.returncode == 0, first.stderr
-    assert "Wrote 3 training and 2 validation instances to people" in first.stdout
-    again = run_tool("make_synthetic", "people", "--train", 3, cwd=tmp_path)
+    assert first.stdout.splitlines()[-1] == "3 training images and 2 validation images are in people."
+    again = run_command("synthesize", "people", "--train", 3, cwd=tmp_path)
     assert again.returncode == 2
     assert again.stderr == "error: people exists already: delete it or choose another folder; nothing was written.\n"
 
 
-def test_mpii_s_table_is_in_per_cent_and_the_paper_s_order():
-    assert "| PCK | 0.500 |" in format_table({"PCK": 0.5})  # the PCK of PCKAccuracy, not of MPII
-    table = format_table({"PCK": 0.5, "Head PCK": 98.04, "Ankle PCK": 82.55, "PCK@0.1": 40.0})
-    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[1:-1]]
-    assert cells == [["Head", "98.0"], ["Ank.", "82.5"], ["Total", "0.5"], ["Total@0.1", "40.0"]]
-
-
-def test_metrics_of_one_prefix_keep_their_names():
-    table = format_table({"crowdpose/AP": 0.5, "crowdpose/AP(E)": 0.6, "NME/NME": 0.1})
-    assert [line.split("|")[1].strip() for line in table.splitlines()[1:-1]] == [
-        "crowdpose/AP",
-        "crowdpose/AP(E)",
-        "NME",
-    ]
-
-
-@pytest.mark.parametrize(
-    ("path", "message"),
-    [
-        ("nowhere.py", "The config .*nowhere.py does not exist"),
-        ("README.md", r"README.md is not a config: MMEngine reads .py, .json and .yaml files"),
-        ("configs/_base_/recipe.py", "builds no model, but this tool needs .* TopdownPoseEstimator"),
-    ],
-)
-def test_what_is_no_config_is_refused(path, message):
-    with pytest.raises(UserError, match=message):
-        read_config(ROOT / path)
-
-
-def test_table_says_what_was_not_measured():
-    table = format_table({"coco/AP": 0.91234, "coco/AP (L)": -1.0, "coco/AR": 0.5, "PCK@0.2/PCK": 0.987})
-    assert table.splitlines() == [
-        "+------------+-------+",
-        "| AP         | 0.912 |",
-        "| AP (large) |   n/a |",
-        "| AR         | 0.500 |",
-        "| PCK@0.2    | 0.987 |",
-        "+------------+-------+",
-    ]
+def test_publish_loads_no_matplotlib(checkpoint, tmp_path):
+    program = (
+        "import sys; from tfpose_mm import cli; "
+        f"status = cli.main(['publish', {str(checkpoint)!r}, {str(tmp_path / 'out')!r}]); "
+        "print(status, 'matplotlib' in sys.modules, 'mmpose.models' in sys.modules)"
+    )
+    program = f"import sys; sys.argv = [{str(SCRIPT)!r}]; {program}"
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert process.stdout.splitlines()[-1] == "0 False False"
 
 
 @pytest.mark.slow
-def test_show_recipe_reports_problems():
+def test_recipe_reports_problems():
     config = str(ROOT / "configs/tfpose_tiny_synthetic_128x96.py")
-    good = run_tool("show_recipe", config)
+    good = run_command("recipe", config)
     assert good.returncode == 0, good.stderr
     assert good.stdout.startswith("tfpose_tiny_synthetic_128x96\nmodel\n")
     assert good.stdout.endswith("checks\n    no problem found\n")
-    bad = run_tool("show_recipe", config, "--cfg-options", "model.head.num_joints=14")
+    bad = run_command("recipe", config, "--cfg-options", "model.head.num_joints=14")
     assert bad.returncode == 1
     assert "The head predicts 14 keypoints, but train_dataloader has 17" in bad.stdout
-
-
-def test_a_number_must_be_above_zero(capsys):
-    parser = cli.make_parser("What the tool does.\n\nAnd what its words mean.")
-    parser.add_argument("--repeats", type=cli.positive)
-    assert parser.parse_args(["--repeats", "3"]).repeats == 3
-    for wrong in ("0", "-1", "1.5", "many"):
-        with pytest.raises(SystemExit):
-            parser.parse_args(["--repeats", wrong])
-        assert f"must be a whole number above 0, but got '{wrong}'" in capsys.readouterr().err
-    assert "And what its words mean." in parser.format_help()
-
-
-def test_a_count_may_be_zero_but_not_negative():
-    parser = cli.make_parser("What the tool does.")
-    parser.add_argument("--pictures", type=cli.not_negative)
-    assert parser.parse_args(["--pictures", "0"]).pictures == 0
-    with pytest.raises(SystemExit):
-        parser.parse_args(["--pictures", "-3"])
 
 
 @pytest.mark.slow
@@ -135,17 +200,17 @@ def test_check_data_from_any_folder(people, tmp_path):
         "--cfg-options",
         *(f"{loader}_dataloader.dataset.data_root={data}" for loader in ("train", "val", "test")),
     ]
-    good = run_tool("check_data", config, *options, cwd=tmp_path)
+    good = run_command("check-data", config, *options, cwd=tmp_path)
     assert good.returncode == 0, good.stderr
     assert good.stdout.count("no fault found") == 2
     assert "2 data sets, 14 images: 0 refused (a training or test stops), 0 skipped" in good.stdout
     (data / "train/000000000003.jpg").unlink()
-    bad = run_tool("check_data", config, "--json", "faults.json", "--workers", 2, *options, cwd=tmp_path)
+    bad = run_command("check-data", config, "--json", "faults.json", "--workers", 2, *options, cwd=tmp_path)
     assert bad.returncode == 1, bad.stderr
     assert "| image_missing | skipped  | 1     | image 2      |" in bad.stdout
     assert [row["row"] for row in json.loads((tmp_path / "faults.json").read_text())["files"][0]["findings"]] == [2]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["faults.json", "people"]
-    again = run_tool("check_data", config, "--json", config, cwd=tmp_path)
+    again = run_command("check-data", config, "--json", config, cwd=tmp_path)
     assert again.returncode == 2
     end = f"error: The report must not replace another file, but {config} exists: choose another name.\n"
     assert again.stderr.endswith(end)

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 import tfpose_mm
-from tests.helpers.paths import ROOT
-from tfpose_mm.engine.running import read_config
+from tests.helpers.paths import ROOT, TINY
+from tfpose_mm.config_files import read_config
 from tfpose_mm.errors import UserError
 
 
@@ -26,3 +26,25 @@ def test_a_wrong_name_gets_similar_ones():
         UserError, match=r"tfpose_r5_coco_256x192 is neither a file nor a packaged config.*.*tfpose_r50_coco_256x192"
     ):
         tfpose_mm.get_config("tfpose_r5_coco_256x192")
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("nowhere.py", "The config .*nowhere.py does not exist"),
+        ("README.md", r"README.md is not a config: MMEngine reads .py, .json and .yaml files"),
+        ("configs/_base_/recipe.py", "builds no model, but this command needs .* TopdownPoseEstimator"),
+    ],
+)
+def test_what_is_no_config_is_refused(path, message):
+    with pytest.raises(UserError, match=message):
+        read_config(ROOT / path)
+
+
+def test_options_are_values_or_texts():
+    changed = read_config(TINY, ["model.head.num_joints=14", "codec.input_size=(48,64)", "test_evaluator=[]"])
+    assert (changed.model.head.num_joints, changed.codec.input_size) == (14, (48, 64))
+    again = read_config(changed, {"model.head.num_joints": 15})
+    assert (again.model.head.num_joints, changed.model.head.num_joints) == (15, 14)
+    with pytest.raises(UserError, match="must have the form key=value, but got x"):
+        read_config(TINY, ["x"])

@@ -126,7 +126,7 @@ def test_deployment_snippets_run(people, tmp_path, monkeypatch, capsys):
     cfg, model = load_tiny()
     torch.save(dict(state_dict=randomise(model).state_dict()), tmp_path / "tiny.pth")
     monkeypatch.setattr("tfpose_mm.export.exporter.VARIATION", 0.0)
-    export_onnx(cfg, tmp_path / "tiny.pth", tmp_path / "model.onnx", with_runner=True)
+    export_onnx(cfg, tmp_path / "tiny.pth", out=tmp_path / "model.onnx", runner=True)
     shutil.copy(people / "val/000000000001.jpg", tmp_path / "image.jpg")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))

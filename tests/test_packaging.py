@@ -83,10 +83,10 @@ def test_tools_work_from_an_installed_wheel(installed, checkpoint, people, tmp_p
     options = ["--cfg-options", *NO_WORKERS]
     for command, files in (
         (
-            ["tfpose_mm.tools.predict", *model, images, "--boxes", boxes, "--out", "boxes"],
+            ["tfpose_mm", "predict", *model, images, "--boxes", boxes, "--out", "boxes"],
             ["results.json", "predictions.csv", "drawn"],
         ),
-        (["tfpose_mm.tools.report", *model, "--out", "report", *options], ["report.html", "report.json", "figures"]),
+        (["tfpose_mm", "report", *model, "--out", "report", *options], ["report.html", "report.json", "figures"]),
     ):
         process = start(*tool, *command, **environment)
         assert process.returncode == 0, process.stderr[-3000:]

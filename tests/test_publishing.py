@@ -31,7 +31,7 @@ def trained(people, tmp_path_factory):
 
 @pytest.mark.slow
 def test_every_tool_takes_what_is_published(trained, people):
-    published = start(sys.executable, "-m", "tfpose_mm.tools.publish", "work/epoch_1.pth", "out/tiny", cwd=trained)
+    published = start(sys.executable, "-m", "tfpose_mm", "publish", "work/epoch_1.pth", "out/tiny", cwd=trained)
     assert published.returncode == 0, published.stderr
     weights = next((trained / "out").glob("tiny-*.safetensors"))
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
@@ -57,7 +57,7 @@ def test_every_tool_takes_what_is_published(trained, people):
     for name in ("work_dir", "load_from", "resume", "launcher"):
         assert f"\n{name} =" not in f"\n{text}"
 
-    again = start(sys.executable, "-m", "tfpose_mm.tools.publish", "work/epoch_1.pth", "out/tiny", cwd=trained)
+    again = start(sys.executable, "-m", "tfpose_mm", "publish", "work/epoch_1.pth", "out/tiny", cwd=trained)
     assert again.returncode == 2
     assert again.stderr.splitlines()[-1] == (
         f"error: out/{weights.name} exists already: choose another name; nothing was changed."
@@ -65,11 +65,11 @@ def test_every_tool_takes_what_is_published(trained, people):
     assert len(list((trained / "out").iterdir())) == 2
 
     for checkpoint, used in ((weights, config), (trained / "work/epoch_1.pth", TINY)):
-        tool = [sys.executable, "-m", "tfpose_mm.tools.evaluate", used, checkpoint, "--out", f"report_{used.stem}"]
+        tool = [sys.executable, "-m", "tfpose_mm", "test", used, checkpoint, "--out", f"metrics_{used.stem}.json"]
         process = start(*tool, "--cfg-options", *NO_WORKERS, cwd=trained, SYNTHETIC_ROOT=people)
         assert process.returncode == 0, process.stderr[-3000:]
     reports = [
-        json.loads((trained / f"report_{used.stem}/metrics.json").read_text())["PCK@0.2/PCK"] for used in (config, TINY)
+        json.loads((trained / f"metrics_{used.stem}.json").read_text())["PCK@0.2/PCK"] for used in (config, TINY)
     ]
     assert reports[0] == reports[1]
     tested = mim("test", "--checkpoint", weights, cwd=trained, data=people)
@@ -173,7 +173,7 @@ def test_sparse_parameters_are_refused(tmp_path):
 
 @pytest.mark.slow
 def test_a_missing_checkpoint(tmp_path):
-    process = start(sys.executable, "-m", "tfpose_mm.tools.publish", "nowhere.pth", "out", cwd=tmp_path)
+    process = start(sys.executable, "-m", "tfpose_mm", "publish", "nowhere.pth", "out", cwd=tmp_path)
     assert process.returncode == 2
     assert process.stderr.splitlines()[-1].startswith(
         "error: The checkpoint nowhere.pth does not exist: check the path"

@@ -62,15 +62,14 @@ def test_mpii_trains_and_is_evaluated_by_joint_group(mpii):
     log = run(*command, cwd=mpii, MPII_ROOT=mpii / "data")
     assert "Head PCK:" in log
     assert list((mpii / "work").glob("best_PCK_*.pth"))
-    command = [sys.executable, "-m", "tfpose_mm.tools.evaluate", "tiny_mpii_256x256.py", "moved.pth", "--out", "report"]
-    run(*command, "--pictures", 2, "--cfg-options", *NO_WORKERS, cwd=mpii, MPII_ROOT=mpii / "data")
-    table = (mpii / "report/report.txt").read_text()
+    command = [sys.executable, "-m", "tfpose_mm", "test", "tiny_mpii_256x256.py", "moved.pth"]
+    table = run(*command, "--cfg-options", *NO_WORKERS, cwd=mpii, MPII_ROOT=mpii / "data")
     names = [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("|")]
     assert names == ["Head", "Sho.", "Elb.", "Wri.", "Hip", "Knee", "Ank.", "Total", "Total@0.1"]
 
 
 def test_mpii_s_file_holds_what_the_model_predicts(mpii):
-    command = [sys.executable, "-m", "tfpose_mm.tools.mpii_submission", "tiny_mpii_256x256.py", "moved.pth"]
+    command = [sys.executable, "-m", "tfpose_mm", "submission", "tiny_mpii_256x256.py", "moved.pth"]
     arguments = ["--release", "release.mat", "--out", "submission"]
     options = ["--cfg-options", *NO_WORKERS, "test_dataloader.batch_size=4"]
     log = run(*command, *arguments, *options, cwd=mpii, MPII_ROOT=mpii / "data")
@@ -111,7 +110,7 @@ def test_mpii_s_file_holds_what_the_model_predicts(mpii):
     ],
 )
 def test_what_does_not_fit_is_refused_for_mpii(mpii, tmp_path, config, options, message):
-    tool = [sys.executable, "-m", "tfpose_mm.tools.mpii_submission", config or mpii / "tiny_mpii_256x256.py"]
+    tool = [sys.executable, "-m", "tfpose_mm", "submission", config or mpii / "tiny_mpii_256x256.py"]
     command = [*tool, mpii / "moved.pth", "--release", mpii / "release.mat", "--cfg-options", *NO_WORKERS, *options]
     process = start(*command, cwd=tmp_path, MPII_ROOT=mpii / "data")
     assert process.returncode == 2, process.stderr[-2000:]
@@ -124,7 +123,7 @@ def test_a_faulty_person_of_the_release_is_named_by_its_row(mpii, tmp_path):
     listed = json.loads((mpii / "data/annotations/mpii_val.json").read_text())
     listed[2]["scale"] = 0.001
     write_release(tmp_path / "release.mat", [entry["image"] for entry in listed], listed)
-    tool = [sys.executable, "-m", "tfpose_mm.tools.mpii_submission", mpii / "tiny_mpii_256x256.py", mpii / "moved.pth"]
+    tool = [sys.executable, "-m", "tfpose_mm", "submission", mpii / "tiny_mpii_256x256.py", mpii / "moved.pth"]
     process = start(*tool, "--release", "release.mat", "--out", "out", cwd=tmp_path, MPII_ROOT=mpii / "data")
     assert process.returncode == 2
     file = tmp_path / "out/mpii_test.json"
@@ -134,7 +133,7 @@ def test_a_faulty_person_of_the_release_is_named_by_its_row(mpii, tmp_path):
 
 def test_a_malicious_checkpoint_is_refused(mpii, tmp_path):
     path = malicious.save(tmp_path / "malicious.pth", tmp_path / "ran", torch.load(mpii / "moved.pth")["state_dict"])
-    tool = [sys.executable, "-m", "tfpose_mm.tools.mpii_submission", mpii / "tiny_mpii_256x256.py", path]
+    tool = [sys.executable, "-m", "tfpose_mm", "submission", mpii / "tiny_mpii_256x256.py", path]
     process = start(*tool, "--release", mpii / "release.mat", cwd=tmp_path, MPII_ROOT=mpii / "data")
     assert process.returncode == 2
     assert "which could run code: it was not loaded" in process.stderr.splitlines()[-1]
@@ -161,7 +160,7 @@ def test_testdev_writes_what_the_server_takes(people, tmp_path):
     save_moved(tiny, tmp_path / "moved.pth")
 
     command = [sys.executable, SCRIPTS / "test.py", config, "moved.pth", "--cfg-options", *NO_WORKERS[2:4]]
-    refused = [sys.executable, "-m", "tfpose_mm.tools.evaluate", config, "moved.pth", "--out", "out", "--pictures", 0]
+    refused = [sys.executable, "-m", "tfpose_mm", "report", config, "moved.pth", "--out", "report"]
     process = start(*refused, cwd=tmp_path, SYNTHETIC_ROOT=tmp_path / "data")
     assert process.returncode == 2
     assert "writes a submission: run mim test mmpose" in process.stderr.splitlines()[-1]

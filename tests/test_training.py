@@ -8,6 +8,7 @@ import shutil
 import sys
 
 import cv2
+import mmengine
 import pytest
 import torch
 from mmengine.config import Config
@@ -64,30 +65,61 @@ def test_mim_tests_what_it_trained(trained, people):
 
 
 @pytest.mark.slow
-def test_evaluate_agrees_with_mim_and_draws(trained, moved, people):
+def test_tfpose_test_measures_what_mim_test_measures(trained, moved, people):
     folder, process = trained
-    command = [sys.executable, "-m", "tfpose_mm.tools.evaluate", TINY, moved, "--out"]
-    evaluated = start(
-        *command, "report", "--pictures", 3, "--cfg-options", *NO_WORKERS, cwd=folder, SYNTHETIC_ROOT=people
-    )
+    command = [sys.executable, "-m", "tfpose_mm", "test", TINY, moved, "--out", "metrics.json"]
+    command += ["--dump", "predictions.pkl", "--work-dir", "tested", "--cfg-options", *NO_WORKERS]
+    evaluated = start(*command, cwd=folder, SYNTHETIC_ROOT=people)
     assert evaluated.returncode == 0, evaluated.stderr[-3000:]
-    metrics = json.loads((folder / "report/metrics.json").read_text())
+    metrics = json.loads((folder / "metrics.json").read_text())
     tested = mim("test", "--checkpoint", moved, cwd=folder, data=people)
     logged = metrics_of(tested.stdout + tested.stderr)
     assert logged != metrics_of(process.stdout + process.stderr)
     assert f"coco/AP: {metrics['coco/AP']:.6f}" in logged
     assert f"PCK@0.2/PCK: {metrics['PCK@0.2/PCK']:.6f}" in logged
-    assert "| AP " in (folder / "report/report.txt").read_text()
+    assert "| AP " in evaluated.stdout
     assert metrics["cfg_options"]["test_dataloader.num_workers"] == 0
-    (log,) = (folder / "report").glob("*/*.log")
+    assert (metrics["config"], metrics["instances"]) == (TINY.stem, 5)
+    assert len(mmengine.load(str(folder / "predictions.pkl"))) == 5
+    (log,) = (folder / "tested").glob("*/*.log")
     shown = evaluated.stdout + evaluated.stderr
     assert "custom_imports" in log.read_text()  # the whole config is in the file, and not on the console
     assert "custom_imports" not in shown
     assert "Epoch(test)" in shown
-    assert cv2.imread(str(folder / "report/predictions.png")).shape[1] == 3 * (2 * 144 + 8)
-    again = start(*command, "report", cwd=folder, SYNTHETIC_ROOT=people)
+    again = start(*command, cwd=folder, SYNTHETIC_ROOT=people)
     assert again.returncode == 2
-    assert again.stderr.splitlines()[-1].startswith("error: report already has a report")
+    assert again.stderr.splitlines()[-1].startswith("error: metrics.json exists already")
+
+
+@pytest.mark.slow
+def test_tfpose_train_trains_as_mim_train(trained, people):
+    """The same seed gives the same losses; weights of a checkpoint, the scaled rate and AMP are taken."""
+    folder, _ = trained
+    train = [sys.executable, "-m", "tfpose_mm", "train", TINY, "--cfg-options", *SMALL, "randomness.seed=5"]
+    ours = start(*train, "--work-dir", "ours", cwd=folder, SYNTHETIC_ROOT=people)
+    assert ours.returncode == 0, ours.stderr[-3000:]
+    assert ours.stdout.splitlines()[-1] == "The training is complete. Log and checkpoints: ours"
+    mims = mim("train", "--work-dir", "mims", cwd=folder, data=people, options=["randomness.seed=5"])
+    assert mims.returncode == 0, mims.stderr[-3000:]
+    (weights, optimizer), (expected, _) = state_of(folder / "ours", 1), state_of(folder / "mims", 1)
+    for name, tensor in expected.items():
+        torch.testing.assert_close(weights[name], tensor, atol=0, rtol=0, msg=name)
+    scaled = start(
+        *train, "--work-dir", "scaled_amp", "--amp", "--auto-scale-lr", "--load-from", "ours/epoch_1.pth",
+        cwd=folder, SYNTHETIC_ROOT=people,
+    )  # fmt: skip
+    assert scaled.returncode == 0, scaled.stderr[-3000:]
+    log = scaled.stdout + scaled.stderr
+    assert "Load checkpoint from ours/epoch_1.pth" in log
+    assert "AmpOptimWrapper" in next((folder / "scaled_amp").glob("*/*.log")).read_text()
+    rate = state_of(folder / "scaled_amp", 1)[1]["param_groups"][0]["lr"] / optimizer["param_groups"][0]["lr"]
+    assert rate == pytest.approx(5 / Config.fromfile(str(TINY)).auto_scale_lr.base_batch_size)
+    resumed = start(
+        *train, "train_cfg.max_epochs=2", "--work-dir", "ours", "--resume", cwd=folder, SYNTHETIC_ROOT=people
+    )
+    assert resumed.returncode == 0, resumed.stderr[-3000:]
+    assert "Epoch(train)  [1]" not in resumed.stdout + resumed.stderr
+    assert (folder / "ours/epoch_2.pth").is_file()
 
 
 @pytest.mark.slow
@@ -97,11 +129,11 @@ def test_a_diverged_model_is_refused(trained, people):
     checkpoint = torch.load(folder / "work/epoch_1.pth", map_location="cpu")
     checkpoint["state_dict"]["head.reg_branches.1.layers.2.bias"][0] = float("nan")
     torch.save(checkpoint, folder / "diverged.pth")
-    command = [sys.executable, "-m", "tfpose_mm.tools.evaluate", TINY, "diverged.pth", "--out", "diverged"]
+    command = [sys.executable, "-m", "tfpose_mm", "test", TINY, "diverged.pth", "--out", "diverged.json"]
     refused = start(*command, cwd=folder, SYNTHETIC_ROOT=people)
     assert refused.returncode == 2, refused.stderr[-3000:]
     assert "error: The model must predict finite coordinates" in refused.stderr.splitlines()[-1]
-    assert not (folder / "diverged/metrics.json").exists()
+    assert not (folder / "diverged.json").exists()
 
 
 @pytest.mark.slow
@@ -111,17 +143,15 @@ def test_detected_boxes(trained, people):
     annotations = json.loads((people / "annotations/person_keypoints_val.json").read_text())["annotations"]
     boxes = [dict(image_id=a["image_id"], category_id=1, bbox=a["bbox"], score=0.9) for a in annotations]
     (folder / "boxes.json").write_text(json.dumps(boxes))
-    options = ["test_dataloader.dataset.bbox_file=boxes.json"]
-    command = [sys.executable, "-m", "tfpose_mm.tools.evaluate", TINY, "work/epoch_1.pth", "--out", "boxes"]
-    refused = start(*command, "--cfg-options", *options, cwd=folder, SYNTHETIC_ROOT=people)
-    assert refused.returncode == 2
-    assert "have no annotations to draw: use --pictures 0" in refused.stderr.splitlines()[-1]
     config = folder / "boxes.py"  # PCK wants annotations with the boxes
     config.write_text(f"_base_ = {str(TINY)!r}\ntest_evaluator = [dict(type='CocoMetric')]\n")
-    command[3] = config
-    evaluated = start(*command, "--pictures", 0, "--cfg-options", *options, cwd=folder, SYNTHETIC_ROOT=people)
+    options = ["--cfg-options", "test_dataloader.dataset.bbox_file=boxes.json"]
+    command = [sys.executable, "-m", "tfpose_mm", "test", config, "work/epoch_1.pth", "--out", "boxes/metrics.json"]
+    evaluated = start(*command, *options, cwd=folder, SYNTHETIC_ROOT=people)
     assert evaluated.returncode == 0, evaluated.stderr[-3000:]
-    assert json.loads((folder / "boxes/metrics.json").read_text())["coco/AP"] >= 0
+    metrics = json.loads((folder / "boxes/metrics.json").read_text())
+    assert metrics["coco/AP"] >= 0
+    assert metrics["boxes"] == "boxes.json"
 
 
 def test_the_inferencer_of_mmpose_runs_it(moved, people):
@@ -192,17 +222,15 @@ def test_resume_equals_a_training_without_interruption(people, tmp_path):
 @pytest.mark.slow
 def test_missing_files_are_named(trained, people, tmp_path):
     folder, _ = trained
-    evaluate = [sys.executable, "-m", "tfpose_mm.tools.evaluate"]
+    test = [sys.executable, "-m", "tfpose_mm", "test"]
     for arguments, message in (
         ([TINY, "nowhere.pth"], "error: The checkpoint nowhere.pth does not exist"),
         (["nowhere.py", "work/epoch_1.pth"], "error: The config nowhere.py does not exist"),
     ):
-        process = start(*evaluate, *arguments, "--out", tmp_path, cwd=folder, SYNTHETIC_ROOT=people)
+        process = start(*test, *arguments, cwd=folder, SYNTHETIC_ROOT=people)
         assert process.returncode == 2
         assert process.stderr.splitlines()[-1].startswith(message)
-    process = start(
-        *evaluate, TINY, "work/epoch_1.pth", "--out", tmp_path, cwd=folder, SYNTHETIC_ROOT=tmp_path / "none"
-    )
+    process = start(*test, TINY, "work/epoch_1.pth", cwd=folder, SYNTHETIC_ROOT=tmp_path / "none")
     assert process.returncode == 2
     assert "annotation file" in process.stderr.splitlines()[-1]
     assert "does not exist: point the config's data_root to the data" in process.stderr.splitlines()[-1]

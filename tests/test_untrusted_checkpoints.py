@@ -1,4 +1,4 @@
-"""A malicious checkpoint runs no code at any entry point: our tools, mim, MMEngine's runner and inferencers."""
+"""A malicious checkpoint runs no code at any entry point: our commands, mim, MMEngine's runner and inferencers."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ from benchmarks.keypoint_scores import compare_scores
 from tests.helpers import malicious
 from tests.helpers.paths import TINY
 from tests.helpers.processes import in_process_config, mim, start
-from tfpose_mm.analysis.metrics_table import evaluate
 from tfpose_mm.comparison.table import compare_models
-from tfpose_mm.engine.running import read_config
 from tfpose_mm.errors import UserError
 from tfpose_mm.publishing import publish
+from tfpose_mm.training import evaluate, train
 
 REFUSED = r"must contain only tensors, numbers and text, but it contains posix\.system, which could run code"
 
@@ -36,7 +35,7 @@ def config(people, tmp_path, monkeypatch):
 
 @pytest.fixture
 def checkpoint(config, tmp_path, marker):
-    """It fits the model: without the command in its metadata every tool would use it."""
+    """It fits the model: without the command in its metadata every command would use it."""
     path = malicious.save(tmp_path / "malicious.pth", marker, MODELS.build(config.model).state_dict())
     yield str(path)
     assert not marker.exists(), "the code of the checkpoint ran"
@@ -45,9 +44,10 @@ def checkpoint(config, tmp_path, marker):
 @pytest.mark.parametrize(
     "use",
     [
-        lambda cfg, checkpoint, out: evaluate(cfg, checkpoint, out),
+        lambda cfg, checkpoint, out: evaluate(cfg, checkpoint, work_dir=out),
+        lambda cfg, checkpoint, out: train(cfg, work_dir=out, load_from=checkpoint),
         lambda cfg, checkpoint, out: compare_scores(TINY, checkpoint, out),
-        lambda cfg, checkpoint, out: compare_models([read_config(TINY)], [checkpoint], [1], 1, "cpu", out),
+        lambda cfg, checkpoint, out: compare_models([TINY], checkpoints=[checkpoint], out=out),
         lambda cfg, checkpoint, out: publish(checkpoint, out / "published"),
         lambda cfg, checkpoint, out: init_model(cfg, checkpoint, device="cpu"),
         lambda cfg, checkpoint, out: MMPoseInferencer(
@@ -57,7 +57,7 @@ def checkpoint(config, tmp_path, marker):
             dict(cfg.model, init_cfg=dict(type="Pretrained", checkpoint=checkpoint))
         ).init_weights(),
     ],
-    ids=["evaluate", "keypoint_scores", "benchmark", "publish", "init_model", "inferencer", "init_cfg"],
+    ids=["test", "train", "keypoint_scores", "compare", "publish", "init_model", "inferencer", "init_cfg"],
 )
 def test_functions(use, config, checkpoint, tmp_path):
     with pytest.raises(UserError, match=REFUSED):
@@ -106,10 +106,10 @@ def test_mim(action, arguments, people, checkpoint, tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tool", ["evaluate", "publish"])
-def test_tools_print_one_sentence(tool, people, checkpoint, tmp_path):
-    arguments = [TINY, checkpoint, "--out", "out"] if tool == "evaluate" else [checkpoint, "out/model"]
-    command = [sys.executable, "-m", f"tfpose_mm.tools.{tool}", *arguments]
+@pytest.mark.parametrize("tool", ["test", "publish"])
+def test_commands_print_one_sentence(tool, people, checkpoint, tmp_path):
+    arguments = [TINY, checkpoint] if tool == "test" else [checkpoint, "out/model"]
+    command = [sys.executable, "-m", "tfpose_mm", tool, *arguments]
     process = start(*command, cwd=tmp_path, SYNTHETIC_ROOT=people)
     assert process.returncode == 2
     last = process.stderr.strip().splitlines()[-1]

@@ -1,13 +1,17 @@
-"""Find the configs that the package ships."""
+"""Find and read configs: those that the package ships, those of MMPose, and the user's own."""
 
 from __future__ import annotations
 
+import argparse
 import difflib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-from mmengine.config import Config
+from .errors import UserError, need_file
 
-from .errors import UserError
+if TYPE_CHECKING:
+    from mmengine.config import Config  # it imports torch, which `tfpose --help` does not need
 
 _PACKAGE = Path(__file__).parent
 # In a clone the configs are beside the package; in an installed package they are where mim looks for them.
@@ -57,7 +61,95 @@ def get_config(name: str) -> Config:
     Raises:
         UserError: If there is no such config.
     """
+    from mmengine.config import Config
+
     return Config.fromfile(str(config_path(name)))
+
+
+def read_config(config: str | Path | Config, cfg_options: Mapping[str, Any] | Sequence[str] | None = None) -> Config:
+    """Read the config of a top-down estimator and change it as ``--cfg-options`` does.
+
+    Args:
+        config: The config; its path; for one of MMPose, ``mmpose::path``; for one of this package, its name.
+        cfg_options: Values by their dotted keys, or ``key=value`` texts as on mim's command line.
+
+    Returns:
+        The config, a copy.
+
+    Raises:
+        UserError: If there is no such file, if it is not a config of a top-down estimator, or if an option has no
+            ``=``.
+    """
+    cfg = _read(config)
+    cfg.merge_from_dict(parse_cfg_options(cfg_options))
+    kind = (cfg.get("model") or {}).get("type")
+    if kind != "TopdownPoseEstimator":
+        raise UserError(
+            f"{config if isinstance(config, (str, Path)) else 'The config'} builds "
+            f"{'no model' if kind is None else 'a ' + kind}, but this command needs a config whose model is a "
+            "TopdownPoseEstimator: choose one of configs/, not of configs/_base_."
+        )
+    return cfg
+
+
+def _read(config: str | Path | Config) -> Config:
+    from mmengine.config import Config
+    from mmengine.hub import get_config as get_host_config
+
+    if isinstance(config, Config):
+        return config.copy()
+    if "::" in str(config):
+        try:
+            return get_host_config(str(config))
+        except (ValueError, FileNotFoundError, ImportError) as error:
+            raise UserError(f"{config} is not a config of an installed package ({error}): check its name.") from error
+    path = config_path(str(config)) if str(config) in list_configs() and not Path(config).exists() else config
+    need_file("config", path, "give a path relative to the current folder")
+    if Path(path).suffix not in (".py", ".json", ".yml", ".yaml"):
+        raise UserError(f"{path} is not a config: MMEngine reads .py, .json and .yaml files.")
+    return Config.fromfile(str(path))
+
+
+def parse_cfg_options(cfg_options: Mapping[str, Any] | Sequence[str] | None) -> dict[str, Any]:
+    """Parse options as mim does.
+
+    Args:
+        cfg_options: Values by their dotted keys, or ``key=value`` texts.
+
+    Returns:
+        Values by their dotted keys.
+
+    Raises:
+        UserError: If a text has no ``=``.
+    """
+    from mmengine.config import DictAction
+
+    if not cfg_options or isinstance(cfg_options, Mapping):
+        return dict(cfg_options or {})
+    wrong = [text for text in cfg_options if "=" not in text]
+    if wrong:
+        raise UserError(f"--cfg-options must have the form key=value, but got {wrong[0]}.")
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--cfg-options", nargs="+", action=DictAction)
+    return parser.parse_args(["--cfg-options", *cfg_options]).cfg_options
+
+
+def input_size(cfg: Config) -> tuple[int, int]:
+    """The size of the model's input.
+
+    Args:
+        cfg: Config of a top-down estimator.
+
+    Returns:
+        Width and height in pixels.
+
+    Raises:
+        UserError: If the test pipeline has no ``TopdownAffine``.
+    """
+    for step in cfg.test_dataloader.dataset.get("pipeline", ()):
+        if step["type"].rpartition(".")[2] == "TopdownAffine":
+            return tuple(step["input_size"])
+    raise UserError("The test pipeline must have a TopdownAffine, which gives the input size, but has none: add it.")
 
 
 def _paths() -> dict[str, Path]:

@@ -13,7 +13,8 @@ import torch
 from mmengine.logging import HistoryBuffer
 from safetensors.torch import save_file
 
-from .engine import METADATA, read_checkpoint, sha256, to_plain
+from .engine import METADATA, read_checkpoint, sha256
+from .engine.hooks import to_plain
 from .errors import UserError
 
 # config entries that hold for one training run only
@@ -35,18 +36,29 @@ class Published(NamedTuple):
     sha256: str
     metrics: dict[str, float]
 
+    def __str__(self) -> str:
+        """The files, the hash and the metrics."""
+        metrics = ", ".join(f"{name} {value:.4f}" for name, value in self.metrics.items())
+        no_metrics = "none: the checkpoint was saved before its validation; best_*.pth files have them"
+        return (
+            f"weights: {self.weights}\nsha256:  {self.sha256}\n"
+            f"config:  {self.config or 'none: the checkpoint has no config'}\nmetrics: {metrics or no_metrics}"
+        )
+
 
 def publish(checkpoint: str | Path, out: str | Path) -> Published:
-    """Write the parameters of a checkpoint into a ``.safetensors`` file, which cannot contain code.
+    """Publish a checkpoint: write its weights as .safetensors, which cannot contain code, and its config.
 
-    The file has no optimizer state. Its metadata are a JSON text under the key ``tfpose_mm``: ``dataset_meta`` (names
-    of the keypoints, flip pairs, skeleton), ``metrics`` (if the checkpoint was saved after its validation), ``epoch``,
-    ``iter``, ``versions`` (of the training, if ``PlainCheckpointHook`` saved the checkpoint) and ``config_text``. The
-    config is also written beside the file. It is Python code: read it before you use one that somebody else wrote.
+    The new files are OUT-HASH.safetensors and OUT-HASH.py; HASH is the beginning of the SHA-256 of the first file. The
+    commands of this package, mim test, load_from and init_cfg read the result. The file has no optimizer state: keep
+    the checkpoint to resume the training. Its metadata are a JSON text under the key ``tfpose_mm``: ``dataset_meta``
+    (names of the keypoints, flip pairs, skeleton), ``metrics`` (if the checkpoint was saved after its validation),
+    ``epoch``, ``iter``, ``versions`` (of the training, if ``PlainCheckpointHook`` saved the checkpoint) and
+    ``config_text``. The config is Python code: read it before you use one that somebody else wrote.
 
     Args:
         checkpoint: A checkpoint that MMEngine saved, or another file with parameters.
-        out: Path of the new files without ending; ``-``, 8 digits of the SHA-256 and the endings are appended.
+        out: Path of the new files without ending.
 
     Returns:
         The files.

@@ -2,12 +2,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from mmengine.structures import InstanceData
 from mmpose.registry import DATASETS
-from mmpose.structures import PoseDataSample
 
 from tfpose_mm.analysis.contact_sheet import draw_contact_sheet
 from tfpose_mm.errors import UserError
+from tfpose_mm.evaluation import EvaluatedPerson
 
 
 def dataset(people):
@@ -22,13 +21,8 @@ def dataset(people):
 
 
 def predicted(info, shift=0.0):
-    sample = PoseDataSample()
-    sample.set_metainfo(dict(img_path=info["img_path"]))
-    sample.gt_instances = InstanceData(
-        bboxes=info["bbox"], keypoints=info["keypoints"], keypoints_visible=info["keypoints_visible"]
-    )
-    sample.pred_instances = InstanceData(keypoints=info["keypoints"] + shift)
-    return sample
+    target, labelled = info["keypoints"][0], info["keypoints_visible"][0] > 0
+    return EvaluatedPerson(info["img_path"], 1, 1, target + shift, target, labelled, info["bbox"][0], 1000.0)
 
 
 def test_sheet_shows_pairs_that_differ_where_the_prediction_does(people):
@@ -46,13 +40,12 @@ def test_sheet_shows_pairs_that_differ_where_the_prediction_does(people):
 
 
 def test_nobody_is_refused(people):
-    with pytest.raises(ValueError, match="at least one sample"):
+    with pytest.raises(UserError, match="at least one person"):
         draw_contact_sheet([], dataset(people).metainfo)
 
 
 def test_a_missing_image_is_named(people):
     data = dataset(people)
-    sample = predicted(data.get_data_info(0))
-    sample.set_metainfo(dict(img_path="nowhere/000.jpg"))
+    person = predicted(dict(data.get_data_info(0), img_path="nowhere/000.jpg"))
     with pytest.raises(UserError, match=r"nowhere/000\.jpg is missing"):
-        draw_contact_sheet([sample], data.metainfo)
+        draw_contact_sheet([person], data.metainfo)

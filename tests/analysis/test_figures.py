@@ -119,8 +119,8 @@ def test_pictures_and_arrays(config, checkpoint, tmp_path):
     folder.mkdir(parents=True)
     lines = [{"coco/AP": 0.1, "step": 4}, {"loss": 1.0, "step": 5}, {"coco/AP": 0.3, "step": 8}]
     (folder / "scalars.json").write_text("\n".join(json.dumps(line) for line in lines))
-    logs = [("with heat maps", str(tmp_path / "run"))]
-    pictures = draw_figures(config, checkpoint, tmp_path / "out", persons=(0, 3), keypoints=["nose"], logs=logs)
+    logs = [f"with heat maps={tmp_path}/run"]
+    pictures = draw_figures(config, checkpoint, out=tmp_path / "out", persons=(0, 3), keypoints=["nose"], logs=logs)
     names = [path.stem for path in pictures]
     assert [name for name in names if not name.startswith("fig8") and not name.startswith("fig9")] == [
         "fig5_curves",
@@ -173,7 +173,7 @@ def test_the_skeleton_is_of_a_person_who_faces_the_camera():
 
 @pytest.mark.slow
 def test_the_tool(checkpoint, people, tmp_path):
-    tool = [sys.executable, "-m", "tfpose_mm.tools.figures", "tfpose_tiny_synthetic_128x96", checkpoint, "--out", "out"]
+    tool = [sys.executable, "-m", "tfpose_mm", "figures", "tfpose_tiny_synthetic_128x96", checkpoint, "--out", "out"]
     process = start(*tool, "--limit", 2, "--cfg-options", *NO_WORKERS[:1], cwd=tmp_path, SYNTHETIC_ROOT=people)
     assert process.returncode == 0, process.stderr[-3000:]
     assert "out/fig6_query_attention.png" in process.stdout.splitlines()

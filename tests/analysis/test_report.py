@@ -6,6 +6,7 @@ import copy
 import json
 import re
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -19,9 +20,9 @@ from tests.helpers.processes import in_process_config
 from tfpose_mm.analysis import report_results as results
 from tfpose_mm.analysis.attention_study import study_attention
 from tfpose_mm.analysis.error_analysis import EvaluatedModel, analyse_checkpoint
-from tfpose_mm.analysis.metrics_table import evaluate
 from tfpose_mm.analysis.report import write_report
 from tfpose_mm.analysis.report_results import case_section, error_section, keypoint_section, summary_section
+from tfpose_mm.engine.running import KeepSamples, run_test
 from tfpose_mm.errors import UserError
 from tfpose_mm.evaluation import EvaluatedPerson, analyse_errors
 
@@ -48,15 +49,17 @@ def report(people, checkpoint, tmp_path_factory):
         patch.setenv("SYNTHETIC_ROOT", str(people))
         cfg = in_process_config(folder / "work")
     log = str(write_log(folder / "log"))
-    logs = [("tiny", log), ("other", log), ("tiny", log)]
-    page = write_report(cfg, checkpoint, folder / "out", 3, (1,), logs=logs, options={"a.b": 1})
-    return cfg, folder, page
+    logs = [f"{label}={log}" for label in ("tiny", "other", "tiny")]
+    options = {"a.b": 1}
+    written = write_report(cfg, checkpoint, out=folder / "out", cases=3, persons=(1,), logs=logs, cfg_options=options)
+    assert str(written).endswith(f"report:      {folder}/out/report.html")
+    return cfg, folder, written.page
 
 
 def test_its_numbers_are_those_of_the_evaluation(report, checkpoint):
     cfg, folder, page = report
     numbers = json.loads((folder / "out/report.json").read_text())
-    expected = evaluate(cfg, checkpoint, folder / "evaluated", pictures=0)
+    _, expected = run_test(copy.deepcopy(cfg), checkpoint, folder / "evaluated", KeepSamples(0))
     assert numbers["metrics"] == pytest.approx(expected)
     study = study_attention(cfg, checkpoint)
     assert [layer["PCK@0.2"] for layer in numbers["layers"]] == pytest.approx(list(study.correct))
@@ -77,6 +80,8 @@ def test_it_has_all_pictures(report):
         assert any(figure in caption for caption in captions), figure
     assert any(caption.startswith("coco/AP of the validations") for caption in captions)
     assert (folder / "out/figures/person1_refinement.npz").is_file()
+    assert cv2.imread(str(folder / "out/predictions.png")).shape[1] == 5 * (2 * 144 + 8)
+    assert "| AP " in (folder / "out/report.txt").read_text()
 
 
 @pytest.mark.slow
@@ -95,25 +100,25 @@ def test_nothing_is_replaced(report, checkpoint):
     cfg, folder, page = report
     before = page.read_bytes()
     with pytest.raises(UserError, match=r"must not have a report, but .*report.html exists: delete it"):
-        write_report(cfg, checkpoint, folder / "out")
+        write_report(cfg, checkpoint, out=folder / "out")
     assert page.read_bytes() == before
 
 
 def test_missing_input_is_named_before_the_test(report, checkpoint, tmp_path):
     cfg, _, _ = report
     with pytest.raises(UserError, match=r"The checkpoint nowhere.pth does not exist"):
-        write_report(cfg, "nowhere.pth", tmp_path / "out")
+        write_report(cfg, "nowhere.pth", out=tmp_path / "out")
     with pytest.raises(UserError, match=r"The device must be cpu or a GPU that torch can use, but cuda:99 fails"):
-        write_report(cfg, checkpoint, tmp_path / "out", device="cuda:99")
+        write_report(cfg, checkpoint, out=tmp_path / "out", device="cuda:99")
     with pytest.raises(UserError, match=r"The person number must be between 0 and 4, but is 9"):
-        write_report(cfg, checkpoint, tmp_path / "out", persons=(9,), limit=1)
+        write_report(cfg, checkpoint, out=tmp_path / "out", persons=(9,), limit=1)
     with pytest.raises(UserError, match=r"must have the log of a training"):
-        write_report(cfg, checkpoint, tmp_path / "out", logs=[("a", str(tmp_path))])
+        write_report(cfg, checkpoint, out=tmp_path / "out", logs=[f"a={tmp_path}"])
     empty = tmp_path / "empty"
     empty.mkdir()
     (empty / "scalars.json").write_text('{"loss": 1.0, "iter": 1, "step": 1}\n')
     with pytest.raises(UserError, match=r"must have a metric in common, but have none"):
-        write_report(cfg, checkpoint, tmp_path / "out", logs=[("a", str(empty))])
+        write_report(cfg, checkpoint, out=tmp_path / "out", logs=[f"a={empty}"])
     assert not (tmp_path / "out/report.html").exists()
     assert not (tmp_path / "out/test").exists()
 
@@ -122,7 +127,7 @@ def test_test_data_that_have_no_report(report, checkpoint, tmp_path):
     cfg = copy.deepcopy(report[0])
     cfg.test_dataloader.dataset = dict(type="CombinedDataset", metainfo={}, datasets=[cfg.test_dataloader.dataset])
     with pytest.raises(UserError, match=r"must be one data set with an ann_file, but the config has a CombinedDataset"):
-        write_report(cfg, checkpoint, tmp_path / "out")
+        write_report(cfg, checkpoint, out=tmp_path / "out")
     cfg = copy.deepcopy(report[0])
     cfg.test_dataloader.dataset.bbox_file = "nowhere.json"
     with pytest.raises(UserError, match=r"The file of detected boxes nowhere.json does not exist: set"):
@@ -147,7 +152,7 @@ def test_a_data_set_with_other_keypoints_and_several_persons_in_an_image(people,
     cfg.merge_from_dict({"test_dataloader.num_workers": 0, "test_dataloader.persistent_workers": False})
     torch.manual_seed(0)
     torch.save(dict(state_dict=randomise(MODELS.build(cfg.model)).state_dict()), tmp_path / "lspet.pth")
-    page = write_report(cfg, tmp_path / "lspet.pth", tmp_path / "out", cases=1, limit=2)
+    page = write_report(cfg, tmp_path / "lspet.pth", out=tmp_path / "out", cases=1, limit=2).page
     numbers = json.loads(page.with_suffix(".json").read_text())
     assert len(numbers["keypoints"]) == 14
     assert numbers["instances"] == len(annotations)
@@ -185,7 +190,7 @@ def test_the_report_of_another_head(report, people, tmp_path, monkeypatch):
     cfg.model = Config.fromfile(str(ROOT / "configs/benchmark/simplebaseline_small_lspet_128x96.py")).model
     cfg.model.head.out_channels = 17
     torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), tmp_path / "peer.pth")
-    text = write_report(cfg, tmp_path / "peer.pth", tmp_path / "out", cases=1).read_text()
+    text = write_report(cfg, tmp_path / "peer.pth", out=tmp_path / "out", cases=1).page.read_text()
     assert "The config has a HeatmapHead. Attention and errors by decoder layer need a TFPoseHead." in text
     assert "No logs were given" in text
     assert "<h2>Kinds of errors</h2>" in text

@@ -42,7 +42,7 @@ def test_a_row_for_each_score(people, tmp_path):
     cfg = Config.fromfile(str(TINY))
     cfg.merge_from_dict({"model.head.sigma": True, "model.head.loss.sigma_layers": "all"})
     torch.save(dict(state_dict=randomise(MODELS.build(cfg.model)).state_dict()), tmp_path / "moved.pth")
-    tool = [sys.executable, "-m", "tfpose_mm.tools.keypoint_scores", TINY, "moved.pth", "--out", "out"]
+    tool = [sys.executable, "-m", "benchmarks.keypoint_scores", TINY, "moved.pth", "--out", "out"]
     process = start(*tool, "--cfg-options", *NO_WORKERS, *SIGMA, cwd=tmp_path, SYNTHETIC_ROOT=people)
     assert process.returncode == 0, process.stderr[-3000:]
     table = (tmp_path / "out/keypoint_scores.md").read_text()
@@ -62,7 +62,7 @@ def test_without_ap_the_column_is_empty(people, tmp_path):
     config = tmp_path / "pck.py"
     config.write_text(f"_base_ = {str(TINY)!r}\ntest_evaluator = [dict(type='PCKAccuracy', thr=0.2)]\n")
     torch.save(dict(state_dict=MODELS.build(Config.fromfile(str(TINY)).model).state_dict()), tmp_path / "first.pth")
-    tool = [sys.executable, "-m", "tfpose_mm.tools.keypoint_scores", config, "first.pth", "--out", "out"]
+    tool = [sys.executable, "-m", "benchmarks.keypoint_scores", config, "first.pth", "--out", "out"]
     process = start(*tool, "--cfg-options", *NO_WORKERS, cwd=tmp_path, SYNTHETIC_ROOT=people)
     assert process.returncode == 0, process.stderr[-3000:]
     table = (tmp_path / "out/keypoint_scores.md").read_text().splitlines()
@@ -84,7 +84,7 @@ def test_a_config_that_tests_on_detected_boxes_is_judged_on_annotated_ones(peopl
     torch.save(
         dict(state_dict=randomise(MODELS.build(Config.fromfile(str(TINY)).model)).state_dict()), tmp_path / "moved.pth"
     )
-    tool = [sys.executable, "-m", "tfpose_mm.tools.keypoint_scores"]
+    tool = [sys.executable, "-m", "benchmarks.keypoint_scores"]
     tables = []
     for path in (config, TINY):
         process = start(

@@ -13,7 +13,7 @@ from mmpose.registry import MODELS
 from tests.helpers.paths import ROOT, TINY
 from tests.helpers.processes import NO_WORKERS, start
 from tfpose_mm.comparison.table import compare_models, format_rows
-from tfpose_mm.engine.running import read_config
+from tfpose_mm.config_files import read_config
 from tfpose_mm.errors import UserError
 
 PEER = ROOT / "configs/benchmark/deeppose_small_lspet_128x96.py"
@@ -23,23 +23,23 @@ PEER = ROOT / "configs/benchmark/deeppose_small_lspet_128x96.py"
 def test_one_table_of_models_with_and_without_accuracy(people, tmp_path):
     model = MODELS.build(Config.fromfile(str(TINY)).model)
     torch.save(dict(state_dict=model.state_dict()), tmp_path / "tiny.pth")
-    tool = [sys.executable, "-m", "tfpose_mm.tools.benchmark", TINY, PEER]
+    tool = [sys.executable, "-m", "tfpose_mm", "compare", TINY, PEER]
     options = ["--checkpoints", "tiny.pth", "none", "--repeats", 2, "--batches", 1, 3, "--out", "out"]
     process = start(*tool, *options, "--cfg-options", *NO_WORKERS, cwd=tmp_path, SYNTHETIC_ROOT=people)
     assert process.returncode == 0, process.stderr[-3000:]
-    with (tmp_path / "out/benchmark.csv").open(newline="") as file:
+    with (tmp_path / "out/comparison.csv").open(newline="") as file:
         tfpose, deeppose = csv.DictReader(file)
     assert (tfpose["model"], deeppose["model"]) == (TINY.stem, PEER.stem)
     assert deeppose["coco/AP"] == ""
     assert 0 <= float(tfpose["coco/AP"]) <= 1
     assert float(tfpose["gflops"]) == pytest.approx(0.0548, abs=0.001)
     assert tfpose["memory_batch"] == "3"
-    rows = json.loads((tmp_path / "out/benchmark.json").read_text())
+    rows = json.loads((tmp_path / "out/comparison.json").read_text())
     assert rows[0]["latency_ms"] == pytest.approx(float(tfpose["latency_ms"]))
-    table = (tmp_path / "out/benchmark.md").read_text()
+    table = (tmp_path / "out/comparison.md").read_text()
     assert table.strip() in process.stdout
     assert "| coco/AP |" in table
-    assert cv2.imread(str(tmp_path / "out/benchmark.png")).shape[1] > 1000
+    assert cv2.imread(str(tmp_path / "out/comparison.png")).shape[1] > 1000
 
 
 def test_a_table_without_accuracy_has_no_column_for_it():
@@ -57,9 +57,9 @@ def test_a_table_without_accuracy_has_no_column_for_it():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (dict(checkpoints=["a", "b"]), "needs a checkpoint for each of the 1 configs"),
+        (dict(checkpoints=["a", "b"]), "needs one for each of the 1 configs"),
         (dict(checkpoints=["nowhere.pth"]), "The checkpoint nowhere.pth does not exist"),
-        (dict(checkpoints=[None], device="cuda:7"), "The device cuda:7 needs CUDA, but torch finds no CUDA device"),
+        (dict(device="cuda:7"), "The device cuda:7 needs CUDA, but torch finds no CUDA device"),
     ],
 )
 def test_mistakes_are_refused_before_anything_is_timed(tmp_path, arguments, message):

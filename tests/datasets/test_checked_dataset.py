@@ -19,9 +19,18 @@ from tfpose_mm.errors import UserError
 
 @pytest.fixture(scope="module")
 def crowded(tmp_path_factory):
-    """Images with up to three instances."""
-    out = tmp_path_factory.mktemp("crowded") / "hard"
-    write_dataset(out, num_train=9, num_val=2, seed=5, level="hard", workers=2)
+    """Nine instances in five images."""
+    out = tmp_path_factory.mktemp("crowded") / "people"
+    write_dataset(out, train=5, val=2, seed=5, workers=2)
+
+    def add_instances(content):
+        for number, row in zip((6, 7, 8, 9), (0, 0, 2, 3)):
+            keypoints = np.array(content["annotations"][row]["keypoints"]).reshape(17, 3)
+            keypoints[keypoints[:, 2] > 0, :2] += number - 5
+            other = dict(content["annotations"][row], id=number, keypoints=keypoints.ravel().tolist())
+            content["annotations"].append(other)
+
+    edit(out, add_instances)
     return out
 
 
@@ -160,7 +169,7 @@ def test_a_refusal_names_file_row_and_tool(data):
         build(data)
     assert str(raised.value) == (
         f"{file}, row 5: each annotation must have its own id, but 1 is also the id of row 0: number the annotations "
-        "again ('python -m tfpose_mm.tools.check_data CONFIG' lists all faults)."
+        "again ('tfpose check-data CONFIG' lists all faults)."
     )
 
 

@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 
 from tests.helpers.paths import TINY
 from tests.helpers.processes import SMALL
-from tfpose_mm.engine import CheckFiniteHook
+from tfpose_mm.engine.hooks import CheckFiniteHook
 from tfpose_mm.errors import UserError
 
 DIVERGES = {"optim_wrapper.optimizer.lr": 1e30, "param_scheduler": []}  # after one step the weights are about 1e30

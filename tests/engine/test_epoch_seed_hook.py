@@ -16,7 +16,7 @@ from mmengine.registry import FUNCTIONS
 from torch.utils.data import DataLoader
 
 from tests.helpers.trainings import EMA, STATEFUL, differences, log_of
-from tfpose_mm.engine import init_worker
+from tfpose_mm.engine.hooks import init_worker
 
 WORKERS = {0: {}, 2: {"train_dataloader.num_workers": 2}}
 

@@ -15,7 +15,8 @@ from mmpose.registry import MODELS
 
 from tests.helpers.paths import TINY
 from tests.helpers.processes import in_process_config
-from tfpose_mm.engine import read_checkpoint, to_plain
+from tfpose_mm.engine import read_checkpoint
+from tfpose_mm.engine.hooks import to_plain
 from tfpose_mm.errors import UserError
 
 

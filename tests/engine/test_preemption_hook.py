@@ -30,8 +30,7 @@ from tests.helpers.trainings import (
     training_command,
     wait_for_iterations,
 )
-from tfpose_mm.engine import PreemptionHook
-from tfpose_mm.engine.hooks import preemption_hook
+from tfpose_mm.engine.hooks import PreemptionHook, preemption_hook
 
 VALIDATED = {**STATEFUL, "train_cfg.val_interval": 1}
 

@@ -8,8 +8,7 @@ from mmengine.logging import HistoryBuffer
 from mmengine.runner import Runner
 
 from tests.helpers.processes import in_process_config
-from tfpose_mm.engine import ValidationEtaHook
-from tfpose_mm.engine.hooks import validation_eta_hook
+from tfpose_mm.engine.hooks import ValidationEtaHook, validation_eta_hook
 
 
 def runner(epoch, max_epochs, interval, val_begin=1, batches=7):

@@ -18,7 +18,7 @@ from mmpose.registry import MODELS
 from tests.helpers.models import randomise
 from tests.helpers.paths import ROOT, TINY
 from tests.helpers.processes import start
-from tfpose_mm.engine.running import read_config
+from tfpose_mm.config_files import read_config
 from tfpose_mm.errors import UserError
 from tfpose_mm.export import parity
 from tfpose_mm.export import runner as onnx_runner
@@ -72,7 +72,7 @@ def exported(persons, tmp_path_factory):
     checkpoint = make_checkpoint(cfg, folder / "model.pth")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parity, "_drawn", lambda number: persons[:number])
-        return cfg, checkpoint, export_onnx(cfg, checkpoint, folder / "out/model.onnx", with_runner=True)
+        return cfg, checkpoint, export_onnx(cfg, checkpoint, out=folder / "out/model.onnx", runner=True)
 
 
 def test_all_engines_agree_with_torch(exported):
@@ -136,7 +136,7 @@ def gathering(exported, persons, tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parity, "_drawn", lambda number: persons[:number])
         folder = tmp_path_factory.mktemp("gathering")
-        return str(export_onnx(cfg, checkpoint, folder / "model.onnx", attention="gather").path)
+        return str(export_onnx(cfg, checkpoint, out=folder / "model.onnx", attention="gather").path)
 
 
 def test_openvino_has_an_operator_for_each_attention(gathering, exported, monkeypatch):
@@ -198,7 +198,7 @@ def test_other_models(name, tmp_path):
     config, arguments, options = OTHERS[name]
     config = config if isinstance(config, Path) else ROOT / f"configs/benchmark/{config}_lspet_128x96.py"
     cfg = read_config(config, options)
-    result = export_onnx(cfg, make_checkpoint(cfg, tmp_path / "model.pth"), tmp_path / "model.onnx", **arguments)
+    result = export_onnx(cfg, make_checkpoint(cfg, tmp_path / "model.pth"), out=tmp_path / "model.onnx", **arguments)
     assert max(item.keypoints for item in result.parities) <= 0.01
     assert result.metadata["flip_test"] == arguments.get("flip_test", False)
 
@@ -209,7 +209,7 @@ def test_half_precision(exported, persons, tmp_path, monkeypatch, attention):
     cfg, _, full = exported
     monkeypatch.setattr(parity, "_drawn", lambda number: persons[:number])
     checkpoint = make_checkpoint(cfg, tmp_path / "model.pth", spread=0.25)
-    result = export_onnx(cfg, checkpoint, tmp_path / "half.onnx", attention=attention, fp16=True)
+    result = export_onnx(cfg, checkpoint, out=tmp_path / "half.onnx", attention=attention, fp16=True)
     assert max(item.keypoints for item in result.parities) <= 1
     assert result.path.stat().st_size < 0.7 * full.path.stat().st_size
 
@@ -257,7 +257,7 @@ def test_nothing_is_overwritten(exported, tmp_path):
     for name in ("model.onnx", "onnx_runner.py"):
         (tmp_path / name).write_text("mine")
         with pytest.raises(UserError, match=f"{name} exists already: choose another name; nothing was changed"):
-            export_onnx(cfg, checkpoint, tmp_path / "model.onnx", with_runner=True)
+            export_onnx(cfg, checkpoint, out=tmp_path / "model.onnx", runner=True)
         assert (tmp_path / name).read_text() == "mine"
         (tmp_path / name).unlink()
     assert not list(tmp_path.iterdir())
@@ -274,7 +274,7 @@ def test_an_export_that_differs_is_not_written(exported, tmp_path, monkeypatch):
     monkeypatch.setattr(PoseRunner, "__call__", shifted)
     message = r"agree with torch within 0.01 pixels, but onnxruntime .* differs by 0.02\d*: nothing was written"
     with pytest.raises(UserError, match=message):
-        export_onnx(cfg, checkpoint, tmp_path / "out/model.onnx", with_runner=True)
+        export_onnx(cfg, checkpoint, out=tmp_path / "out/model.onnx", runner=True)
     assert not list((tmp_path / "out").iterdir())
 
 
@@ -286,7 +286,7 @@ def test_predictions_must_depend_on_the_image(tmp_path):
     with pytest.raises(
         UserError, match=r"differ between persons by more than 5 pixels, .*: export a trained checkpoint"
     ):
-        export_onnx(cfg, tmp_path / "untrained.pth", tmp_path / "model.onnx")
+        export_onnx(cfg, tmp_path / "untrained.pth", out=tmp_path / "model.onnx")
 
 
 def test_missing_packages_are_named(exported, tmp_path, monkeypatch):
@@ -295,7 +295,7 @@ def test_missing_packages_are_named(exported, tmp_path, monkeypatch):
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, name, None)
             with pytest.raises(UserError, match=rf"The export needs {name}, .*: pip install onnx onnxruntime"):
-                export_onnx(cfg, checkpoint, tmp_path / "model.onnx")
+                export_onnx(cfg, checkpoint, out=tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()
 
 
@@ -304,23 +304,23 @@ def test_other_steps_of_the_pipeline_are_refused(exported, tmp_path):
     cfg = read_config(LSPET)
     cfg.test_dataloader.dataset.pipeline.insert(1, dict(type="PhotometricDistortion"))
     with pytest.raises(UserError, match="PackPoseInputs, but has PhotometricDistortion: remove it"):
-        export_onnx(cfg, checkpoint, tmp_path / "model.onnx")
+        export_onnx(cfg, checkpoint, out=tmp_path / "model.onnx")
 
 
 def test_the_wrong_checkpoint_and_attention_are_refused(exported, checkpoint, tmp_path):
     cfg, _, _ = exported
     with pytest.raises(UserError, match="attention must be one of grid_sample, gather, but got 'cuda'"):
-        export_onnx(cfg, checkpoint, tmp_path / "model.onnx", attention="cuda")
+        export_onnx(cfg, checkpoint, out=tmp_path / "model.onnx", attention="cuda")
     with pytest.raises(UserError, match="does not fit"):
-        export_onnx(cfg, checkpoint, tmp_path / "model.onnx")
+        export_onnx(cfg, checkpoint, out=tmp_path / "model.onnx")
     with pytest.raises(UserError, match="does not exist"):
-        export_onnx(cfg, tmp_path / "none.pth", tmp_path / "model.onnx")
+        export_onnx(cfg, tmp_path / "none.pth", out=tmp_path / "model.onnx")
 
 
 @pytest.mark.slow
 def test_the_command(tmp_path, people):
     checkpoint = make_checkpoint(read_config(TINY), tmp_path / "tiny.pth")
-    tool = [sys.executable, "-m", "tfpose_mm.tools.export", TINY, checkpoint, "--out", "out/tiny.onnx", "--runner"]
+    tool = [sys.executable, "-m", "tfpose_mm", "export", TINY, checkpoint, "--out", "out/tiny.onnx", "--runner"]
     process = start(*tool, cwd=tmp_path, SYNTHETIC_ROOT=people)
     assert process.returncode == 0, process.stderr[-3000:]
     lines = process.stdout[process.stdout.index("model:") :].splitlines()

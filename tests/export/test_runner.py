@@ -129,7 +129,7 @@ def test_wrong_arguments_are_refused(runner, monkeypatch):
         with pytest.raises(ValueError, match=f"streams must be 1 to the batch size, 8, but got {streams}"):
             PoseRunner("model.onnx", streams=streams)
     monkeypatch.setattr(onnx_runner, "start_onnxruntime", lambda *arguments: (None, {}))
-    with pytest.raises(ValueError, match=r"model.onnx has no metadata input_size, .*: give a file that python -m"):
+    with pytest.raises(ValueError, match=r"model.onnx has no metadata input_size, .*: give a file that tfpose export"):
         PoseRunner("model.onnx")
     monkeypatch.undo()
     monkeypatch.setitem(sys.modules, "onnxruntime", None)

@@ -1,4 +1,4 @@
-"""Run tools and scripts in processes that have imported the packages already: a new interpreter needs 5 seconds."""
+"""Run commands and scripts in processes that have imported the packages already: a new interpreter needs 5 seconds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 _context = multiprocessing.get_context("forkserver")
-_context.set_forkserver_preload(["mmpose.apis", "mmengine.runner", "tfpose_mm.tools.cli"])
+_context.set_forkserver_preload(["mmpose.apis", "mmengine.runner", "tfpose_mm.safe_loading"])
 
 
 def run_preloaded(name, arguments, cwd, env):

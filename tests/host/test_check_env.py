@@ -8,27 +8,30 @@ from tfpose_mm import ops
 from tfpose_mm.host import check_env
 
 
-def test_a_working_installation(capsys):
-    assert check_env.main() == 0
-    report = capsys.readouterr().out
+def test_a_working_installation():
+    report = check_env.check_env()
+    assert report.exit_status == 0
+    report = str(report)
     assert "mmcv._ext         loads" in report
     assert "attention         cpu: gather, largest difference from the reference" in report
     assert "agrees" in report
     assert report.strip().endswith("tfpose_mm works here.")
 
 
-def test_wrong_attention_is_found(monkeypatch, capsys):
+def test_wrong_attention_is_found(monkeypatch):
     right = ops.multi_scale_deformable_attention
     monkeypatch.setattr(ops, "multi_scale_deformable_attention", lambda *arguments: right(*arguments) + 1e-3)
-    assert check_env.main() == 1
-    assert "DISAGREES" in capsys.readouterr().out
+    report = check_env.check_env()
+    assert report.exit_status == 1
+    assert "DISAGREES" in str(report)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="the CUDA device of this machine works")
-def test_a_device_that_fails_is_reported(monkeypatch, capsys):
+def test_a_device_that_fails_is_reported(monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)  # a device that does not exist
-    assert check_env.main() == 1
-    report = capsys.readouterr().out
+    report = check_env.check_env()
+    assert report.exit_status == 1
+    report = str(report)
     assert "attention         cpu: gather, largest difference" in report
     assert "attention         cuda:0:" in report
     assert "FAILS" in report
@@ -36,4 +39,4 @@ def test_a_device_that_fails_is_reported(monkeypatch, capsys):
 
 
 def test_the_readme_names_the_command():
-    assert "python -m tfpose_mm.host.check_env" in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "tfpose check-env" in (ROOT / "README.md").read_text(encoding="utf-8")

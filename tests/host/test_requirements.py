@@ -4,7 +4,9 @@ import re
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 
+import cyclopts
 import pytest
 from mmengine.config import Config
 
@@ -165,7 +167,12 @@ def test_hazards(monkeypatch):
     assert [hazard.what.split(":")[0] for hazard in host.check_hazards()] == ["setuptools 83.0", "torch 2.16.0+cu130"]
 
 
-def test_without_the_host_import_is_one_sentence_and_check_env_runs():
+# what reads the command line
+COMMAND_LINE = "attr attrs cyclopts docstring_parser markdown_it mdurl pygments rich rich_rst typing_extensions.py"
+COMMAND_LINE += " docutils eval_type_backport tomli"
+
+
+def test_without_the_host_import_is_one_sentence_and_check_env_runs(tmp_path):
     """An interpreter without site-packages has none of the host packages."""
     bare = [sys.executable, "-I", "-S"]
     setup = f"import sys; sys.path.insert(0, {str(ROOT)!r}); "
@@ -175,8 +182,17 @@ def test_without_the_host_import_is_one_sentence_and_check_env_runs():
     assert sentence.startswith(
         "tfpose_mm.host.requirements.HostError: tfpose_mm needs torch>=2.1,<3, but torch is not installed"
     )
+    site = Path(cyclopts.__file__).parents[1]
+    for name in COMMAND_LINE.split():
+        if (site / name).exists():
+            (tmp_path / name).symlink_to(site / name)
     checked = subprocess.run(
-        [sys.executable, "-S", "-m", "tfpose_mm.host.check_env"], cwd=ROOT, capture_output=True, text=True, check=False
+        [sys.executable, "-S", "-m", "tfpose_mm", "check-env"],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert checked.returncode == 1
     assert checked.stdout.count("PROBLEM") == len(host.REQUIRED)
@@ -204,13 +220,22 @@ def test_installing_the_plugin_installs_no_host_package():
     """pip would put mmcv over the files of onedl-mmcv."""
     project = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
     dependencies = re.search(r"^dependencies = \[(.*?)\]", project, re.M | re.S).group(1)
-    assert re.findall(r'"([\w-]+)', dependencies) == ["torch", "numpy", "scipy", "safetensors", "jinja2"]
+    assert re.findall(r'^ *"([\w-]+)', dependencies, re.M) == [
+        "torch",
+        "numpy",
+        "scipy",
+        "safetensors",
+        "jinja2",
+        "cyclopts",
+        "eval-type-backport",
+    ]
 
 
 def test_a_config_passes_the_sentence_on(monkeypatch):
     """MMEngine hides the message of an ImportError from custom_imports; ours must reach the user of mim."""
     install(monkeypatch, {**CLASSIC, "mmdet": None})
-    for name in [name for name in sys.modules if name.split(".")[0] == "tfpose_mm"]:
+    ours = [name for name in sys.modules if name.split(".")[0] == "tfpose_mm"]
+    for name in [name for name in ours if not name.startswith("tfpose_mm.host")]:
         monkeypatch.delitem(sys.modules, name)
     with pytest.raises(host.HostError, match=r"mmdet is not installed: run 'mim install mmdet==3\.3\.0'"):
         Config.fromfile(str(ROOT / "configs/tfpose_r50_coco_256x192.py"))

@@ -24,12 +24,12 @@ from tfpose_mm.errors import UserError
 from tfpose_mm.inference.prediction import _held_interrupts, predict
 from tfpose_mm.inference.predictor import Predictor
 
-PREDICT = [sys.executable, "-m", "tfpose_mm.tools.predict"]
+PREDICT = [sys.executable, "-m", "tfpose_mm", "predict"]
 NAME = "tfpose_tiny_synthetic_128x96"
 
 
 def draw_nothing(checkpoint, inputs, out, **options):
-    return predict(TINY, checkpoint, inputs, out, draw=False, progress=False, **options)
+    return predict(TINY, checkpoint, inputs, out=out, draw=False, progress=False, **options)
 
 
 def test_a_picture_for_each_image_and_a_video_that_plays(checkpoint, people, tmp_path):
@@ -37,7 +37,7 @@ def test_a_picture_for_each_image_and_a_video_that_plays(checkpoint, people, tmp
     shutil.copy(people / "val/000000000001.jpg", tmp_path / "other/000000000001.jpg")
     write_video(tmp_path / "clip.mp4", 5, size=(65, 49) if shutil.which("ffmpeg") else (64, 48))
     inputs = [people / "val", tmp_path / "other", tmp_path / "clip.mp4"]
-    summary = predict(TINY, checkpoint, inputs, tmp_path / "out", threshold=0.0, tracking=True, progress=False)
+    summary = predict(TINY, checkpoint, inputs, out=tmp_path / "out", threshold=0.0, track=True, progress=False)
     count = len(list((people / "val").glob("*.jpg")))
     assert (summary.images, summary.persons, summary.unreadable) == (count + 1 + 5, count + 1 + 5, [])
     drawn = tmp_path / "out/drawn"
@@ -66,7 +66,7 @@ def test_a_picture_for_each_image_and_a_video_that_plays(checkpoint, people, tmp
 def test_keypoints_below_the_threshold_are_not_drawn(checkpoint, people, tmp_path):
     image = people / "val/000000000001.jpg"
     for name, threshold in (("all", 0.0), ("none", 1.1)):
-        predict(TINY, checkpoint, image, tmp_path / name, threshold=threshold, progress=False)
+        predict(TINY, checkpoint, image, out=tmp_path / name, threshold=threshold, progress=False)
     pictures = [cv2.imread(str(tmp_path / name / "drawn/000000000001.jpg")) for name in ("all", "none")]
     changed = [(np.abs(p.astype(int) - cv2.imread(str(image))).max(-1) > 60).mean() for p in pictures]
     assert changed[0] > 0.001
@@ -80,7 +80,7 @@ def test_images_without_persons_are_kept(checkpoint, people, tmp_path):
     (tmp_path / "boxes.json").write_text(
         json.dumps({inputs[1].name: [[5, 5, 50, 90]], "elsewhere.jpg": [[0, 0, 9, 9]]})
     )
-    summary = predict(TINY, checkpoint, inputs, tmp_path / "out", tmp_path / "boxes.json", progress=False)
+    summary = predict(TINY, checkpoint, inputs, out=tmp_path / "out", boxes=tmp_path / "boxes.json", progress=False)
     assert (summary.images, summary.persons, summary.unmatched) == (3, 1, 1)
     records = json.loads((tmp_path / "out/predictions.json").read_text())["instance_info"]
     assert [len(record["instances"]) for record in records] == [0, 1, 0]
@@ -90,7 +90,7 @@ def test_images_without_persons_are_kept(checkpoint, people, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(smoothing=True), "Smoothing needs tracking"),
+        (dict(smooth=True), "Smoothing needs tracking"),
         (dict(boxes="nowhere.json"), r"The box file nowhere\.json does not exist"),
         (dict(inputs="nowhere"), "The input nowhere does not exist"),
         (dict(keypoint_scores="sigma"), "need a head with sigma"),

@@ -11,6 +11,7 @@ from mmpose.structures import PoseDataSample
 from mmpose.visualization import PoseLocalVisualizer
 
 from ..errors import UserError
+from ..evaluation.error_kinds import EvaluatedPerson
 
 _MARGIN = 1.25  # factor that enlarges the box of each instance
 _HEADER = 22  # pixels
@@ -19,14 +20,12 @@ _INK, _PAPER = (40, 40, 40), 255
 
 
 def draw_contact_sheet(
-    samples: Sequence[PoseDataSample], metainfo: dict, columns: int = 6, cell: tuple[int, int] = (144, 192)
+    persons: Sequence[EvaluatedPerson], metainfo: dict, columns: int = 6, cell: tuple[int, int] = (144, 192)
 ) -> np.ndarray:
-    """Draw each instance twice: its annotation on the left, its prediction on the right.
+    """Draw each person twice: the annotation on the left, the prediction on the right.
 
     Args:
-        samples: Predicted samples as a top-down estimator returns them, with ``img_path``, ``gt_instances`` (bboxes
-            (1, 4) as xyxy, keypoints (1, K, 2), keypoints_visible (1, K)) and ``pred_instances`` (keypoints
-            (1, K, 2)), all in pixels of the image.
+        persons: The persons.
         metainfo: The data set's metainfo: skeleton links, colours, names.
         columns: Number of pairs per row.
         cell: Width and height of one picture, in pixels.
@@ -35,31 +34,16 @@ def draw_contact_sheet(
         The sheet, (H, W, 3) uint8 BGR.
 
     Raises:
-        UserError: If there are no samples.
-        UserError: If an image is missing.
+        UserError: If there are no persons, or an image is missing.
     """
-    if not samples:
-        raise UserError("A contact sheet needs at least one sample, but got none: check the annotation file.")
-    pairs = [_draw_sample(sample, metainfo, cell) for sample in samples]
+    if not persons:
+        raise UserError("A contact sheet needs at least one person, but got none: check the annotation file.")
+    pairs = [draw_pair(p.image_path, p.box, p.target, p.labelled, p.keypoints, metainfo, cell) for p in persons]
+    pairs = [cv2.copyMakeBorder(pair, 0, _GAP, 0, 2 * _GAP, cv2.BORDER_CONSTANT, value=(_PAPER,) * 3) for pair in pairs]
     columns = min(columns, len(pairs))
     pairs += [np.full_like(pairs[0], _PAPER)] * (-len(pairs) % columns)
     rows = [np.concatenate(pairs[start : start + columns], axis=1) for start in range(0, len(pairs), columns)]
     return np.concatenate([_header(columns, cell), *rows])
-
-
-def _draw_sample(sample: PoseDataSample, metainfo: dict, cell: tuple[int, int]) -> np.ndarray:
-    annotated = sample.gt_instances
-    visible = np.asarray(annotated.keypoints_visible)[0]
-    pair = draw_pair(
-        sample.metainfo["img_path"],
-        np.asarray(annotated.bboxes)[0],
-        np.asarray(annotated.keypoints)[0],
-        visible.reshape(len(visible), -1)[:, 0] > 0,
-        np.asarray(sample.pred_instances.keypoints)[0],
-        metainfo,
-        cell,
-    )
-    return cv2.copyMakeBorder(pair, 0, _GAP, 0, 2 * _GAP, cv2.BORDER_CONSTANT, value=(_PAPER,) * 3)
 
 
 def draw_pair(

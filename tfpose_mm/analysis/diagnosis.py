@@ -11,15 +11,13 @@ from mmengine.config import Config
 from mmpose.codecs import UDPHeatmap
 from torch import Tensor, nn
 
-from ..datasets.config_data import build_annotated_data
+from ..datasets.config_data import build_annotated_data, need_annotations
 from ..engine import load_model
 from ..engine.running import need_device
 from ..errors import UserError
 from ..models.heads.score_kinds import is_tfpose_head
 from ..models.layers import maps_to_tokens
-from ..tables import markdown_table
 from .annotated_batches import AnnotatedBatch, annotated_batches
-from .metrics_table import need_annotations
 
 THRESHOLDS = (0.2, 0.1, 0.05)  # of PCK, in longer sides of the box
 
@@ -165,16 +163,3 @@ def diagnosis_text(result: Diagnosis) -> str:
         f"{100 * result.mirrored:.1f} % of these, the decoder predicts the left or right counterpart. For "
         f"{100 * result.only_decoder:.1f} % of all annotated keypoints, only the decoder is correct."
     )
-
-
-def format_diagnosis(result: Diagnosis) -> str:
-    """The diagnosis as text.
-
-    Args:
-        result: The diagnosis.
-
-    Returns:
-        A Markdown table and sentences.
-    """
-    intro = f"{result.keypoints} annotated keypoints, without the flip test."
-    return "\n".join([intro, "", *markdown_table(diagnosis_table(result)), "", diagnosis_text(result)]).rstrip()

@@ -11,10 +11,10 @@ import numpy as np
 from mmengine.config import Config
 from mmpose.structures import PoseDataSample
 
-from ..datasets.config_data import labelled_keypoints
-from ..engine.running import KeepSamples, OutputHook, need_file, need_metrics, run_test
+from ..datasets.config_data import labelled_keypoints, need_annotations
+from ..engine.running import KeepSamples, OutputHook, need_metrics, run_test
+from ..errors import need_file
 from ..evaluation import ErrorAnalysis, EvaluatedPerson, analyse_errors
-from .metrics_table import need_annotations
 
 AREA_OF_BOX = 0.53  # MMPose's area of a person whose annotation has none, as a fraction of its box
 

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Callable, NamedTuple
+from typing import Any, Callable, NamedTuple
 
 import numpy as np
 from mmengine.config import Config
 
+from ..config_files import read_config
 from ..datasets.config_data import keypoint_names
-from ..errors import UserError
+from ..errors import UserError, need_at_least
 from .attention_figures import (
     draw_encoder_attention,
     draw_layer_errors,
@@ -24,7 +25,7 @@ from .attention_figures import (
 from .attention_patterns import body_keypoints, example_skeleton, pattern_ratio, symmetric_pairs
 from .attention_study import AttentionStudy, InstanceRecord, study_attention
 from .curves import draw_curves
-from .training_log import read_curve
+from .training_log import read_curve, split_labels
 
 EXAMPLES = 12  # persons of Figure 10
 
@@ -41,32 +42,47 @@ class DrawnFigure(NamedTuple):
     caption: str
 
 
+class DrawnFigures(list[Path]):
+    """The pictures; printed with one path in each line."""
+
+    def __str__(self) -> str:
+        """The paths."""
+        return "\n".join(map(str, self))
+
+
 def draw_figures(
-    cfg: Config,
+    config: str | Path | Config,
     checkpoint: str | Path,
+    *,
     out: str | Path,
     persons: Sequence[int] = (0,),
     keypoints: Sequence[str] | None = None,
     limit: int | None = None,
     pixel: tuple[float, float] | None = None,
-    logs: Sequence[tuple[str, str]] = (),
+    logs: Sequence[str] = (),
     metric: str = "coco/AP",
     device: str = "cpu",
-) -> list[Path]:
-    """Draw the figures of sections 4 and A of the paper for a trained TFPose, and how its layers refine keypoints.
+    cfg_options: Mapping[str, Any] | Sequence[str] | None = None,
+) -> DrawnFigures:
+    """Draw the paper's figures of a trained TFPose, with the drawn arrays as .npz beside each picture.
+
+    It draws for the test data of the config: mean query-to-query attention (Figure 6, and 8 and 9 on a skeleton) and
+    the error of each layer; for some persons the sampling points (Figure 7), the weighted points (Figures 11 and 12)
+    and the refinement of each keypoint. It draws predicted skeletons of the first 12 persons (Figure 10). With logs it
+    draws curves of trainings (Figure 5).
 
     Args:
-        cfg: Config with a ``TFPoseHead`` and annotated test data.
-        checkpoint: Its weights.
-        out: Folder for the pictures and for ``.npz`` files with the drawn arrays.
+        config: Config with a TFPoseHead and annotated test data, or the name of a packaged one.
+        checkpoint: Checkpoint file.
+        out: Folder for pictures and arrays.
         persons: Numbers of the persons in the test data whose sampling points and refinement are drawn.
-        keypoints: Keypoints whose attention weights are drawn (Figures 11 and 12). ``None`` takes the right shoulder
-            and the right knee, or the first and last keypoint.
-        limit: Number of persons for the means; ``None`` takes all. The given and the first 12 are always included.
-        pixel: (x, y) of the model's input, whose attention in the encoder is drawn.
-        logs: Label and folder of trainings, for the curves of Figure 5; seeds of a model have the same label.
-        metric: The metric of the curves.
-        device: ``"cpu"`` or a CUDA device such as ``"cuda:0"``.
+        keypoints: Keypoints of Figures 11 and 12. Defaults to right_shoulder and right_knee, or the first and the last.
+        limit: Persons for the means. Defaults to all; those of persons and the first 12 are always included.
+        pixel: (x, y) of the model's input, in pixels, whose attention in the encoder is drawn.
+        logs: Work directories of trainings as LABEL=FOLDER; those that differ only in their seed have the same label.
+        metric: Metric of the curves.
+        device: cpu, or a GPU as cuda:0.
+        cfg_options: Changes to the config, as in mim: key=value.
 
     Returns:
         The pictures.
@@ -74,7 +90,10 @@ def draw_figures(
     Raises:
         UserError: If an argument does not fit; see also :func:`study_attention`.
     """
-    curves = [read_curve(label, folder, metric) for label, folder in logs]
+    need_at_least(0, persons=min(persons, default=0))
+    need_at_least(1, limit=limit)
+    cfg = read_config(config, cfg_options)
+    curves = [read_curve(label, folder, metric) for label, folder in split_labels(logs)]
     study = study_attention(cfg, checkpoint, persons, EXAMPLES, limit, pixel, device=device)
     pictures = [figure.path for figure in draw_study(study, out, persons, keypoints, pixel)]
     if curves:
@@ -83,7 +102,7 @@ def draw_figures(
         values: dict = {f"{i} {curve.name}": np.array(sorted(curve.values.items())) for i, curve in enumerate(curves)}
         np.savez_compressed(path.with_suffix(".npz"), **values)
         pictures.insert(0, path)
-    return pictures
+    return DrawnFigures(pictures)
 
 
 def draw_study(

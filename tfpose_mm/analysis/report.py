@@ -3,67 +3,97 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from mmengine.config import Config
 from mmpose.registry import MODELS
 
-from ..datasets.config_data import keypoint_names
+from ..config_files import parse_cfg_options, read_config
+from ..datasets.config_data import annotation_file, keypoint_names, need_annotations
 from ..engine.running import need_checkpoint, need_device
-from ..errors import UserError
+from ..errors import UserError, need_at_least
 from ..evaluation import ERROR_KINDS
+from ..evaluation.metrics_table import format_table
 from ..models.heads.score_kinds import is_tfpose_head
 from .attention_study import AttentionStudy, study_attention
+from .contact_sheet import draw_contact_sheet
 from .diagnosis import Diagnosis, diagnose
 from .error_analysis import EvaluatedModel, analyse_checkpoint
 from .figures import EXAMPLES, DrawnFigure, draw_study
-from .metrics_table import annotation_file, need_annotations
 from .report_context import attention_section, cost_section, recipe_section, training_section, versions_section
 from .report_page import Section, Text, write_page
 from .report_results import case_section, error_section, keypoint_section, layer_section, summary_section
+from .training_log import split_labels
+
+PICTURES = 24  # persons of predictions.png
+
+
+class Report(NamedTuple):
+    """What :func:`write_report` wrote.
+
+    Attributes:
+        page: ``report.html``.
+        title: Config and annotation file.
+        metrics: The metrics with annotated boxes, by MMPose's names.
+    """
+
+    page: Path
+    title: str
+    metrics: dict[str, float]
+
+    def __str__(self) -> str:
+        """The metrics as a table, and the page."""
+        return f"{self.title}\n{format_table(self.metrics)}\nreport:      {self.page}"
 
 
 def write_report(
-    cfg: Config,
+    config: str | Path | Config,
     checkpoint: str | Path,
+    *,
     out: str | Path,
     cases: int = 8,
     persons: Sequence[int] = (0,),
     limit: int | None = None,
-    logs: Sequence[tuple[str, str]] = (),
+    logs: Sequence[str] = (),
     metric: str | None = None,
     device: str = "cpu",
-    options: dict | None = None,
-) -> Path:
-    """Write a report on a trained model, with the test data of its config.
+    cfg_options: Mapping[str, Any] | Sequence[str] | None = None,
+) -> Report:
+    """Write a report on a trained model: one HTML page that needs no network.
 
-    The page has metrics, PCK and similarity of each keypoint, kinds of errors as coco-analyze defines them, best and
-    worst cases, sizes, latency, recipe and versions. For a ``TFPoseHead`` it has errors by decoder layer and figures of
-    attention. With logs it has the curves of trainings. It makes no request to the network.
+    It tests the model on the test data of its config. The page has metrics, PCK and mean similarity of each keypoint,
+    kinds of errors as coco-analyze defines them, error by decoder layer, best and worst cases, attention figures,
+    sizes, latency, recipe and versions. With logs it has the curves of trainings.
 
     Args:
-        cfg: Config of a top-down estimator whose test data are one annotated data set.
-        checkpoint: Its weights.
-        out: Folder for ``report.html``, ``report.json`` with the numbers, ``figures/`` and the logs of the test.
-        cases: Number of worst and of best cases; 0 shows none.
+        config: Config of a top-down estimator with one annotated test data set, or the name of a packaged one.
+        checkpoint: Checkpoint file.
+        out: Folder for report.html, report.json with the numbers, report.txt with the metrics, predictions.png,
+            figures/ and the logs of the test.
+        cases: Number of worst and of best cases, half as many for inversions and swaps; 0 shows none.
         persons: Numbers of the persons in the test data whose attention is drawn.
-        limit: Number of persons for mean attention, errors by decoder layer and the diagnosis, at least 12; ``None``
-            takes all.
-        logs: Label and work directory of trainings; seeds of a model have the same label.
-        metric: Metric of the curves; ``None`` takes AP, or MPII's PCK, or another that all logs have.
-        device: ``"cpu"`` or a CUDA device such as ``"cuda:0"``, for attention and latency. The test uses a GPU if there
-            is one.
-        options: Changes to the config file, which are written to the page.
+        limit: Persons for mean attention and errors by decoder layer, at least 12. Defaults to all.
+        logs: Work directories of trainings as LABEL=FOLDER; those that differ only in their seed have the same label.
+        metric: Metric of the curves. Defaults to AP, or MPII's PCK, or another of the logs.
+        device: cpu, or a GPU as cuda:0, for attention and latency; the test uses a GPU if there is one.
+        cfg_options: Changes to the config, as in mim: key=value.
 
     Returns:
-        ``report.html``.
+        The page and the metrics.
 
     Raises:
         UserError: If the folder already has a report; if device, checkpoint, annotations or logs are missing or do not
             fit; if a person does not exist.
     """
+    need_at_least(0, cases=cases, persons=min(persons, default=0))
+    need_at_least(1, limit=limit)
+    cfg = read_config(config, cfg_options)
+    options = parse_cfg_options(cfg_options)
+    trainings = split_labels(logs)
     out = Path(out)
     page = out / "report.html"
     if page.exists():
@@ -75,7 +105,7 @@ def write_report(
     need_checkpoint(checkpoint)
     need_annotations(cfg)
     no_logs = "No logs were given: --logs LABEL=FOLDER draws the curves."
-    training = training_section(logs, metric, out / "figures") if logs else Section("Training", [Text(no_logs)])
+    training = training_section(trainings, metric, out / "figures") if logs else Section("Training", [Text(no_logs)])
     study, figures = _study(cfg, checkpoint, out / "figures", persons, limit, device)  # wrong input fails here, soon
     model = MODELS.build(cfg.model).eval()
     cost, costs = cost_section(cfg, model, checkpoint, device)
@@ -107,7 +137,12 @@ def write_report(
     numbers = dict(config=name, checkpoint=str(checkpoint), annotations=str(annotation_file(cfg)), cfg_options=options)
     content = json.dumps({**numbers, **collect_numbers(result, study, diagnosis), **costs}, indent=2)
     (out / "report.json").write_text(content + "\n", encoding="utf-8")
-    return page
+    sheet = draw_contact_sheet(result.persons[:PICTURES], result.metainfo)
+    if not cv2.imwrite(str(out / "predictions.png"), sheet):
+        raise RuntimeError(f"OpenCV could not write {out / 'predictions.png'}.")
+    report = Report(page, f"{name} on {annotation_file(cfg)}", result.metrics)
+    (out / "report.txt").write_text(f"{report}\n", encoding="utf-8")
+    return report
 
 
 def _study(

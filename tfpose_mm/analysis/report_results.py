@@ -10,12 +10,12 @@ import numpy as np
 
 from ..datasets.config_data import keypoint_names
 from ..evaluation import ERROR_KINDS
+from ..evaluation.metrics_table import metric_rows
 from .attention_study import AttentionStudy
 from .contact_sheet import draw_pair
 from .diagnosis import Diagnosis, diagnosis_table, diagnosis_text
 from .error_analysis import EvaluatedModel
 from .figures import DrawnFigure
-from .metrics_table import metric_rows
 from .report_page import Bars, Pictures, Section, Table, Text, Tiles
 
 # colour-blind safe (Okabe and Ito)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import UserError
@@ -88,3 +89,21 @@ def read_losses(folder: str | Path) -> dict[str, dict[int, float]]:
             for name in entry.keys() - NOT_DRAWN:
                 values.setdefault(name, {})[int(entry["step"])] = float(entry[name])
     return {name: dict(sorted(values[name].items())) for name in sorted(values)}
+
+
+def split_labels(logs: Sequence[str]) -> list[tuple[str, str]]:
+    """Split ``LABEL=FOLDER`` texts.
+
+    Args:
+        logs: The texts.
+
+    Returns:
+        Label and folder of each.
+
+    Raises:
+        UserError: If a text has no ``=``.
+    """
+    wrong = [text for text in logs if "=" not in text]
+    if wrong:
+        raise UserError(f"--logs must have the form LABEL=FOLDER, but got {wrong[0]}.")
+    return [(label, folder) for label, _, folder in (text.partition("=") for text in logs)]

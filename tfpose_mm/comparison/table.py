@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from mmengine.config import Config
 from mmpose.registry import MODELS
 from mmpose.utils import register_all_modules
 
+from ..config_files import read_config
 from ..engine.running import KeepSamples, need_checkpoint, run_test
-from ..errors import UserError
+from ..errors import UserError, need_at_least
 from ..tables import markdown_table
 from .accuracy_plot import Point, draw_accuracy_plot
 from .complexity import count_complexity
@@ -24,25 +26,43 @@ from .memory import measure_memory
 ACCURACIES = ("coco/AP", "PCK@0.2/PCK", "PCK")
 
 
+class Comparison(list[dict]):
+    """A row for each model; printed as a table.
+
+    Attributes:
+        out: Folder of the files.
+    """
+
+    out: Path
+
+    def __str__(self) -> str:
+        """The table."""
+        return f"{format_rows(self)}\nfiles: {self.out}/comparison.*"
+
+
 def compare_models(
-    configs: Sequence[Config],
-    checkpoints: Sequence[str | None],
+    configs: Sequence[str | Path | Config],
+    *,
+    checkpoints: Sequence[str] = (),
     batches: Sequence[int] = (1, 8),
     repeats: int = 20,
     device: str = "cpu",
-    out: str | Path = "work_dirs/benchmark",
-) -> list[dict]:
-    """Measure parameters, MACs, latency by part, throughput, memory and, with checkpoints, accuracy of models.
+    out: str | Path = "work_dirs/comparison",
+    cfg_options: Mapping[str, Any] | Sequence[str] | None = None,
+) -> Comparison:
+    """Compare models: parameters, MACs, latency by part, throughput, memory and, with checkpoints, accuracy.
 
-    All models are timed in turns in one process, so that changes of the machine's speed affect all of them.
+    All models run in turns in one process; the table has medians and quartiles. Compare the rows of one table, not
+    absolute times of different machines.
 
     Args:
-        configs: Configs of top-down estimators.
-        checkpoints: A checkpoint for each config, ``None`` to measure no accuracy.
+        configs: Configs of top-down estimators, names of packaged ones, or MMPose's own as mmpose::path.
+        checkpoints: A checkpoint for each config, or 'none' for no accuracy. Defaults to none.
         batches: Batch sizes for the throughput; latency is always measured with batch size 1.
         repeats: Timed rounds.
-        device: ``"cpu"`` or a CUDA device.
-        out: Folder for the logs of tests and ``benchmark.csv``, ``.json``, ``.md`` and, with accuracy, ``.png``.
+        device: cpu, or a GPU as cuda:0.
+        out: Folder for comparison.csv, .json, .md and, with accuracy, .png, and for the logs of tests.
+        cfg_options: Changes to the config, as in mim: key=value.
 
     Returns:
         A row for each model; the units are in the names of the columns.
@@ -50,18 +70,22 @@ def compare_models(
     Raises:
         UserError: If the device or a checkpoint is missing, or if the numbers of configs and checkpoints differ.
     """
+    need_at_least(1, repeats=repeats, batches=min(batches, default=1))
+    cfgs = [read_config(config, cfg_options) for config in configs]
+    checkpoints = [None if name == "none" else name for name in checkpoints or ["none"] * len(cfgs)]
     out = Path(out)
     if device != "cpu" and not torch.cuda.is_available():
         raise UserError(f"The device {device} needs CUDA, but torch finds no CUDA device: use cpu.")
-    if len(checkpoints) != len(configs):
+    if len(checkpoints) != len(cfgs):
         raise UserError(
-            f"benchmark needs a checkpoint for each of the {len(configs)} configs, or 'none' to measure no accuracy, "
+            f"--checkpoints needs one for each of the {len(cfgs)} configs, or 'none' to measure no accuracy, "
             f"but got {len(checkpoints)}."
         )
     for checkpoint in filter(None, checkpoints):
         need_checkpoint(checkpoint)
     register_all_modules()
-    rows = _measure(configs, checkpoints, batches, repeats, device, out)
+    rows = Comparison(_measure(cfgs, checkpoints, batches, repeats, device, out))
+    rows.out = out
     _write(rows, out)
     return rows
 
@@ -147,13 +171,13 @@ def _write(rows: list[dict], out: Path) -> None:
     """Write the table as csv, json and Markdown, and the plot if an accuracy was measured."""
     out.mkdir(parents=True, exist_ok=True)
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    with (out / "benchmark.csv").open("w", newline="", encoding="utf-8") as file:
+    with (out / "comparison.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         writer.writerows(rows)
-    (out / "benchmark.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
-    (out / "benchmark.md").write_text(format_rows(rows) + "\n", encoding="utf-8")
+    (out / "comparison.json").write_text(json.dumps(rows, indent=2) + "\n", encoding="utf-8")
+    (out / "comparison.md").write_text(format_rows(rows) + "\n", encoding="utf-8")
     metric = next((name for name in ACCURACIES if any(name in row for row in rows)), None)
     if metric is not None:
         points = [Point(row["model"], row[metric], row["latency_ms"], row["gflops"]) for row in rows if metric in row]
-        draw_accuracy_plot(points, metric, out / "benchmark.png")
+        draw_accuracy_plot(points, metric, out / "comparison.png")

@@ -18,7 +18,7 @@ from .findings import REFUSED, Finding
 from .finite_samples import find_not_finite
 from .image_files import missing_files
 
-LIST_ALL = "'python -m tfpose_mm.tools.check_data CONFIG' lists all faults"
+LIST_ALL = "'tfpose check-data CONFIG' lists all faults"
 
 
 _Host: Any = object  # the data set's class

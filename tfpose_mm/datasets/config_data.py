@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
@@ -12,12 +14,14 @@ from mmengine.structures import InstanceData
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.registry import DATASETS
 
+from ..errors import UserError, need_file
+
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 
 
-def list_evaluators(cfg: Config) -> list[dict]:
-    """The configs of all metrics of validation and test."""
-    evaluators = [cfg.get(name) or [] for name in ("val_evaluator", "test_evaluator")]
+def list_evaluators(cfg: Config, names: Sequence[str] = ("val_evaluator", "test_evaluator")) -> list[dict]:
+    """The configs of all metrics of validation and test, or of one of them."""
+    evaluators = [cfg.get(name) or [] for name in names]
     return [item for part in evaluators for item in (part if isinstance(part, list) else [part])]
 
 
@@ -76,3 +80,35 @@ def build_annotated_data(cfg: Config) -> BaseDataset:
     data_cfg = cfg.test_dataloader.dataset.copy()
     data_cfg["bbox_file"] = None
     return DATASETS.build(data_cfg)
+
+
+def annotation_file(cfg: Config) -> Path:
+    """The annotation file that a config tests on.
+
+    Raises:
+        UserError: If the test data are not one data set with an annotation file, as of MMPose's ``CombinedDataset``.
+    """
+    data = cfg.test_dataloader.dataset
+    if "ann_file" not in data:
+        raise UserError(
+            f"The test data must be one data set with an ann_file, but the config has a {data.type}: set "
+            "test_dataloader.dataset to one of its data sets."
+        )
+    return Path(data.get("data_root") or "") / data.ann_file
+
+
+def need_annotations(cfg: Config) -> None:
+    """Raise a UserError if the test data of a config have no annotations.
+
+    Args:
+        cfg: The config.
+
+    Raises:
+        UserError: If the config writes a submission, or if its annotation file does not exist.
+    """
+    if any(evaluator["type"] == "CocoSubmission" for evaluator in list_evaluators(cfg, ("test_evaluator",))):
+        raise UserError(
+            "The config tests on data without annotations and writes a submission: run mim test mmpose CONFIG "
+            "--checkpoint CHECKPOINT instead."
+        )
+    need_file("annotation file", annotation_file(cfg), "point the config's data_root to the data, as the README shows")

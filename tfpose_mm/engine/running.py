@@ -1,4 +1,4 @@
-"""Read a config and test a checkpoint with it."""
+"""Test a checkpoint with a config, and checks of what a test needs."""
 
 from __future__ import annotations
 
@@ -9,14 +9,13 @@ from pathlib import Path
 import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
-from mmengine.hub import get_config
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from mmpose.structures import PoseDataSample
 
-from ..config_files import config_path, list_configs
-from ..errors import UserError
-from . import CheckFiniteHook, PlainCheckpointHook, read_fitting_weights
+from ..errors import UserError, need_file
+from .hooks import CheckFiniteHook, PlainCheckpointHook
+from .model_loading import read_fitting_weights
 
 
 class OutputHook(Hook):
@@ -68,21 +67,6 @@ def need_metrics(metrics: dict[str, float]) -> None:
         raise UserError("The config's test_evaluator needs at least one metric, but computes none: add one to it.")
 
 
-def need_file(what: str, path: str | Path, fix: str) -> None:
-    """Raise a UserError if a file does not exist.
-
-    Args:
-        what: What the file is, for the message.
-        path: The file.
-        fix: How the user can fix it.
-
-    Raises:
-        UserError: If the file does not exist.
-    """
-    if not Path(path).is_file():
-        raise UserError(f"The {what} {path} does not exist: {fix}.")
-
-
 def need_checkpoint(path: str | Path) -> None:
     """Raise a UserError if a checkpoint does not exist.
 
@@ -109,64 +93,6 @@ def need_device(device: str) -> None:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).strip().split("\n")[0]
         raise UserError(f"The device must be cpu or a GPU that torch can use, but {device} fails: {reason}") from error
-
-
-def input_size(cfg: Config) -> tuple[int, int]:
-    """The size of the model's input.
-
-    Args:
-        cfg: Config of a top-down estimator.
-
-    Returns:
-        Width and height in pixels.
-
-    Raises:
-        UserError: If the test pipeline has no ``TopdownAffine``.
-    """
-    for step in cfg.test_dataloader.dataset.get("pipeline", ()):
-        if step["type"].rpartition(".")[2] == "TopdownAffine":
-            return tuple(step["input_size"])
-    raise UserError("The test pipeline must have a TopdownAffine, which gives the input size, but has none: add it.")
-
-
-def read_config(path: str | Path, options: dict | None = None) -> Config:
-    """Read a config of a top-down estimator and change it as ``--cfg-options`` does.
-
-    Args:
-        path: The config; for a config of MMPose, ``mmpose::path``; for one of this package, also its name.
-        options: Values by their dotted keys.
-
-    Returns:
-        The config.
-
-    Raises:
-        UserError: If there is no such file, or it is not a config of a top-down estimator.
-    """
-    if str(path) in list_configs() and not Path(path).exists():
-        path = config_path(str(path))
-    cfg = _read_package_config(str(path)) if "::" in str(path) else _read_file(path)
-    cfg.merge_from_dict(options or {})
-    kind = (cfg.get("model") or {}).get("type")
-    if kind != "TopdownPoseEstimator":
-        raise UserError(
-            f"{path} builds {'no model' if kind is None else 'a ' + kind}, but this tool needs a config whose model is "
-            "a TopdownPoseEstimator: choose one of configs/, not of configs/_base_."
-        )
-    return cfg
-
-
-def _read_package_config(path: str) -> Config:
-    try:
-        return get_config(path)
-    except (ValueError, FileNotFoundError, ImportError) as error:
-        raise UserError(f"{path} is not a config of an installed package ({error}): check its name.") from error
-
-
-def _read_file(path: str | Path) -> Config:
-    need_file("config", path, "give a path relative to the current folder")
-    if Path(path).suffix not in (".py", ".json", ".yml", ".yaml"):
-        raise UserError(f"{path} is not a config: MMEngine reads .py, .json and .yaml files.")
-    return Config.fromfile(str(path))
 
 
 class _QuietRunner(Runner):

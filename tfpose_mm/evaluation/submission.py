@@ -3,26 +3,56 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 from mmengine.config import Config
 from mmpose.datasets.datasets.body import MpiiDataset
 from mmpose.registry import DATASETS
 
-from ..engine.running import KeepSamples, need_file, run_test
-from ..errors import UserError
+from ..config_files import read_config
+from ..engine.running import KeepSamples, run_test
+from ..errors import UserError, need_file
 from .mpii_submission import NUM_JOINTS, MpiiPerson, read_release, single_people, write_submission
 
 
-def submit_mpii(cfg: Config, checkpoint: str, release: str | Path, out: Path) -> tuple[Path, int]:
-    """Predict the single persons of MPII's test images and write ``pred_keypoints_mpii.mat``.
+class MpiiSubmission(NamedTuple):
+    """What :func:`submit_mpii` wrote.
+
+    Attributes:
+        path: The file.
+        persons: Number of persons in it.
+    """
+
+    path: Path
+    persons: int
+
+    def __str__(self) -> str:
+        """What to do with it."""
+        return f"{self.persons} persons are written to {self.path}: send it as MPII's evaluation page says."
+
+
+def submit_mpii(
+    config: str | Path | Config,
+    checkpoint: str | Path,
+    *,
+    release: str | Path,
+    out: str | Path = "work_dirs/mpii_submission",
+    cfg_options: Mapping[str, Any] | Sequence[str] | None = None,
+) -> MpiiSubmission:
+    """Predict MPII's test set and write pred_keypoints_mpii.mat, which MPII's evaluation takes.
+
+    The test annotations of MPII are not public: MPII's authors compute PCKh (Table 7 of the paper) from this file. The
+    single persons of the test images are predicted.
 
     Args:
-        cfg: A config whose test data are a ``MpiiDataset``; it is changed.
-        checkpoint: The weights.
-        release: MPII's release file, ``mpii_human_pose_v1_u12_1.mat``.
-        out: Folder for the file, the log and ``mpii_test.json``, the persons in MPII's json format.
+        config: Config for MPII, as tfpose_r50_mpii_256x256.
+        checkpoint: Checkpoint file.
+        release: mpii_human_pose_v1_u12_1.mat of MPII's annotations.
+        out: Folder for the file, the log and mpii_test.json, the persons in MPII's json format.
+        cfg_options: Changes to the config, as in mim: key=value.
 
     Returns:
         The file, and the number of persons in it.
@@ -30,16 +60,17 @@ def submit_mpii(cfg: Config, checkpoint: str, release: str | Path, out: Path) ->
     Raises:
         UserError: If the file exists already; otherwise see :func:`predict_people` and ``read_release``.
     """
+    cfg, out = read_config(config, cfg_options), Path(out)
     path = out / "pred_keypoints_mpii.mat"
     if path.exists():
         raise UserError(f"{path} exists already: delete it or choose another folder; nothing was changed.")
     content = read_release(release)
     people = single_people(content)
     write_submission(content, people, predict_people(cfg, checkpoint, people, out), path)
-    return path, len(people)
+    return MpiiSubmission(path, len(people))
 
 
-def predict_people(cfg: Config, checkpoint: str, people: list[MpiiPerson], work_dir: Path) -> np.ndarray:
+def predict_people(cfg: Config, checkpoint: str | Path, people: list[MpiiPerson], work_dir: Path) -> np.ndarray:
     """Predict the given persons of the release.
 
     Args:

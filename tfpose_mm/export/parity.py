@@ -82,9 +82,9 @@ def _from_test_data(cfg: Config, number: int) -> list[Person]:
 
 
 def _drawn(number: int) -> list[Person]:
-    """Persons of hard synthetic images, each from another image."""
+    """Persons of synthetic images."""
     with tempfile.TemporaryDirectory() as folder:
-        write_dataset(Path(folder) / "people", 0, 3 * number, level="hard")  # at most three instances in an image
+        write_dataset(Path(folder) / "people", train=0, val=number)
         content = mmengine.load(str(Path(folder) / "people/annotations/person_keypoints_val.json"))
         boxes = {entry["image_id"]: entry["bbox"] for entry in content["annotations"]}
         persons = []

@@ -1,6 +1,6 @@
 """Run an exported model without torch and MMPose: numpy, OpenCV and ONNX Runtime, or OpenVINO.
 
-``python -m tfpose_mm.tools.export`` writes a model and, with ``--runner``, this file beside it. The file imports
+``tfpose export`` writes a model and, with ``--runner``, this file beside it. The file imports
 nothing else of this package, so it can be copied::
 
     import cv2
@@ -51,7 +51,7 @@ class PoseRunner:
     Raises:
         ImportError: If OpenCV or the engine is not installed.
         ValueError: If the engine is unknown or cannot load the file, or the file was not written by
-            ``tfpose_mm.tools.export``.
+            ``tfpose export``.
     """
 
     def __init__(
@@ -84,9 +84,7 @@ class PoseRunner:
             ) from error
         missing = [name for name in NEEDED if name not in texts]
         if missing:
-            raise ValueError(
-                f"{path} has no metadata {', '.join(missing)}: give a file that python -m tfpose_mm.tools.export wrote."
-            )
+            raise ValueError(f"{path} has no metadata {', '.join(missing)}: give a file that tfpose export wrote.")
         self.metadata = {name: _parse(text) for name, text in texts.items()}
         self.batch_size = batch_size
 

@@ -1,12 +1,8 @@
-"""Check the installation: versions, mmcv's operators, deformable attention on every device; print fixes for problems.
-
-It also runs where ``import tfpose_mm`` fails, and then lists all problems, not only the first.
-"""
+"""Check the installation: the command ``check-env``."""
 
 from __future__ import annotations
 
 import platform
-import sys
 from typing import NamedTuple
 
 from . import requirements as host
@@ -61,41 +57,66 @@ def check_attention() -> list[AttentionCheck]:
     return checks
 
 
-def report_attention(check: AttentionCheck) -> list[host.Problem]:
-    """Print the result on a device; return its problems."""
-    if check.difference is None:
-        print(f"{'attention':<17} {check.device}: {check.implementation}, FAILS: {check.failure}")
-        fix = "run on the CPU with CUDA_VISIBLE_DEVICES= before the command, or install a torch and mmcv for this GPU"
-        return [host.explain(check.failure) or host.Problem(f"attention fails on {check.device}", fix)]
-    agrees = check.difference <= TOLERANCE
-    print(
-        f"{'attention':<17} {check.device}: {check.implementation}, largest difference from the reference "
-        f"{check.difference:.1e} ({'agrees' if agrees else 'DISAGREES'})"
-    )
-    return [] if agrees else [host.Problem(f"attention on {check.device} differs from the reference", host.INSTALL)]
+class EnvironmentReport(NamedTuple):
+    """What :func:`check_env` found.
+
+    Attributes:
+        lines: Versions, and the result on each device.
+        problems: What does not work.
+        hazards: What works, but may fail later.
+    """
+
+    lines: list[str]
+    problems: list[host.Problem]
+    hazards: list[host.Problem]
+
+    def __str__(self) -> str:
+        """All lines, and whether tfpose_mm works."""
+        end = "tfpose_mm does not work here yet: see the fixes above." if self.problems else "tfpose_mm works here."
+        problems = [f"PROBLEM  {problem}" for problem in self.problems]
+        return "\n".join([*self.lines, *problems, *(f"NOTE     {hazard}" for hazard in self.hazards), end])
+
+    @property
+    def exit_status(self) -> int:
+        """1 if there are problems, else 0."""
+        return int(bool(self.problems))
 
 
-def main() -> int:
-    """Print the report; return 0 if everything works, else 1."""
-    print(f"{'python':<17} {platform.python_version()}")
-    for package, version in host.list_versions().items():
-        print(f"{package:<17} {version}")
+def check_env() -> EnvironmentReport:
+    """Check the installation: versions, mmcv's operators, deformable attention on every device; print fixes.
 
-    print(f"{'mmcv._ext':<17} {'does not load' if host.check_imports(['mmcv._ext']) else 'loads'}")
+    It also runs where import tfpose_mm fails, and then lists all problems, not only the first. The exit status is 1 if
+    there are problems.
+
+    Returns:
+        The report.
+    """
+    lines = [f"{'python':<17} {platform.python_version()}"]
+    lines += [f"{package:<17} {version}" for package, version in host.list_versions().items()]
+    lines.append(f"{'mmcv._ext':<17} {'does not load' if host.check_imports(['mmcv._ext']) else 'loads'}")
     hazards = host.check_hazards()
     problems = host.check_versions() or host.check_imports()
     if not problems:
         checks = check_attention()
-        problems = [problem for check in checks for problem in report_attention(check)]
+        lines += [_describe(check) for check in checks]
+        problems = [problem for check in checks for problem in _problems(check)]
         if any(check.implementation == "grid_sample" for check in checks):
             hazards.append(host.Problem("mmcv was built without CUDA: attention is slow on the GPU", host.CUDA_BUILD))
-    for problem in problems:
-        print(f"PROBLEM  {problem}")
-    for hazard in hazards:
-        print(f"NOTE     {hazard}")
-    print("tfpose_mm works here." if not problems else "tfpose_mm does not work here yet: see the fixes above.")
-    return 1 if problems else 0
+    return EnvironmentReport(lines, problems, hazards)
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _describe(check: AttentionCheck) -> str:
+    start = f"{'attention':<17} {check.device}: {check.implementation}, "
+    if check.difference is None:
+        return f"{start}FAILS: {check.failure}"
+    agrees = "agrees" if check.difference <= TOLERANCE else "DISAGREES"
+    return f"{start}largest difference from the reference {check.difference:.1e} ({agrees})"
+
+
+def _problems(check: AttentionCheck) -> list[host.Problem]:
+    if check.difference is None:
+        fix = "run on the CPU with CUDA_VISIBLE_DEVICES= before the command, or install a torch and mmcv for this GPU"
+        return [host.explain(check.failure) or host.Problem(f"attention fails on {check.device}", fix)]
+    if check.difference <= TOLERANCE:
+        return []
+    return [host.Problem(f"attention on {check.device} differs from the reference", host.INSTALL)]

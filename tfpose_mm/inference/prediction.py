@@ -1,4 +1,4 @@
-"""Predict images and videos, and write drawings and result files."""
+"""Predict images and videos, and write drawings and result files: the command ``predict``."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Literal
 
 import cv2
 from mmengine.config import Config
@@ -16,20 +17,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from ..errors import UserError
-from . import (
-    BATCH_SIZE,
-    AnyBoxes,
-    Prediction,
-    PredictionWriter,
-    Predictor,
-    Source,
-    Unreadable,
-    find_sources,
-    smooth,
-    track,
-)
+from ..config_files import read_config
+from ..errors import UserError, need_at_least
+from . import tracking
+from .boxes import SCORE_THRESHOLD, AnyBoxes, FromDetector, FromFile
 from .drawing import VideoWriter, draw_people
+from .predictor import BATCH_SIZE, Prediction, Predictor
+from .sources import Source, Unreadable, find_sources
+from .writers import PredictionWriter
 
 # Keypoints below this score are not drawn: docs/prediction.md has the measured precision.
 DRAW_THRESHOLD = 0.3
@@ -40,6 +35,7 @@ class PredictionSummary:
     """What :func:`predict` did.
 
     Attributes:
+        out: Folder of the results.
         images: Number of images and frames.
         persons: Number of persons.
         seconds: Time, without the loading of the model.
@@ -48,6 +44,7 @@ class PredictionSummary:
         interrupted: Whether Ctrl-C ended it early. The files have all that was done.
     """
 
+    out: Path
     images: int = 0
     persons: int = 0
     seconds: float = 0.0
@@ -55,42 +52,74 @@ class PredictionSummary:
     unmatched: int = 0
     interrupted: bool = False
 
+    def __str__(self) -> str:
+        """One line, and a second one on unmatched boxes."""
+        text = f"{self.images} images or frames with {self.persons} persons in {self.seconds:.1f} s: {self.out}"
+        if self.unmatched:
+            text += f"\n{self.unmatched} boxes of the file are of images that are not among the inputs."
+        return text
+
+    @property
+    def errors(self) -> list[str]:
+        """A sentence for each problem."""
+        lines = [f"{name} could not be read: {reason}." for name, reason in self.unreadable]
+        if self.interrupted:
+            lines.append("Interrupted: the files contain all results up to this point.")
+        return lines
+
+    @property
+    def exit_status(self) -> int:
+        """130 after Ctrl-C, 3 if a file could not be read, else 0."""
+        return 130 if self.interrupted else 3 if self.unreadable else 0
+
 
 def predict(
     config: str | Path | Config,
     checkpoint: str | Path,
-    inputs: str | Path | Sequence[str | Path],
+    inputs: str | Path | Sequence[str],
+    *,
     out: str | Path,
-    boxes: AnyBoxes = None,
+    boxes: str | Path | AnyBoxes = None,
+    detector: str | None = None,
+    detector_weights: str | None = None,
+    box_threshold: float = SCORE_THRESHOLD,
     batch_size: int = BATCH_SIZE,
     device: str = "cpu",
-    keypoint_scores: str = "auto",
+    keypoint_scores: Literal["auto", "heatmap", "keypoint_map", "sigma", "one"] = "auto",
     draw: bool = True,
     threshold: float = DRAW_THRESHOLD,
-    tracking: bool = False,
-    smoothing: bool = False,
+    track: bool = False,
+    smooth: bool = False,
     progress: bool = True,
+    cfg_options: Mapping[str, Any] | Sequence[str] | None = None,
 ) -> PredictionSummary:
-    """Predict images and videos and write the results.
+    """Predict the keypoints of persons in images, folders, videos or a webcam; write drawings, json and CSV.
+
+    Without boxes or a detector the whole image is one person. The exit status is 3 if a file could not be read (the
+    rest is done), and 130 after Ctrl-C (what was done is written).
 
     Args:
-        config: Config of a top-down estimator, its path, or the name of a packaged one.
-        checkpoint: Its weights.
-        inputs: See :class:`Predictor`.
-        out: Folder for ``results.json`` (COCO), ``predictions.json`` (MMPose), ``predictions.csv`` and the drawings in
-            ``drawn/``: a picture for each image, an ``.mp4`` for each video.
-        boxes: Person boxes, see :class:`Predictor`.
-        batch_size: Number of persons in a batch.
-        device: ``"cpu"`` or a CUDA device such as ``"cuda:0"``.
-        keypoint_scores: See :class:`Predictor`.
+        config: Config of a top-down estimator, or the name of a packaged one.
+        checkpoint: Checkpoint file.
+        inputs: Image, folder, glob pattern (in quotes), video, webcam or webcam:1.
+        out: Folder for results.json (COCO), predictions.json (MMPose), predictions.csv and the drawings in drawn/: a
+            picture for each image, an .mp4 for each video.
+        boxes: Person boxes: json file of COCO annotations or detections, or of boxes by file name.
+        detector: Config of a detector of MMDetection, in place of boxes.
+        detector_weights: Its checkpoint.
+        box_threshold: Lowest score of a box.
+        batch_size: Persons at once, of several images.
+        device: cpu, or a GPU as cuda:0.
+        keypoint_scores: Kind of keypoint scores; auto: from keypoint maps or heat maps if the model has them.
         draw: Whether to draw.
-        threshold: Keypoints with a lower score are not drawn; the files have all.
-        tracking: Whether to number the persons of videos, see :func:`track`.
-        smoothing: Whether to smooth the keypoints of videos, see :func:`smooth`; it needs tracking.
-        progress: Whether to show a progress bar, on the error output.
+        threshold: Lowest score of a keypoint that is drawn; the files have all.
+        track: Whether to number the persons of videos.
+        smooth: Whether to smooth the keypoints of videos; needs track.
+        progress: Whether to show a progress bar.
+        cfg_options: Changes to the config, as in mim: key=value.
 
     Returns:
-        Numbers and problems. Ctrl-C ends the prediction; the files have all images and frames until then.
+        Numbers and problems.
 
     Raises:
         UserError: If inputs, boxes, config or checkpoint cannot be used, or the folder already has results.
@@ -98,16 +127,24 @@ def predict(
     out = Path(out)
     if (out / "results.json").exists():
         raise UserError(f"{out} already has results: delete it or choose another folder; nothing was changed.")
-    if smoothing and not tracking:
+    need_at_least(1, batch_size=batch_size)
+    if smooth and not track:
         raise UserError("Smoothing needs tracking, but tracking is off: use --track with --smooth.")
+    if bool(detector) != bool(detector_weights) or (detector and boxes is not None):
+        raise UserError("A detector needs --detector and --detector-weights, and no --boxes: give both or neither.")
+    cfg = read_config(config, cfg_options)
     sources = find_sources(inputs)
-    predictor = Predictor(config, checkpoint, device, keypoint_scores)
+    if detector and detector_weights:
+        boxes = FromDetector(detector, detector_weights, device, box_threshold)
+    elif isinstance(boxes, (str, Path)):
+        boxes = FromFile(boxes, box_threshold)
+    predictor = Predictor(cfg, checkpoint, device, keypoint_scores)
     predictions = predictor.predict_sources(sources, boxes, batch_size, keep_images=draw)
-    if tracking:
-        predictions = track(predictions)
-    if smoothing:
-        predictions = smooth(predictions)
-    summary = PredictionSummary(unreadable=predictor.unreadable, unmatched=predictor.unmatched)
+    if track:
+        predictions = tracking.track(predictions)
+    if smooth:
+        predictions = tracking.smooth(predictions)
+    summary = PredictionSummary(out, unreadable=predictor.unreadable, unmatched=predictor.unmatched)
     start = time.monotonic()
     with contextlib.ExitStack() as stack:
         writer = stack.enter_context(PredictionWriter(out, predictor.metainfo, _coco_settings(predictor.cfg)))

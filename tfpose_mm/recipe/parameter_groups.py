@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from mmengine.config import Config
 from mmengine.logging import MMLogger
@@ -12,6 +13,7 @@ from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmpose.registry import MODELS
 from mmpose.utils import register_all_modules
 
+from ..config_files import read_config
 from .config_checks import find_problems
 
 
@@ -144,18 +146,50 @@ def describe(cfg: Config, model: BaseModel) -> str:
     return "\n".join(f"{topic}\n" + "\n".join(f"    {line}" for line in lines) for topic, lines in topics.items())
 
 
-def check_recipe(cfg: Config) -> tuple[str, list[str]]:
-    """Describe the recipe of a config and check that its parts agree.
+class Recipe(NamedTuple):
+    """The recipe of a config.
+
+    Attributes:
+        name: Name of the config.
+        text: See :func:`describe`.
+        problems: See :func:`find_problems`.
+    """
+
+    name: str
+    text: str
+    problems: list[str]
+
+    def __str__(self) -> str:
+        """The recipe, and the problems."""
+        checks = "\n".join(f"    {problem}" for problem in self.problems or ["no problem found"])
+        return f"{self.name}\n{self.text}\nchecks\n{checks}"
+
+    @property
+    def exit_status(self) -> int:
+        """1 if there are problems, else 0."""
+        return int(bool(self.problems))
+
+
+def show_recipe(config: str | Path | Config, *, cfg_options: Mapping[str, Any] | Sequence[str] | None = None) -> Recipe:
+    """Show the recipe of a config (parameter groups, schedule, augmentation, targets); check that its parts agree.
+
+    MMPose silently accepts a learning-rate pattern that matches no parameter, or an input size that is changed in one
+    of three places. Such problems are listed, and the exit status is 1.
 
     Args:
-        cfg: A config of a top-down estimator.
+        config: Config of a top-down estimator, or the name of a packaged one.
+        cfg_options: Changes to the config, as in mim: key=value.
 
     Returns:
-        The text of :func:`describe`, and the problems of :func:`find_problems`.
+        The recipe and its problems.
+
+    Raises:
+        UserError: If the config cannot be used.
     """
+    cfg = read_config(config, cfg_options)
     register_all_modules()
     model = MODELS.build(cfg.model)
-    return describe(cfg, model), find_problems(cfg, model)
+    return Recipe(Path(cfg.filename or "config").stem, describe(cfg, model), find_problems(cfg, model))
 
 
 def _shorten(names: Sequence[str], most: int = 8) -> str:

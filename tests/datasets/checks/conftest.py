@@ -33,7 +33,7 @@ def lspet_keypoints():
 def many(tmp_path_factory):
     """The annotations of 240 instances with COCO's 17 keypoints; tests must not change them."""
     out = tmp_path_factory.mktemp("many") / "easy"
-    write_dataset(out, num_train=240, num_val=0, seed=7, workers=2)
+    write_dataset(out, train=240, val=0, seed=7, workers=2)
     return json.loads((out / "annotations/person_keypoints_train.json").read_text())
 
 

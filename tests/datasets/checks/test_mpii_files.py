@@ -87,7 +87,7 @@ def test_flip_pairs_and_units(changed, cfg, images):
             row["joints"][left], row["joints"][right] = row["joints"][right], row["joints"][left]
 
     file = changed("train", exchange)
-    found = {place[0] for place in places(check_data(cfg, images)) if place[2] == file}
+    found = {place[0] for place in places(check_data(cfg, images=images)) if place[2] == file}
     assert "left_right_exchanged" in found
 
 

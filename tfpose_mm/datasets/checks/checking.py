@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Generator, Mapping
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Callable, NamedTuple
 
 import cv2
@@ -13,14 +14,15 @@ from mmengine.config import Config
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from ...errors import UserError
+from ...config_files import read_config
+from ...errors import UserError, need_at_least
 from ..annotation_checks import in_tests, inspect_annotations
 from ..annotation_files import read_annotations, read_json
 from ..annotation_structure import AnnotationReport
 from ..box_checks import check_boxes
 from ..findings import REFUSED, WARNING, Finding
 from .duplicates import find_repeated, find_shared
-from .fault_table import DataReport, FileReport
+from .fault_table import DataReport, FileReport, need_report_path
 from .image_checks import ImageEntry, check_images
 from .images import ImageLoader, ImageRecord, inspect_image
 from .labels import check_labels
@@ -35,21 +37,44 @@ class _Part(NamedTuple):
     check_labels: Callable[[Mapping[str, tuple[int, int]]], None] | None  # what needs the sizes of the images
 
 
-def check_data(cfg: Config, images: bool = True, workers: int | None = None, progress: bool = False) -> DataReport:
-    """Find the faults of all data sets of a config. Nothing is changed on disk.
+def check_data(
+    config: str | Path | Config,
+    *,
+    json: str | Path | None = None,
+    images: bool = True,
+    workers: int | None = None,
+    strict: bool = False,
+    progress: bool = True,
+    cfg_options: Mapping[str, Any] | Sequence[str] | None = None,
+) -> DataReport:
+    """Find the faults of the data sets of a config before a training.
+
+    The annotations, images, flip pairs and keypoint order of the three dataloaders are checked, a data set of several
+    of them once. For each kind of fault, a table has what a training does (refused: it stops; skipped: it leaves the
+    row out; warning: it uses the row), the number of faults and the first places, counted from 0. docs/check_data.md
+    lists the checks. The exit status is 0 if nothing is refused or skipped, 1 if something is, and 2 if the config or
+    no file can be read.
 
     Args:
-        cfg: The config; its three dataloaders are checked, a data set of several of them once.
+        config: Config of a top-down estimator, or the name of a packaged one.
+        json: File for all findings. Nothing else is written.
         images: Whether to read the images.
-        workers: Number of threads that read images. Defaults to the number of processors.
-        progress: Whether to show a progress bar, on the error output.
+        workers: Threads that read images. Defaults to the number of processors.
+        strict: Whether the exit status is 1 for warnings, too.
+        progress: Whether to show a progress bar.
+        cfg_options: Changes to the config, as in mim: key=value.
 
     Returns:
         The report.
 
     Raises:
-        UserError: If no annotation file can be read, or the config has no data set.
+        UserError: If no annotation file can be read, if the config has no data set, or if the file for the findings is
+            another file.
     """
+    need_at_least(1, workers=workers)
+    if json is not None:
+        need_report_path(json)
+    cfg = read_config(config, cfg_options)
     parts, errors = [], []
     for source in find_sources(cfg):
         report = FileReport(source.file, list(source.loaders))
@@ -71,7 +96,11 @@ def check_data(cfg: Config, images: bool = True, workers: int | None = None, pro
             part.report.not_checked.append("images, because of --no-images")
             if part.check_labels:
                 part.check_labels({})
-    return DataReport([part.report for part in parts])
+    report = DataReport([part.report for part in parts], strict)
+    if json is not None:
+        Path(json).write_text(report.to_json() + "\n", encoding="utf-8")
+        report.json = Path(json)
+    return report
 
 
 def _check_coco(source: DataSource, report: FileReport) -> tuple[list[ImageEntry], None]:

@@ -13,7 +13,7 @@ from ...tables import markdown_table
 from ..annotation_checks import FindingGroup, group_findings
 from ..findings import REFUSED, SKIPPED, WARNING, Finding
 
-TOOL = "tfpose_mm.tools.check_data"
+TOOL = "tfpose check-data"
 SEVERITIES = (REFUSED, SKIPPED, WARNING)
 WIDTH = 120
 
@@ -47,9 +47,18 @@ class DataReport:
 
     Attributes:
         files: A report for each data set.
+        strict: Whether the exit status is 1 for warnings, too.
+        json: File with all findings, if one was written.
     """
 
     files: list[FileReport] = field(default_factory=list)
+    strict: bool = False
+    json: Path | None = None
+
+    def __str__(self) -> str:
+        """The report as text, see :func:`format_data_report`."""
+        written = [f"All findings are in {self.json}."] if self.json else []
+        return "\n".join([format_data_report(self), *written])
 
     @property
     def findings(self) -> list[Finding]:
@@ -60,13 +69,10 @@ class DataReport:
         """Number of faults of a severity."""
         return sum(finding.severity == severity for finding in self.findings)
 
-    def exit_status(self, strict: bool = False) -> int:
-        """0 if a training uses all rows, else 1.
-
-        Args:
-            strict: Whether warnings count, too.
-        """
-        return int(any(self.count(severity) for severity in SEVERITIES[: 3 if strict else 2]))
+    @property
+    def exit_status(self) -> int:
+        """0 if a training uses all rows, else 1."""
+        return int(any(self.count(severity) for severity in SEVERITIES[: 3 if self.strict else 2]))
 
     def to_json(self) -> str:
         """All findings as json."""

@@ -3,7 +3,5 @@
 from __future__ import annotations
 
 from .dataset import write_dataset
-from .levels import LEVELS, Level
-from .scene import Annotation, draw_scene
 
-__all__ = ["LEVELS", "Annotation", "Level", "draw_scene", "write_dataset"]
+__all__ = ["write_dataset"]

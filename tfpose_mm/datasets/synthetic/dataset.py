@@ -12,8 +12,7 @@ import cv2
 import numpy as np
 from mmengine.utils import track_progress_rich
 
-from ...errors import UserError
-from .levels import LEVELS
+from ...errors import UserError, need_at_least
 from .scene import Annotation, draw_scene
 from .skeleton import COCO_KEYPOINTS
 
@@ -26,9 +25,9 @@ SKELETON = [
 
 
 def write_dataset(
-    out: str | Path, num_train: int, num_val: int, seed: int = 0, level: str = "easy", workers: int | None = None
-) -> None:
-    """Draw synthetic images and write them as a data set that ``CocoDataset`` and ``CocoMetric`` can read.
+    out: str | Path, *, train: int = 2000, val: int = 300, seed: int = 0, workers: int | None = None
+) -> str:
+    """Draw synthetic images of persons as a COCO keypoint data set, for a first training and for tests.
 
     The same arguments give the same files, for any number of workers. The folder is created only when all its files
     are complete::
@@ -37,24 +36,24 @@ def write_dataset(
         out/{train,val}/000000000001.jpg ...
 
     Args:
-        out: The folder to create.
-        num_train: Number of training instances; 0 writes no training split.
-        num_val: Number of validation instances, drawn from other seeds; 0 writes no validation split.
-        seed: Random seed, 0 or more.
-        level: ``"easy"``, with one instance per image; or ``"hard"``, with up to three.
-        workers: Number of processes that draw. Defaults to the number of processors.
+        out: The folder to create; it must not exist.
+        train: Number of training images, each with one person; 0 writes no training split.
+        val: Number of validation images, drawn from other seeds; 0 writes no validation split.
+        seed: Random seed, 0 or more; the same seed draws the same images.
+        workers: Processes that draw. Defaults to the number of processors.
+
+    Returns:
+        What was written.
 
     Raises:
-        UserError: If ``out`` exists.
-        UserError: If the level is unknown, if a number is negative, or if there are no instances to draw.
+        UserError: If the folder exists, if a number is negative, or if there are no images to draw.
     """
     out = Path(out)
-    if level not in LEVELS:
-        raise UserError(f"There is no level '{level}': choose one of {', '.join(LEVELS)}.")
-    if min(num_train, num_val, seed) < 0 or num_train + num_val == 0:
+    need_at_least(1, workers=workers)
+    if min(train, val, seed) < 0 or train + val == 0:
         raise UserError(
-            "The numbers of instances and the seed must be 0 or more, with at least one instance in total, but got "
-            f"{num_train} training instances, {num_val} validation instances and seed {seed}."
+            "The numbers of images and the seed must be 0 or more, with at least one image in total, but got "
+            f"{train} training images, {val} validation images and seed {seed}."
         )
     if out.exists():
         raise UserError(f"{out} exists already: delete it or choose another folder; nothing was written.")
@@ -62,46 +61,32 @@ def write_dataset(
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
-        for number, (split, people) in enumerate((("train", num_train), ("val", num_val))):
-            if people:
-                _write_split(partial, split, people, [seed, number], level, workers)
+        for number, (split, images) in enumerate((("train", train), ("val", val))):
+            if images:
+                _write_split(partial, split, images, [seed, number], workers)
         partial.chmod(0o755)  # only its owner can read a temporary folder
         partial.rename(out)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
+    return f"{train} training images and {val} validation images are in {out}."
 
 
-def _write_split(folder: Path, split: str, people: int, seed: list[int], level: str, workers: int | None) -> None:
-    images = folder / split
-    images.mkdir(parents=True)
-    # The number of people in an image depends on the seed of the image: count them first, then draw in parallel.
-    counts: list[int] = []
-    fewest, most = LEVELS[level].people
-    left = people
-    while left:
-        rng = np.random.default_rng([*seed, len(counts)])
-        counts.append(min(int(rng.integers(fewest, most + 1)), left))
-        left -= counts[-1]
-    jobs = [(str(images), [*seed, index], level, count) for index, count in enumerate(counts)]
-    print(f"Drawing {len(jobs)} {level} images with {people} instances for {split}", flush=True)
-    records = _in_parallel(jobs, workers, split)
-
-    annotations = [record for _, records_of_image in records for record in records_of_image]
-    for number, annotation in enumerate(annotations, start=1):
-        annotation["id"] = number
+def _write_split(folder: Path, split: str, number: int, seed: list[int], workers: int | None) -> None:
+    (folder / split).mkdir(parents=True)
+    records = _in_parallel([(str(folder / split), [*seed, index]) for index in range(number)], workers, split)
     content = dict(
-        info=dict(description=f"Synthetic people, level {level}, seed {seed[0]}, {split}", version="1.0"),
+        info=dict(description=f"Synthetic people, seed {seed[0]}, {split}", version="1.0"),
         licenses=[],
         categories=[dict(id=1, name="person", supercategory="person", keypoints=COCO_KEYPOINTS, skeleton=SKELETON)],
         images=[image for image, _ in records],
-        annotations=annotations,
+        annotations=[annotation for _, annotation in records],
     )
     path = folder / "annotations" / f"person_keypoints_{split}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps(content), encoding="utf-8")
 
 
-def _in_parallel(jobs: list[tuple], workers: int | None, description: str) -> list[tuple[dict, list[dict]]]:
+def _in_parallel(jobs: list[tuple], workers: int | None, description: str) -> list[tuple[dict, dict]]:
     workers = min(workers or multiprocessing.cpu_count(), len(jobs))
     chunk = max(1, min(16, len(jobs) // workers))
     threads = cv2.getNumThreads()
@@ -112,9 +97,9 @@ def _in_parallel(jobs: list[tuple], workers: int | None, description: str) -> li
         cv2.setNumThreads(threads)
 
 
-def _draw_image(folder: str, seed: list[int], level: str, count: int) -> tuple[dict, list[dict]]:
-    """Draw and save one image; return its record and the records of its people."""
-    image, people = draw_scene(np.random.default_rng([*seed, count]), LEVELS[level], count)
+def _draw_image(folder: str, seed: list[int]) -> tuple[dict, dict]:
+    """Draw and save an image; return its record and the record of its person."""
+    image, person = draw_scene(np.random.default_rng([*seed, 1]))
     image_id = seed[-1] + 1
     name = f"{image_id:012d}.jpg"
     ok, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
@@ -123,7 +108,7 @@ def _draw_image(folder: str, seed: list[int], level: str, count: int) -> tuple[d
     (Path(folder) / name).write_bytes(encoded.tobytes())
     height, width = image.shape[:2]
     record = dict(id=image_id, file_name=name, width=width, height=height)
-    return record, [_coco_annotation(person, image_id) for person in people]
+    return record, _coco_annotation(person, image_id)
 
 
 def _coco_annotation(person: Annotation, image_id: int) -> dict:
@@ -132,7 +117,7 @@ def _coco_annotation(person: Annotation, image_id: int) -> dict:
     contours, _ = cv2.findContours(person.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     keypoints = [[round(float(x), 2), round(float(y), 2), int(v)] for x, y, v in person.keypoints]
     return dict(
-        id=0,
+        id=image_id,
         image_id=image_id,
         category_id=1,
         iscrowd=0,

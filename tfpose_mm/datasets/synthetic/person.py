@@ -10,7 +10,6 @@ from typing import Callable, NamedTuple
 import numpy as np
 
 from .canvas import Canvas, Colour
-from .levels import Level
 from .skeleton import COCO_KEYPOINTS, Joints
 
 
@@ -48,6 +47,7 @@ _BONES = {
     ),
 }
 PARTS = ("torso", "pelvis", "head", "pack", *(f"{side}_{part}" for side in ("left", "right") for part in _BONES))
+OWNERS = {part: number for number, part in enumerate(PARTS, start=2)}  # after NOTHING and OBJECT
 _SKIN = ((130, 165, 225), (105, 140, 200), (75, 110, 170), (50, 80, 130), (35, 55, 90))
 _HAIR = ((25, 25, 30), (30, 50, 80), (50, 95, 130), (90, 170, 210), (150, 150, 150))
 
@@ -81,21 +81,11 @@ class Outfit:
     backpack: bool
 
 
-def sample_outfit(rng: np.random.Generator, level: Level, background: Colour) -> Outfit:
-    """Sample the clothes of a person.
-
-    Args:
-        rng: Random number generator.
-        level: Probabilities of camouflage and patterns.
-        background: A colour of the scene, for camouflage.
-
-    Returns:
-        The outfit.
-    """
+def sample_outfit(rng: np.random.Generator) -> Outfit:
+    """Sample the clothes of a person."""
 
     def cloth() -> Colour:
-        if rng.random() < level.camouflage:
-            return tuple(map(float, np.clip(np.asarray(background) + rng.normal(0, 12, 3), 0, 255)))
+        rng.random()  # not used: the images stay those of earlier versions
         return tuple(map(float, rng.uniform(15, 245, 3)))
 
     return Outfit(
@@ -108,8 +98,8 @@ def sample_outfit(rng: np.random.Generator, level: Level, background: Colour) ->
         sleeve=float(rng.choice([0.0, 0.5, 0.6, 2.0])),
         trouser_leg=float(rng.choice([0.5, 0.9, 2.0, 2.0])),
         long_hair=rng.random() < 0.35,
-        striped=rng.random() < level.pattern,
-        backpack=rng.random() < 0.5 * level.pattern,
+        striped=rng.random() < 0.2,
+        backpack=rng.random() < 0.1,
     )
 
 
@@ -121,17 +111,14 @@ class Person:
         outfit: The clothes.
         height: Body height, in pixels.
         pelvis: (x, y) of the pelvis, in pixels.
-        index: Number of the person in the image, from 1.
     """
 
-    def __init__(self, joints: Joints, outfit: Outfit, height: float, pelvis: tuple[float, float], index: int) -> None:
+    def __init__(self, joints: Joints, outfit: Outfit, height: float, pelvis: tuple[float, float]) -> None:
         self.outfit = outfit
         self.height = height
         self.facing, self.gaze = joints["facing"], joints["gaze"]
         self.depth = {name: float(point[2]) for name, point in joints.items()}
         self.joints = {name: point[:2] * height + np.asarray(pelvis) for name, point in joints.items()}
-        first = 2 + (index - 1) * len(PARTS)  # after NOTHING and OBJECT
-        self.owners = {part: first + number for number, part in enumerate(PARTS)}
 
     @property
     def keypoints(self) -> np.ndarray:
@@ -140,7 +127,7 @@ class Person:
 
     def mask(self, canvas: Canvas) -> np.ndarray:
         """(H, W) bool: where the image shows this person."""
-        return (canvas.owner >= self.owners[PARTS[0]]) & (canvas.owner <= self.owners[PARTS[-1]])
+        return np.isin(canvas.owner, list(OWNERS.values()))
 
     def visibility(self, canvas: Canvas) -> np.ndarray:
         """Visibility of each keypoint, as in COCO.
@@ -149,7 +136,7 @@ class Person:
             canvas: The finished scene.
 
         Returns:
-            (17,) int. 2: visible. 1: labelled, but hidden by a limb, another person or an object. 0: not labelled,
+            (17,) int. 2: visible. 1: labelled, but hidden by a limb or an object. 0: not labelled,
             because it is outside the image, or on a face that is turned away: annotators do not label these either.
         """
         return np.array([self._see(name, canvas) for name in COCO_KEYPOINTS])
@@ -162,8 +149,8 @@ class Person:
         if joint in _SEEN_FROM:
             if not self._turned_here(name):
                 return 0
-            return 2 if owner == self.owners["head"] else 1
-        seen_on = (self.owners.get(f"{side}_{part}", self.owners.get(part)) for part in _SEEN_ON[joint])
+            return 2 if owner == OWNERS["head"] else 1
+        seen_on = (OWNERS.get(f"{side}_{part}", OWNERS.get(part)) for part in _SEEN_ON[joint])
         return 2 if owner in seen_on else 1
 
     def draw(self, canvas: Canvas) -> None:
@@ -196,7 +183,7 @@ class Person:
 
     def _draw_bone(self, canvas: Canvas, side: str, part: str) -> None:
         """Draw a bone: skin, cloth on the part next to its start, and its hand or foot."""
-        bone, owner, o = _BONES[part], self.owners[f"{side}_{part}"], self.outfit
+        bone, owner, o = _BONES[part], OWNERS[f"{side}_{part}"], self.outfit
         ends = (f"{side}_{bone.start}", f"{side}_{bone.end}")
         start, end = (self.joints[name] for name in ends)
         near, far = (self._px(radius) for radius in bone.radii)
@@ -220,13 +207,13 @@ class Person:
         j, o = self.joints, self.outfit
         shirt, names = self._lit(o.shirt, "neck", "left_hip", "right_hip"), ("left_shoulder", "right_shoulder")
         canvas.hull([j["left_hip"], j["right_hip"]], self._px(0.055), self._lit(o.trousers, "left_hip"),
-                    self.owners["pelvis"])  # fmt: skip
+                    OWNERS["pelvis"])  # fmt: skip
         outline = [
             j[n] for n in (*names, "left_hip", "right_hip", "chest_front", "chest_back", "belly_front", "belly_back")
         ]
         radii = [self._px(r) for r in (0.04, 0.04, 0.055, 0.055, 0.035, 0.035, 0.04, 0.04)]
         outline[2], outline[3] = (0.8 * outline[k] + 0.2 * outline[k - 2] for k in (2, 3))  # shirt ends above hip
-        canvas.hull(outline, radii, shirt, self.owners["torso"])
+        canvas.hull(outline, radii, shirt, OWNERS["torso"])
         if o.striped:
             for t in (0.25, 0.5, 0.75):
                 ends = [(1 - t) * j[f"{s}_shoulder"] + t * j[f"{s}_hip"] for s in ("left", "right")]
@@ -237,10 +224,10 @@ class Person:
     def _draw_backpack(self, canvas: Canvas) -> None:
         j, o = self.joints, self.outfit
         corners = [0.5 * j["pack"] + 0.5 * j[n] for n in ("left_shoulder", "right_shoulder", "left_hip", "right_hip")]
-        canvas.hull(corners, self._px(0.04), self._lit(o.trim, "pack"), self.owners["pack"])
+        canvas.hull(corners, self._px(0.04), self._lit(o.trim, "pack"), OWNERS["pack"])
 
     def _draw_head(self, canvas: Canvas) -> None:
-        j, o, owner = self.joints, self.outfit, self.owners["head"]
+        j, o, owner = self.joints, self.outfit, OWNERS["head"]
         hair, skin = self._lit(o.hair, "head"), self._lit(o.skin, "head")
         away = self.gaze[2] < -0.1
         canvas.hull([j["neck"], j["head"]], self._px(0.03), self._lit(o.skin, "neck"), owner)

@@ -1,4 +1,4 @@
-"""A whole image: background, people, objects in front of them, blur, exposure and noise."""
+"""A whole image: background, a person, perhaps an object in front, blur, exposure and noise."""
 
 from __future__ import annotations
 
@@ -8,13 +8,11 @@ import cv2
 import numpy as np
 
 from .canvas import OBJECT, Canvas
-from .levels import Level
 from .person import Person, sample_outfit
 from .skeleton import sample_joints
 
-_MIN_VISIBLE = 0.45  # visible fraction that each person must have, or the scene is drawn again
-_MIN_LABELLED = 6  # keypoints that each person must have
-_ATTEMPTS = 100
+_MIN_VISIBLE = 0.45  # visible fraction that a person must have, or the scene is drawn again
+_MIN_LABELLED = 6  # keypoints that a person must have
 
 
 class Annotation(NamedTuple):
@@ -29,49 +27,36 @@ class Annotation(NamedTuple):
     mask: np.ndarray
 
 
-def draw_scene(rng: np.random.Generator, level: Level, num_people: int = 1) -> tuple[np.ndarray, list[Annotation]]:
-    """Draw an image of people.
+def draw_scene(rng: np.random.Generator) -> tuple[np.ndarray, Annotation]:
+    """Draw an image of a person.
 
     Args:
         rng: Random number generator; the same state gives the same image.
-        level: Difficulty.
-        num_people: Number of people to draw, 1 or more.
 
     Returns:
-        The image (H, W, 3) uint8 BGR, and an annotation for each person.
-
-    Raises:
-        RuntimeError: If a person is hidden in all attempts; this does not happen with the levels in ``LEVELS``.
+        The image (H, W, 3) uint8 BGR, and the annotation.
     """
-    for _ in range(_ATTEMPTS):
-        canvas = Canvas(_background(rng, level))
-        people = _place_people(rng, level, canvas, num_people)
-        whole = []
-        for person in people:
-            person.draw(canvas)
-            whole.append(int(person.mask(canvas).sum()))
-        for _ in range(int(rng.integers(level.occluders[0], level.occluders[1] + 1))):
-            _draw_occluder(rng, canvas, people[rng.integers(len(people))])
-        annotations = [_annotate(person, canvas) for person in people]
-        if all(
-            a.mask.sum() >= _MIN_VISIBLE * size and (a.keypoints[:, 2] > 0).sum() >= _MIN_LABELLED
-            for a, size in zip(annotations, whole)
-        ):
-            return _add_camera_effects(rng, level, canvas.image), annotations
-    raise RuntimeError(
-        f"In each of {_ATTEMPTS} attempts to draw {num_people} people, too little of a person was visible: reduce "
-        f"people, occluders or truncation of {level}."
-    )
+    while True:
+        canvas = Canvas(_background(rng))
+        person = _place_person(rng, canvas)
+        person.draw(canvas)
+        whole = int(person.mask(canvas).sum())
+        for _ in range(int(rng.integers(0, 2))):
+            rng.integers(1)  # not used: the images stay those of earlier versions
+            _draw_occluder(rng, canvas, person)
+        annotation = _annotate(person, canvas)
+        if annotation.mask.sum() >= _MIN_VISIBLE * whole and (annotation.keypoints[:, 2] > 0).sum() >= _MIN_LABELLED:
+            return _add_camera_effects(rng, canvas.image), annotation
 
 
-def _background(rng: np.random.Generator, level: Level) -> np.ndarray:
-    height = int(rng.integers(level.image_height[0], level.image_height[1] + 1))
+def _background(rng: np.random.Generator) -> np.ndarray:
+    height = int(rng.integers(176, 241))
     width = int(height * rng.uniform(0.8, 1.3))
     tone = rng.uniform(40, 215) + rng.normal(0, 25, 3)
     coarse = tone + rng.normal(0, 30, (4, 4, 1)) + rng.normal(0, 10, (4, 4, 3))
     image = cv2.resize(coarse.astype(np.float32), (width, height), interpolation=cv2.INTER_CUBIC)
     canvas = Canvas(np.clip(image, 0, 255).astype(np.uint8))
-    for _ in range(int(rng.integers(level.clutter[0], level.clutter[1] + 1))):
+    for _ in range(int(rng.integers(3, 9))):
         colour = tuple(map(float, rng.uniform(0, 255, 3)))
         centre = rng.uniform(0, 1, 2) * (width, height)
         size = height * rng.uniform(0.02, 0.15)
@@ -83,24 +68,16 @@ def _background(rng: np.random.Generator, level: Level) -> np.ndarray:
     return canvas.image
 
 
-def _place_people(rng: np.random.Generator, level: Level, canvas: Canvas, count: int) -> list[Person]:
-    """Place people from far to near; each is inside the image unless it is truncated."""
+def _place_person(rng: np.random.Generator, canvas: Canvas) -> Person:
     height, width = canvas.owner.shape
-    people = []
-    for index in range(1, count + 1):
-        joints = sample_joints(rng, level)
-        points = np.stack([point[:2] for name, point in joints.items() if name not in ("facing", "gaze")])
-        low, high = points.min(0) - 0.07, points.max(0) + 0.07
-        room = np.array([width, height]) / (high - low)  # body heights in pixels at which the person fills the image
-        body = min(height * rng.uniform(*level.body_size), room.min())
-        slack = np.array([width, height]) - body * (high - low)
-        corner = rng.uniform(0, 1, 2) * slack
-        if rng.random() < level.truncation:
-            corner += rng.uniform(-0.3, 0.3, 2) * body * (high - low)
-        x, y = rng.integers(width), rng.integers(height)
-        outfit = sample_outfit(rng, level, tuple(float(channel) for channel in canvas.image[y, x]))
-        people.append(Person(joints, outfit, body, tuple(corner - body * low), index))
-    return people
+    joints = sample_joints(rng)
+    points = np.stack([point[:2] for name, point in joints.items() if name not in ("facing", "gaze")])
+    low, high = points.min(0) - 0.07, points.max(0) + 0.07
+    room = np.array([width, height]) / (high - low)  # body heights in pixels at which the person fills the image
+    body = min(height * rng.uniform(0.65, 0.92), room.min())
+    corner = rng.uniform(0, 1, 2) * (np.array([width, height]) - body * (high - low))
+    rng.random(), rng.integers(width), rng.integers(height)  # not used: the images stay those of earlier versions
+    return Person(joints, sample_outfit(rng), body, tuple(corner - body * low))
 
 
 def _draw_occluder(rng: np.random.Generator, canvas: Canvas, person: Person) -> None:
@@ -119,11 +96,11 @@ def _annotate(person: Person, canvas: Canvas) -> Annotation:
     return Annotation(keypoints, person.mask(canvas))
 
 
-def _add_camera_effects(rng: np.random.Generator, level: Level, image: np.ndarray) -> np.ndarray:
+def _add_camera_effects(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
     """Add blur, exposure and noise."""
-    sigma = rng.uniform(0, level.blur)
+    sigma = rng.uniform(0, 0.5)
     if sigma > 0.2:
         image = cv2.GaussianBlur(image, (0, 0), sigma)
-    exposed = 255 * (image.astype(np.float32) / 255) ** rng.uniform(*level.gamma)
-    noise = rng.normal(0, rng.uniform(*level.noise), image.shape)
+    exposed = 255 * (image.astype(np.float32) / 255) ** rng.uniform(0.85, 1.2)
+    noise = rng.normal(0, rng.uniform(1, 6), image.shape)
     return np.clip(exposed + noise, 0, 255).astype(np.uint8)

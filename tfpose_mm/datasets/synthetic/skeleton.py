@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from .levels import Level
-
 Joints = dict[str, np.ndarray]
 
 COCO_KEYPOINTS = (
@@ -62,39 +60,37 @@ _UPPER_ARM, _FOREARM, _HAND = 0.165, 0.145, 0.03
 _HIP, _THIGH, _SHIN, _FOOT = 0.055, 0.235, 0.235, 0.08
 
 
-def sample_joints(rng: np.random.Generator, level: Level) -> Joints:
+def sample_joints(rng: np.random.Generator) -> Joints:
     """Sample a pose.
 
     Args:
         rng: Random number generator.
-        level: Ranges of the angles.
 
     Returns:
         The 17 COCO keypoints and the points to which clothes and face are attached, each (3,), in the axes of this
         module. The vectors ``facing`` (of the torso) and ``gaze`` (of the head) have length 1.
     """
 
-    def angle(low: float, high: float) -> float:
+    def angle(low: float, high: float) -> float:  # of degrees
         return np.deg2rad(rng.uniform(low, high))
 
-    facing = angle(-level.facing, level.facing) + (np.pi if rng.random() < 0.4 else 0.0)
-    pelvis = _rot_z(angle(-level.tilt, level.tilt)) @ _rot_y(facing)
-    turn = level.head_turn
-    torso = pelvis @ _rot_y(angle(-turn, turn)) @ _rot_x(-angle(*level.lean)) @ _rot_z(angle(-8, 8))
+    facing = angle(-25, 25) + (np.pi if rng.random() < 0.4 else 0.0)
+    pelvis = _rot_z(angle(-5, 5)) @ _rot_y(facing)
+    torso = pelvis @ _rot_y(angle(-10, 10)) @ _rot_x(-angle(-3, 8)) @ _rot_z(angle(-8, 8))
     joints = {name: torso @ np.array(point) for name, point in _TORSO.items()}
-    head = torso @ _rot_y(angle(-turn, turn)) @ _rot_x(angle(-turn / 2, turn / 2)) @ _rot_z(angle(-turn / 4, turn / 4))
+    head = torso @ _rot_y(angle(-10, 10)) @ _rot_x(angle(-5, 5)) @ _rot_z(angle(-2.5, 2.5))
     joints.update({name: joints["neck"] + head @ np.array(point) for name, point in _HEAD.items()})
     joints["facing"], joints["gaze"] = torso @ _FORWARD, head @ _FORWARD
 
     for side, sign in (("left", 1.0), ("right", -1.0)):
-        upper = torso @ _rot_z(-sign * angle(*level.arm_abduction)) @ _rot_x(angle(*level.arm_swing))
-        lower = upper @ _rot_y(sign * angle(-60, 30)) @ _rot_x(angle(*level.elbow))
+        upper = torso @ _rot_z(-sign * angle(5, 70)) @ _rot_x(angle(-15, 25))
+        lower = upper @ _rot_y(sign * angle(-60, 30)) @ _rot_x(angle(0, 45))
         joints[f"{side}_elbow"] = joints[f"{side}_shoulder"] + _UPPER_ARM * (upper @ _DOWN)
         joints[f"{side}_wrist"] = joints[f"{side}_elbow"] + _FOREARM * (lower @ _DOWN)
         joints[f"{side}_hand"] = joints[f"{side}_wrist"] + _HAND * (lower @ _DOWN)
 
-        thigh = pelvis @ _rot_z(-sign * angle(*level.leg_abduction)) @ _rot_x(angle(*level.leg_swing))
-        shin = thigh @ _rot_x(-angle(*level.knee))
+        thigh = pelvis @ _rot_z(-sign * angle(0, 18)) @ _rot_x(angle(-20, 30))
+        shin = thigh @ _rot_x(-angle(0, 30))
         joints[f"{side}_hip"] = pelvis @ np.array([sign * _HIP, 0.02, 0])
         joints[f"{side}_knee"] = joints[f"{side}_hip"] + _THIGH * (thigh @ _DOWN)
         joints[f"{side}_ankle"] = joints[f"{side}_knee"] + _SHIN * (shin @ _DOWN)

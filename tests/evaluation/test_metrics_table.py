@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from tfpose_mm.evaluation.metrics_table import format_table
+
+
+def test_mpii_s_table_is_in_per_cent_and_the_paper_s_order():
+    assert "| PCK | 0.500 |" in format_table({"PCK": 0.5})  # the PCK of PCKAccuracy, not of MPII
+    table = format_table({"PCK": 0.5, "Head PCK": 98.04, "Ankle PCK": 82.55, "PCK@0.1": 40.0})
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[1:-1]]
+    assert cells == [["Head", "98.0"], ["Ank.", "82.5"], ["Total", "0.5"], ["Total@0.1", "40.0"]]
+
+
+def test_metrics_of_one_prefix_keep_their_names():
+    table = format_table({"crowdpose/AP": 0.5, "crowdpose/AP(E)": 0.6, "NME/NME": 0.1})
+    assert [line.split("|")[1].strip() for line in table.splitlines()[1:-1]] == [
+        "crowdpose/AP",
+        "crowdpose/AP(E)",
+        "NME",
+    ]
+
+
+def test_table_says_what_was_not_measured():
+    table = format_table({"coco/AP": 0.91234, "coco/AP (L)": -1.0, "coco/AR": 0.5, "PCK@0.2/PCK": 0.987})
+    assert table.splitlines() == [
+        "+------------+-------+",
+        "| AP         | 0.912 |",
+        "| AP (large) |   n/a |",
+        "| AR         | 0.500 |",
+        "| PCK@0.2    | 0.987 |",
+        "+------------+-------+",
+    ]

@@ -1,0 +1,186 @@
+"""The command line: ``tfpose NAME`` calls a public function of this package.
+
+Arguments, defaults, choices and help of a command are those of its function: cyclopts reads its type hints and its
+docstring. A command prints what its function returns. The exit status is 0, or the ``exit_status`` of the result; 2 for
+an error that the user can fix, which is one sentence; 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import ast
+import difflib
+import functools
+import importlib
+import inspect
+import re
+import sys
+import types
+import typing
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Callable, Literal, Union
+
+from .errors import UserError
+from .host.requirements import HostError, explain
+from .version import __version__
+
+# name of the command: module and function; a module is imported when its command runs
+COMMANDS = {
+    "train": "training:train",
+    "test": "training:evaluate",
+    "predict": "inference.prediction:predict",
+    "report": "analysis.report:write_report",
+    "figures": "analysis.figures:draw_figures",
+    "export": "export.exporter:export_onnx",
+    "compare": "comparison.table:compare_models",
+    "check-data": "datasets.checks.checking:check_data",
+    "recipe": "recipe.parameter_groups:show_recipe",
+    "publish": "publishing:publish",
+    "submission": "evaluation.submission:submit_mpii",
+    "synthesize": "datasets.synthetic.dataset:write_dataset",
+    "check-env": "host.check_env:check_env",
+}
+WITHOUT_MODELS = ("publish", "synthesize", "check-env")  # these build nothing from configs
+HELP = ("-h", "--help")
+UNIONS = (Union, getattr(types, "UnionType", Union))  # of Optional[str], and of str | None since Python 3.10
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        arguments: Its name and its arguments; ``None`` takes those of the process.
+
+    Returns:
+        The exit status.
+    """
+    name, *rest = (sys.argv[1:] if arguments is None else arguments) or HELP
+    if name in HELP:
+        print(_overview())
+        return 0
+    if name == "--version":
+        print(__version__)
+        return 0
+    if name not in COMMANDS:
+        similar = difflib.get_close_matches(name, COMMANDS, n=1)
+        did_you_mean = f" Did you mean {similar[0]}?" if similar else ""
+        return _fail(f"There is no command {name}.{did_you_mean} 'tfpose --help' lists all commands.")
+    try:
+        if name not in WITHOUT_MODELS:
+            from . import registration, safe_loading  # noqa: F401 - no command runs code in a checkpoint
+        return run(_load(name), f"tfpose {name}", rest)
+    except (UserError, HostError) as error:
+        return _fail(str(error))
+    except KeyboardInterrupt:
+        return 130
+    except Exception as error:
+        problem = explain(error)
+        if problem is not None:
+            print(f"fix: {problem}", file=sys.stderr)
+        raise
+
+
+def run(function: Callable, program: str, arguments: Sequence[str]) -> int:
+    """Call a function with the arguments of a command line and print its result.
+
+    Args:
+        function: Its type hints and its docstring describe the arguments. Of a union of types, those count that can be
+            written on a command line.
+        program: The name of the command, for its help.
+        arguments: The arguments.
+
+    Returns:
+        The exit status.
+    """
+    import cyclopts
+
+    many = cyclopts.Parameter(consume_multiple=True, negative_iterable=())
+    app = cyclopts.App(name=program, default_parameter=many, help_flags=(), version_flags=(), help_format="plaintext")
+    app.default(_as_command(function))
+    if any(argument in HELP for argument in arguments):
+        app.help_print()
+        return 0
+    try:
+        command, bound, *_ = app.parse_args(arguments, exit_on_error=False, print_error=False)
+    except cyclopts.CycloptsError as error:
+        message = " ".join(str(error).split()).rstrip(".")
+        return _fail(f"{message}{'' if message.endswith('?') else '.'} '{program} --help' lists all options.")
+    result = command(*bound.args, **bound.kwargs)
+    if result is not None:
+        print(result)
+    for line in getattr(result, "errors", ()):
+        print(line, file=sys.stderr)
+    return getattr(result, "exit_status", 0)
+
+
+def _fail(sentence: str) -> int:
+    print(f"error: {sentence}", file=sys.stderr)
+    return 2
+
+
+def _overview() -> str:
+    """Usage, and each command with the first line of its docstring, without importing it."""
+    lines = ["Usage: tfpose NAME [ARGUMENTS], or python -m tfpose_mm NAME [ARGUMENTS]", ""]
+    for name, place in COMMANDS.items():
+        module, function = place.split(":")
+        source = Path(__file__).parent.joinpath(*module.split(".")).with_suffix(".py").read_text(encoding="utf-8")
+        node = next(node for node in ast.parse(source).body if getattr(node, "name", None) == function)
+        lines.append(f"  {name:<12}{(ast.get_docstring(node) or '').splitlines()[0]}")
+    return "\n".join([*lines, "", "tfpose NAME --help describes the arguments of a command."])
+
+
+def _load(name: str) -> Callable:
+    module, function = COMMANDS[name].split(":")
+    return getattr(importlib.import_module(f"tfpose_mm.{module}"), function)
+
+
+def _as_command(function: Callable) -> Callable:
+    """The function with types that a command line can have, and without markup in its docstring."""
+
+    @functools.wraps(function)
+    def command(*args: object, **kwargs: object) -> object:
+        return function(*args, **kwargs)
+
+    hints = {name: _writable(hint) for name, hint in _type_hints(function).items() if name != "return"}
+    signature = inspect.signature(function)
+    parameters = [parameter.replace(annotation=hints[name]) for name, parameter in signature.parameters.items()]
+    command.__signature__ = signature.replace(parameters=parameters, return_annotation=signature.empty)
+    command.__annotations__ = hints
+    command.__doc__ = _plain(inspect.getdoc(function) or "")
+    del command.__wrapped__
+    return command
+
+
+def _plain(docstring: str) -> str:
+    """A docstring without markup and with one line for each paragraph and argument."""
+    description, heading, arguments = docstring.replace("``", "").partition("\n\nArgs:")
+    return re.sub(r"(?<!\n)\n(?!\n)", " ", description) + heading + re.sub(r"\n {5,}", " ", arguments)
+
+
+def _type_hints(function: Callable) -> dict[str, Any]:
+    if sys.version_info >= (3, 10):
+        return typing.get_type_hints(function)
+    from eval_type_backport import eval_type_backport  # Python 3.9 cannot evaluate `str | None`
+
+    texts = function.__annotations__.items()
+    return {name: eval_type_backport(typing.ForwardRef(text), function.__globals__, {}) for name, text in texts}
+
+
+def _writable(hint: Any) -> Any:  # noqa: ANN401 - a type hint is any object
+    """Of a union, the types that can be written on a command line: lists before single values, paths before texts."""
+    if typing.get_origin(hint) not in UNIONS:
+        return hint
+    members = [member for member in typing.get_args(hint) if _is_list(member) or _is_simple(member)]
+    if any(map(_is_list, members)):
+        members = [member for member in members if _is_list(member) or member is type(None)]
+    if Path in members:
+        members = [member for member in members if member is not str]
+    return Union[tuple(members)]
+
+
+def _is_simple(hint: Any) -> bool:  # noqa: ANN401
+    return hint in (str, int, float, bool, Path, type(None)) or typing.get_origin(hint) is Literal
+
+
+def _is_list(hint: Any) -> bool:  # noqa: ANN401
+    return typing.get_origin(hint) in (list, tuple, Sequence)

@@ -1,0 +1,59 @@
+"""The metrics of a test as a table."""
+
+from __future__ import annotations
+
+# PCKh@0.5 on MPII, in per cent, with order and names of the paper's Table 7
+MPII = {
+    "Head PCK": "Head",
+    "Shoulder PCK": "Sho.",
+    "Elbow PCK": "Elb.",
+    "Wrist PCK": "Wri.",
+    "Hip PCK": "Hip",
+    "Knee PCK": "Knee",
+    "Ankle PCK": "Ank.",
+    "PCK": "Total",
+    "PCK@0.1": "Total@0.1",
+}
+# name of the metric: name in the table
+NAMES = {
+    "coco/AP": "AP",
+    "coco/AP .5": "AP50",
+    "coco/AP .75": "AP75",
+    "coco/AP (M)": "AP (medium)",
+    "coco/AP (L)": "AP (large)",
+    "coco/AR": "AR",
+}
+
+
+def metric_rows(metrics: dict[str, float]) -> list[tuple[str, str]]:
+    """The metrics as text: the usual ones first, with short names, then all others.
+
+    Args:
+        metrics: The metrics, by MMPose's names.
+
+    Returns:
+        Name and value of each metric.
+    """
+    names = {**NAMES, **MPII} if "Head PCK" in metrics else NAMES  # PCKAccuracy's PCK is a fraction
+    rows = [(names[name], metrics[name]) for name in names if name in metrics]
+    others = [name for name in metrics if name not in names and not name.startswith("coco/")]
+    prefixes = [name.partition("/")[0] for name in others]
+    rows += [(p if prefixes.count(p) == 1 else name, metrics[name]) for name, p in zip(others, prefixes)]
+    per_cent = MPII.values() if "Head PCK" in metrics else ()
+    # COCO gives -1 if no instance has that size
+    return [(name, "n/a" if value < 0 else f"{value:.{1 if name in per_cent else 3}f}") for name, value in rows]
+
+
+def format_table(metrics: dict[str, float]) -> str:
+    """The metrics as a table.
+
+    Args:
+        metrics: The metrics, by MMPose's names.
+
+    Returns:
+        The lines of the table.
+    """
+    rows = metric_rows(metrics)
+    width = max(len(name) for name, _ in rows)
+    rule = f"+-{'-' * width}-+-------+"
+    return "\n".join([rule, *(f"| {name:<{width}} | {value:>5} |" for name, value in rows), rule])

@@ -1,0 +1,143 @@
+"""Train and test as MMPose's scripts do, in this process; an error that the user can fix ends in one sentence."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from .config_files import parse_cfg_options, read_config
+from .datasets.config_data import annotation_file
+from .engine.running import KeepSamples, need_checkpoint, run_test
+from .errors import UserError, need_file
+from .evaluation.metrics_table import format_table
+
+Launcher = Literal["none", "pytorch", "slurm", "mpi"]
+
+
+def train(
+    config: str | Path | Config,
+    *,
+    work_dir: str | Path | None = None,
+    resume: bool = False,
+    load_from: str | Path | None = None,
+    amp: bool = False,
+    auto_scale_lr: bool = False,
+    launcher: Launcher = "none",
+    cfg_options: Mapping[str, Any] | Sequence[str] | None = None,
+) -> str:
+    """Train a model.
+
+    It does what mim train mmpose does with the same options. For several GPUs start it with torchrun:
+    torchrun --nproc_per_node 8 -m tfpose_mm train CONFIG --launcher pytorch
+
+    Args:
+        config: Config of a top-down estimator, or the name of a packaged one.
+        work_dir: Folder for log and checkpoints. Defaults to work_dirs/ and the name of the config.
+        resume: Whether to continue from the newest complete checkpoint of the folder.
+        load_from: Weights to begin with; with resume, the checkpoint to continue from.
+        amp: Whether to compute in mixed precision.
+        auto_scale_lr: Whether to scale the learning rate to the batch size.
+        launcher: Who starts the processes.
+        cfg_options: Changes to the config, as in mim: key=value.
+
+    Returns:
+        Where the checkpoints are.
+
+    Raises:
+        UserError: If the config or the weights cannot be used, or if training stops at an error that the user can fix.
+    """
+    cfg = _prepare(config, work_dir, launcher, cfg_options)
+    cfg.resume = resume or bool(cfg.get("resume"))
+    if load_from is not None:
+        need_checkpoint(load_from)
+        cfg.load_from = str(load_from)
+    if amp:
+        kind = cfg.optim_wrapper.get("type", "OptimWrapper")
+        if kind not in ("OptimWrapper", "AmpOptimWrapper"):
+            raise UserError(f"--amp needs an OptimWrapper, but the config has a {kind}: leave --amp out.")
+        cfg.optim_wrapper.update(type="AmpOptimWrapper", loss_scale=cfg.optim_wrapper.get("loss_scale", "dynamic"))
+    if auto_scale_lr:
+        cfg.setdefault("auto_scale_lr", {})
+        if "base_batch_size" not in cfg.auto_scale_lr:
+            raise UserError("--auto-scale-lr needs auto_scale_lr.base_batch_size, but the config has none: set it.")
+        cfg.auto_scale_lr.enable = True
+    runner = Runner.from_cfg(cfg)
+    runner.train()
+    return f"The training is complete. Log and checkpoints: {runner.work_dir}"
+
+
+def evaluate(
+    config: str | Path | Config,
+    checkpoint: str | Path,
+    *,
+    out: str | Path | None = None,
+    dump: str | Path | None = None,
+    work_dir: str | Path | None = None,
+    launcher: Launcher = "none",
+    cfg_options: Mapping[str, Any] | Sequence[str] | None = None,
+) -> str:
+    """Test a checkpoint on the test data of a config, and print the metrics as a table.
+
+    It measures what mim test mmpose measures.
+
+    Args:
+        config: Config of a top-down estimator, or the name of a packaged one.
+        checkpoint: Checkpoint file.
+        out: New json file for the metrics, with config, checkpoint and data.
+        dump: New .pkl file for the predictions.
+        work_dir: Folder for the log. Defaults to work_dirs/ and the name of the config.
+        launcher: Who starts the processes.
+        cfg_options: Changes to the config, as in mim: key=value.
+
+    Returns:
+        The table.
+
+    Raises:
+        UserError: If a file is missing, or one that would be written exists; if the checkpoint does not fit the model;
+            if a predicted coordinate is NaN or infinite.
+    """
+    cfg = _prepare(config, work_dir, launcher, cfg_options)
+    for path in filter(None, (out, dump)):
+        if Path(path).exists():
+            raise UserError(f"{path} exists already: delete it or choose another name; nothing was changed.")
+    need_checkpoint(checkpoint)
+    data = cfg.test_dataloader.dataset
+    if "ann_file" in data:
+        fix = "point the config's data_root to the data, as the README shows"
+        need_file("annotation file", annotation_file(cfg), fix)
+    if dump is not None:
+        evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
+        cfg.test_evaluator = [*evaluators, dict(type="DumpResults", out_file_path=str(dump))]
+    runner, metrics = run_test(cfg, checkpoint, Path(cfg.work_dir), KeepSamples(0))
+    if out is not None and runner.rank == 0:
+        provenance = dict(
+            config=Path(cfg.filename or "config").stem,
+            cfg_options=parse_cfg_options(cfg_options),
+            checkpoint=str(checkpoint),
+            annotations=str(annotation_file(cfg)) if "ann_file" in data else None,
+            boxes=data.get("bbox_file"),
+            instances=len(runner.test_dataloader.dataset),
+        )
+        Path(out).parent.mkdir(parents=True, exist_ok=True)
+        Path(out).write_text(json.dumps({**provenance, **metrics}, indent=2) + "\n", encoding="utf-8")
+    return format_table(metrics) if metrics else "The config computes no metric."
+
+
+def _prepare(
+    config: str | Path | Config,
+    work_dir: str | Path | None,
+    launcher: str,
+    cfg_options: Mapping[str, Any] | Sequence[str] | None,
+) -> Config:
+    cfg = read_config(config, cfg_options)
+    cfg.launcher = launcher
+    if work_dir is not None or cfg.get("work_dir") is None:
+        cfg.work_dir = str(work_dir or Path("work_dirs", Path(cfg.filename or "config").stem))
+    if "preprocess_cfg" in cfg:
+        cfg.model.setdefault("data_preprocessor", cfg.preprocess_cfg)
+    return cfg
