@@ -53,12 +53,12 @@ $(READY): pyproject.toml $(wildcard environment/* environment/*/*.toml)
 
 demo: $(REPORT)
 	@cat $(DEMO)/report/report.txt
-	@echo "report:      $(REPORT): open it in a browser"
+	@echo "Open the report in a browser."
 
 $(DATA): $(wildcard tfpose_mm/datasets/synthetic/*.py) | $(READY)
 	@echo "[1/3] Drawing synthetic images"
 	@rm -rf $(DEMO)/data # drawn by another version of the code
-	@$(BIN)/tfpose synthesize $(DEMO)/data --train 2000 --val 300 --level easy
+	@$(BIN)/tfpose synthesize $(DEMO)/data --train 2000 --val 300
 
 # An interrupted training is resumed only if its config and its data have not changed.
 $(CHECKPOINT): $(DATA) $(CONFIG) $(wildcard configs/_base_/*.py)
@@ -73,10 +73,8 @@ $(CHECKPOINT): $(DATA) $(CONFIG) $(wildcard configs/_base_/*.py)
 $(REPORT): $(CHECKPOINT)
 	@echo "[3/3] Evaluating on the validation images, writing the report (about a minute; log: $(DEMO)/report.log)"
 	@rm -rf $(DEMO)/report # of another checkpoint
-	@export SYNTHETIC_ROOT=$(DEMO)/data; \
-	  $(BIN)/tfpose test $(CONFIG) $(CHECKPOINT) --out $(DEMO)/report > $(DEMO)/report.log && \
-	  $(BIN)/tfpose report $(CONFIG) $(CHECKPOINT) --out $(DEMO)/report --logs demo=$(DEMO)/train \
-	  >> $(DEMO)/report.log || { \
+	@SYNTHETIC_ROOT=$(DEMO)/data $(BIN)/tfpose report $(CONFIG) $(CHECKPOINT) --out $(DEMO)/report \
+	  --logs demo=$(DEMO)/train > $(DEMO)/report.log || { \
 	  echo "Evaluating failed: see $(DEMO)/report.log; run 'make clean' and 'make demo' to start from scratch." >&2; exit 1; }
 
 test: $(READY)
@@ -100,6 +98,7 @@ lint: $(READY)
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 ifeq ($(STACK),modern)
 	@$(BIN)/pyrefly check --python-interpreter-path $(BIN)/python
+	@$(BIN)/lint-imports --no-cache
 endif
 
 format: $(READY)

@@ -9,7 +9,8 @@ from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
 from mmengine.model import BaseModel
 from torch import Tensor
 
-from tfpose_mm.comparison.latency import Timing, time_functions
+from benchmarks.timing import time_functions
+from tfpose_mm.comparison.latency import Timing
 from tfpose_mm.ops import multi_scale_deformable_attention
 
 SHAPES = ((32, 24), (16, 12), (8, 6))  # C3, C4, C5 of a 256x192 input

@@ -1,6 +1,6 @@
 """Detection rates of check_data: put faults into a part of the rows, and count the rows that are found.
 
-The data are easy and hard synthetic instances, drawn here, and Leeds Sports Pose Extended if its folder is given. Each
+The data are synthetic instances, drawn here, and Leeds Sports Pose Extended if its folder is given. Each
 cell is the fraction of the changed rows that are reported by a check which can find this fault; "file" means that a
 finding of the whole file reports it. The last column is the fraction of rows that these checks report without a fault.
 No images are read.
@@ -205,12 +205,10 @@ def load_sets(lspet: Path | None) -> dict[str, tuple[dict, Keypoints]]:
         Content and metainfo by the name of the data set.
     """
     coco = read_keypoints(parse_pose_metainfo(dict(from_file="configs/_base_/datasets/coco.py")))
-    sets = {}
-    for level in ("easy", "hard"):
-        with tempfile.TemporaryDirectory() as folder:
-            write_dataset(f"{folder}/{level}", NUM_INSTANCES, 0, SEED, level)
-            path = Path(folder, level, "annotations/person_keypoints_train.json")
-            sets[level] = json.loads(path.read_text(encoding="utf-8")), coco
+    with tempfile.TemporaryDirectory() as folder:
+        write_dataset(f"{folder}/people", train=NUM_INSTANCES, val=0, seed=SEED)
+        path = Path(folder, "people/annotations/person_keypoints_train.json")
+        sets = {"synthetic": (json.loads(path.read_text(encoding="utf-8")), coco)}
     if lspet is not None:
         metainfo = Config.fromfile(str(CONFIGS / "_base_/lspet_keypoints.py")).metainfo.to_dict()
         content = json.loads((lspet / "annotations/lspet_train.json").read_text(encoding="utf-8"))

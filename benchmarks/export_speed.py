@@ -25,7 +25,8 @@ from mmengine.model import BaseModel
 from mmpose.utils import register_all_modules
 
 from benchmarks.command_line import make_parser, positive, run
-from tfpose_mm.comparison.latency import Timing, describe_device, time_functions
+from benchmarks.timing import ratio_of, time_functions
+from tfpose_mm.comparison.latency import Timing, describe_device
 from tfpose_mm.export.folded_attention import ATTENTIONS
 from tfpose_mm.export.graph import InferenceGraph
 from tfpose_mm.export.onnx_file import write_onnx
@@ -34,6 +35,7 @@ from tfpose_mm.models.heads import TFPoseHead
 from tfpose_mm.models.layers import set_attn_implementation
 from tfpose_mm.tables import markdown_table
 
+from .peer_graph import PeerGraph
 from .speed_models import BASELINE, build, peer, tfpose
 
 RESULTS = Path(__file__).parent / "results"
@@ -87,7 +89,9 @@ def candidates(
         metainfo = dict(flip_indices=range(cfg.model.head.get("num_joints") or cfg.model.head.out_channels))
         for attention in ("",) if is_baseline else ATTENTIONS:
             path = folder / f"{len(found)}.onnx"
-            graph = InferenceGraph(model, metainfo, size, False, attention or ATTENTIONS[0])
+            graph = (PeerGraph if is_baseline else InferenceGraph)(
+                model, metainfo, size, False, attention or ATTENTIONS[0]
+            )
             write_onnx(graph, size, path, {}, fp16=False)
             functions = _engines(path, threads)
             found += [Candidate(name, engine, attention, function) for engine, function in functions.items()]
@@ -170,7 +174,7 @@ def format_table(found: Sequence[Candidate], by_batch: dict[int, list[Timing]]) 
     for index, item in enumerate(found):
         row = [item.model, item.engine, item.attention]
         for timings in by_batch.values():
-            ratio = timings[index].ratio(fastest(found, timings, BASELINE))
+            ratio = ratio_of(timings[index], fastest(found, timings, BASELINE))
             row += [timings[index].in_ms(), f"{ratio:.2f}"]
         rows.append(row)
     return markdown_table(rows)
@@ -183,11 +187,11 @@ def find_misses(found: Sequence[Candidate], by_batch: dict[int, list[Timing]]) -
         reference = fastest(found, timings, BASELINE)
         for model, bound in BOUNDS.items():
             best = fastest(found, timings, model)
-            ratio = best.ratio(reference)
+            ratio = ratio_of(best, reference)
             if ratio > bound:
                 missed.append(f"{model}, batch {batch}: {ratio:.2f} times SimpleBaseline, but should be {bound:g}")
             in_torch = next(t for item, t in zip(found, timings) if (item.model, item.engine) == (model, TORCH))
-            if best.ratio(in_torch) > 1:
+            if ratio_of(best, in_torch) > 1:
                 missed.append(f"{model}, batch {batch}: slower than in torch")
     return missed
 

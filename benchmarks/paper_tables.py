@@ -1,20 +1,24 @@
 """Tables 1 to 6 of the paper with the MACs and parameters of every model, counted here.
 
 AP is printed only if it was measured, that is if results/NAME/metrics.json exists, where NAME is the config's name.
-tfpose_mm.tools.evaluate writes this file with --out results/NAME.
+tfpose test writes this file with --out results/NAME/metrics.json.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 from functools import cache
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
 from mmengine.hub import get_config
+from mmengine.model import BaseModel
 from mmpose.registry import MODELS
 from mmpose.utils import register_all_modules
+from torch import nn
 
 from benchmarks.command_line import make_parser, run
 from tfpose_mm.comparison.complexity import Complexity, count_complexity
@@ -55,9 +59,40 @@ def count_config(config: str, options: tuple, size: tuple[int, int]) -> Complexi
     Returns:
         MACs and parameters.
     """
+    return count_complexity(_build(config, options), size)
+
+
+def _build(config: str, options: tuple) -> BaseModel:
     cfg = get_config(config) if "::" in config else Config.fromfile(str(CONFIGS / config))
     cfg.merge_from_dict(dict(options))
-    return count_complexity(MODELS.build(cfg.model), size)
+    return MODELS.build(cfg.model)
+
+
+def gflops_of_hrnet(model: BaseModel, size: tuple[int, int]) -> float:
+    """The MACs as HRNet's code counts them, which many papers cite.
+
+    It counts transposed convolutions at their output size, and its unit is 2^30.
+
+    Args:
+        model: A top-down estimator.
+        size: (h, w) of the input.
+
+    Returns:
+        The MACs of an image.
+    """
+    gflops = count_complexity(model, size).gflops
+    model, extra = copy.deepcopy(model).eval(), []
+
+    def count(module: nn.ConvTranspose2d, inputs: tuple[torch.Tensor], output: torch.Tensor) -> None:
+        weights = module.weight.numel()  # (C_in, C_out / groups, k, k), all used at each pixel
+        extra.append(weights * (output[0, 0].numel() - inputs[0][0, 0].numel()))
+
+    for module in model.modules():
+        if isinstance(module, nn.ConvTranspose2d):
+            module.register_forward_hook(count)
+    with torch.no_grad():
+        model._forward(torch.zeros(1, 3, *size))
+    return (1e9 * gflops + sum(extra)) / 2**30
 
 
 def measured_ap(row: Row, table: Table, results: Path) -> float | None:
@@ -81,13 +116,13 @@ def measured_ap(row: Row, table: Table, results: Path) -> float | None:
     if metrics.get("config") != path.parent.name:
         raise UserError(
             f"{path} is from the config {metrics.get('config')}, but its folder is {path.parent.name}: write it with "
-            "tfpose_mm.tools.evaluate and the right --out."
+            "tfpose test and the right --out."
         )
     changed = [key for key in metrics.get("cfg_options", {}) if key.split(".")[0] in ("model", "codec")]
     if changed:
         raise UserError(
             f"{path} must be from the unchanged config, but was measured with another {', '.join(changed)}: write it "
-            "with tfpose_mm.tools.evaluate without these --cfg-options."
+            "with tfpose test without these --cfg-options."
         )
     on_table_s_data = Path(metrics.get("annotations", "")).name == table.annotations
     return 100 * metrics["coco/AP"] if on_table_s_data else None
@@ -103,7 +138,8 @@ def _cells(row: Row, table: Table, results: Path, notes: list[str]) -> list[str]
         ratio = f"{complexity.gflops / float(row.gflops):.3f}" if row.gflops else "-"
         cells += [f"{complexity.gflops:.2f}", ratio, f"{complexity.params:.1f}"]
         if row.counted_as_hrnet:
-            note = f"{complexity.gflops_of_hrnet:.2f} counted as HRNet's code does"
+            hrnet = gflops_of_hrnet(_build(row.config, tuple(row.options.items())), row.size)
+            note = f"{hrnet:.2f} counted as HRNet's code does"
     else:
         cells += ["-", "-", "-"]
     ap = measured_ap(row, table, results)

@@ -17,8 +17,9 @@ from mmpose.registry import MODELS
 from mmpose.utils import register_all_modules
 
 from benchmarks.command_line import make_parser, run
+from benchmarks.timing import matmul_rate, ratio_of, time_training
 from tfpose_mm.comparison.complexity import count_complexity
-from tfpose_mm.comparison.latency import PARTS, describe_device, matmul_rate, time_parts, time_training
+from tfpose_mm.comparison.latency import PARTS, describe_device, time_parts
 from tfpose_mm.comparison.memory import measure_memory
 from tfpose_mm.errors import UserError
 from tfpose_mm.models.layers import DeformableAttention
@@ -98,7 +99,7 @@ def attention_section(page: Page, device: str, repeats: int) -> None:
     for batch in (1, 8):
         for queries in (BOUND_QUERIES, 17):
             speed = time_attention(batch, queries, repeats, device)
-            gains = [theirs.ratio(mine) for mine, theirs in (speed.forward, speed.training)]
+            gains = [ratio_of(theirs, mine) for mine, theirs in (speed.forward, speed.training)]
             where = f"attention, batch {batch}, {queries} queries"
             cells = [f"{gain:.1f}" for gain in gains]
             if device == "cpu" and queries == BOUND_QUERIES:
@@ -144,7 +145,7 @@ def models_section(page: Page, size: tuple[int, int], budget: Budget, device: st
         parts = (f"{1e3 * first[part].median:.0f}" if part in first else "-" for part in PARTS)
         row = [name, f"{cost.gflops:.2f}", first["total"].in_ms(), " + ".join(parts)]
         for batch, timing in of_model.items():
-            ratio = timing["total"].ratio(timings[batch][base]["total"])
+            ratio = ratio_of(timing["total"], timings[batch][base]["total"])
             row.append(f"{ratio:.2f}")
         speeds = [batch / timing["total"].median for batch, timing in of_model.items()]
         reached = max(speeds) * cost.gflops
@@ -169,7 +170,7 @@ def training_section(page: Page, size: tuple[int, int], budget: Budget, device: 
     rows = [["model", "an iteration, ms (quartiles)", "x SimpleBaseline", "images/s"]]
     for name, timing in zip(cfgs, timings):
         speed = f"{budget.training_batch / timing.median:.1f}"
-        rows.append([name, timing.in_ms(), f"{timing.ratio(base):.2f}", speed])
+        rows.append([name, timing.in_ms(), f"{ratio_of(timing, base):.2f}", speed])
     text = f"Losses, gradients and optimizer; batch size {budget.training_batch}, float32."
     page.add(f"Training at {size[1]}x{size[0]}", text, rows)
 

@@ -1,4 +1,4 @@
-# A small TFPose on easy synthetic people: the demo (make demo).
+# A small TFPose on synthetic people: the demo (make demo).
 # These people stand upright and are fully visible, so the augmentation is milder than the paper's.
 _base_ = [
     "_base_/synthetic_128x96.py",

@@ -19,7 +19,8 @@ from mmpose.registry import MODELS
 
 from tests.helpers.models import build, images, labelled, load_tiny, randomise, samples, tiny_model_cfg
 from tests.helpers.paths import ROOT, pinned_versions
-from tfpose_mm.export.exporter import export_onnx
+from tfpose_mm import cli
+from tfpose_mm.export import export_onnx
 
 OTHER_PINS = {  # of packages that make env does not install
     "opencv-python": ["4.11.0.86"],
@@ -51,7 +52,7 @@ def commands(page):
     """Yield the commands of the page's shell blocks, without comments."""
     for block in blocks(page, "bash"):
         for line in block.replace("\\\n", "").splitlines():
-            if re.match(r"(make|mim|python|pip) ", line):
+            if re.match(r"(make|mim|python|pip|tfpose) ", line):
                 yield line.partition("  #")[0].strip()
 
 
@@ -59,7 +60,7 @@ ALL = [(str(page.relative_to(ROOT)), command) for page in PAGES for command in c
 
 
 def test_there_are_commands():
-    assert {command.split()[0] for _, command in ALL} == {"make", "mim", "python", "pip"}
+    assert {command.split()[0] for _, command in ALL} == {"make", "mim", "python", "pip", "tfpose"}
 
 
 @pytest.mark.parametrize(("page", "command"), ALL, ids=[f"{page}: {command}" for page, command in ALL])
@@ -72,6 +73,9 @@ def test_command_exists(page, command, monkeypatch):
         makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
         for target in (argument for argument in arguments if "=" not in argument):
             assert re.search(rf"^{target}:", makefile, re.M), target
+    elif program == "tfpose":
+        app = cli.make_app(cli._load(arguments[0]), arguments[0])
+        app.parse_args(arguments[1:], exit_on_error=False, print_error=False)
     elif program == "python" and arguments[0].startswith("$DEMO/"):
         assert (Path(mmpose.__path__[0]) / ".mim/demo" / arguments[0][len("$DEMO/") :]).is_file()
     elif program == "python":

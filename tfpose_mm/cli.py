@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ast
 import difflib
-import functools
 import importlib
 import inspect
 import re
@@ -19,6 +18,8 @@ import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Callable, Literal, Union
+
+import cyclopts
 
 from .errors import UserError
 from .host.requirements import HostError, explain
@@ -38,7 +39,7 @@ COMMANDS = {
     "publish": "publishing:publish",
     "submission": "evaluation.submission:submit_mpii",
     "synthesize": "datasets.synthetic.dataset:write_dataset",
-    "check-env": "host.check_env:check_env",
+    "check-env": "check_env:check_env",
 }
 WITHOUT_MODELS = ("publish", "synthesize", "check-env")  # these build nothing from configs
 HELP = ("-h", "--help")
@@ -84,19 +85,14 @@ def run(function: Callable, program: str, arguments: Sequence[str]) -> int:
     """Call a function with the arguments of a command line and print its result.
 
     Args:
-        function: Its type hints and its docstring describe the arguments. Of a union of types, those count that can be
-            written on a command line.
+        function: The function, see :func:`make_app`.
         program: The name of the command, for its help.
         arguments: The arguments.
 
     Returns:
         The exit status.
     """
-    import cyclopts
-
-    many = cyclopts.Parameter(consume_multiple=True, negative_iterable=())
-    app = cyclopts.App(name=program, default_parameter=many, help_flags=(), version_flags=(), help_format="plaintext")
-    app.default(_as_command(function))
+    app = make_app(function, program)
     if any(argument in HELP for argument in arguments):
         app.help_print()
         return 0
@@ -113,6 +109,23 @@ def run(function: Callable, program: str, arguments: Sequence[str]) -> int:
     return getattr(result, "exit_status", 0)
 
 
+def make_app(function: Callable, program: str) -> cyclopts.App:
+    """A command line for a function.
+
+    Args:
+        function: Its type hints and its docstring describe the arguments. Of a union of types, those count that can be
+            written on a command line.
+        program: The name of the command, for its help.
+
+    Returns:
+        The application of cyclopts.
+    """
+    many = cyclopts.Parameter(consume_multiple=True, negative_iterable=())
+    app = cyclopts.App(name=program, default_parameter=many, help_flags=(), version_flags=(), help_format="plaintext")
+    app.default(_as_command(function))
+    return app
+
+
 def _fail(sentence: str) -> int:
     print(f"error: {sentence}", file=sys.stderr)
     return 2
@@ -124,8 +137,9 @@ def _overview() -> str:
     for name, place in COMMANDS.items():
         module, function = place.split(":")
         source = Path(__file__).parent.joinpath(*module.split(".")).with_suffix(".py").read_text(encoding="utf-8")
-        node = next(node for node in ast.parse(source).body if getattr(node, "name", None) == function)
-        lines.append(f"  {name:<12}{(ast.get_docstring(node) or '').splitlines()[0]}")
+        functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
+        docstring = next(ast.get_docstring(node) for node in functions if node.name == function)
+        lines.append(f"  {name:<12}{(docstring or '').splitlines()[0]}")
     return "\n".join([*lines, "", "tfpose NAME --help describes the arguments of a command."])
 
 
@@ -137,17 +151,15 @@ def _load(name: str) -> Callable:
 def _as_command(function: Callable) -> Callable:
     """The function with types that a command line can have, and without markup in its docstring."""
 
-    @functools.wraps(function)
     def command(*args: object, **kwargs: object) -> object:
         return function(*args, **kwargs)
 
     hints = {name: _writable(hint) for name, hint in _type_hints(function).items() if name != "return"}
     signature = inspect.signature(function)
     parameters = [parameter.replace(annotation=hints[name]) for name, parameter in signature.parameters.items()]
-    command.__signature__ = signature.replace(parameters=parameters, return_annotation=signature.empty)
+    vars(command)["__signature__"] = signature.replace(parameters=parameters, return_annotation=signature.empty)
     command.__annotations__ = hints
     command.__doc__ = _plain(inspect.getdoc(function) or "")
-    del command.__wrapped__
     return command
 
 
@@ -175,7 +187,7 @@ def _writable(hint: Any) -> Any:  # noqa: ANN401 - a type hint is any object
         members = [member for member in members if _is_list(member) or member is type(None)]
     if Path in members:
         members = [member for member in members if member is not str]
-    return Union[tuple(members)]
+    return Union[tuple(members)]  # pyrefly: ignore[invalid-annotation] - a type that is made at run time
 
 
 def _is_simple(hint: Any) -> bool:  # noqa: ANN401

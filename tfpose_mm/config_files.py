@@ -124,8 +124,10 @@ def parse_cfg_options(cfg_options: Mapping[str, Any] | Sequence[str] | None) -> 
     """
     from mmengine.config import DictAction
 
-    if not cfg_options or isinstance(cfg_options, Mapping):
-        return dict(cfg_options or {})
+    if not cfg_options:
+        return {}
+    if isinstance(cfg_options, Mapping):
+        return dict(cfg_options)
     wrong = [text for text in cfg_options if "=" not in text]
     if wrong:
         raise UserError(f"--cfg-options must have the form key=value, but got {wrong[0]}.")

@@ -5,12 +5,11 @@ import time
 import pytest
 import torch
 from mmengine.config import Config
-from mmengine.logging import MMLogger
 from torch import nn
 
 from tests.helpers.models import build, tiny_model_cfg
 from tests.helpers.paths import TINY
-from tfpose_mm.comparison.latency import matmul_rate, summarise, time_functions, time_parts, time_training
+from tfpose_mm.comparison.latency import summarise, time_parts
 from tfpose_mm.comparison.memory import measure_memory
 
 
@@ -53,23 +52,6 @@ def test_quartiles():
     assert summarise([5.0, 1.0, 2.0, 3.0, 4.0])[:3] == (3.0, 2.0, 4.0)
 
 
-def test_a_ratio_is_one_of_rounds_beside_each_other():
-    """The ratio does not change if the machine becomes ten times slower after the first round."""
-    slow, fast = summarise([2.0, 20.0, 22.0]), summarise([1.0, 10.0, 11.0])
-    assert slow.ratio(fast) == 2.0
-
-
-def test_functions_are_timed_in_turns():
-    log = []
-    first, second = time_functions([lambda: log.append("a"), lambda: log.append("b")], repeats=3, device="cpu")
-    assert log == ["a", "b"] * 4
-    assert len(first.rounds) == len(second.rounds) == 3
-
-
-def test_the_rate_of_a_product():
-    assert 0.01 < matmul_rate("cpu", size=200, repeats=2) < 1e5  # GMACs/s
-
-
 def test_milliseconds_with_quartiles():
     assert summarise([0.005, 0.001, 0.002, 0.003, 0.004]).in_ms() == "3 (2-4)"
     assert summarise([0.0211]).in_ms(1) == "21.1 (21.1-21.1)"
@@ -80,17 +62,6 @@ def test_real_models_have_their_parts():
     for timings in time_parts(models, [(128, 96)] * 2, batch=3, repeats=2, device="cpu"):
         assert set(timings) == {"backbone", "neck", "head", "total"}
         assert all(timing.median > 0 for timing in timings.values())
-
-
-@pytest.mark.parametrize("precision", [None, torch.bfloat16])
-def test_training_iterations_are_timed_in_silence(monkeypatch, precision):
-    logged = []
-    monkeypatch.setattr(MMLogger, "callHandlers", lambda self, record: logged.append(record.getMessage()))
-    cfg = Config.fromfile(str(TINY))
-    (timing,) = time_training([cfg], batch=3, repeats=2, device="cpu", precision=precision)
-    assert len(timing.rounds) == 2
-    assert timing.low > 0
-    assert not [line for line in logged if "paramwise_options" in line]  # three lines for each parameter
 
 
 @pytest.mark.gpu

@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from tfpose_mm.errors import UserError
-from tfpose_mm.inference import Frame, FromDetector, FromFile, FromFunction, Source, WholeImage
+from tfpose_mm.inference import FromDetector, FromFile, FromFunction, WholeImage
+from tfpose_mm.inference.sources import Frame, Source
 
 
 def frame(name, index=0, kind="image", size=(60, 80)):

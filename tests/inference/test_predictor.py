@@ -13,7 +13,9 @@ from mmpose.registry import MODELS
 from tests.helpers.models import randomise
 from tests.helpers.paths import ROOT, TINY
 from tfpose_mm.errors import UserError
-from tfpose_mm.inference import Frame, FromFunction, Predictor, Source, choose_scores
+from tfpose_mm.inference import FromFunction, Predictor
+from tfpose_mm.inference.predictor import choose_scores
+from tfpose_mm.inference.sources import Frame, Source
 
 
 @pytest.fixture

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from tfpose_mm.errors import UserError
-from tfpose_mm.inference import find_sources, read_frames
+from tfpose_mm.inference import find_sources
+from tfpose_mm.inference.sources import read_frames
 
 
 def write_video(path, frames, size=(64, 48)):

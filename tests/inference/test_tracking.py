@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfpose_mm.inference import OneEuroFilter, Prediction, Source, smooth, track
+from tfpose_mm.inference import OneEuroFilter, Prediction, smooth, track
+from tfpose_mm.inference.sources import Source
 
 
 def prediction(boxes, index=0, name="clip.mp4", keypoints=None, kind="video"):

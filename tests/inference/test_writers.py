@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from mmpose.evaluation.metrics import CocoMetric
 
-from tfpose_mm.inference import Prediction, PredictionWriter, Source, coco_results
+from tfpose_mm.inference import Prediction, PredictionWriter, coco_results
+from tfpose_mm.inference.sources import Source
 from tfpose_mm.inference.writers import JsonList
 
 K = 5

@@ -9,7 +9,7 @@ from typing import NamedTuple
 import torch
 from mmengine.analysis import FlopAnalyzer
 from mmengine.model import BaseModel
-from torch import Tensor, nn
+from torch import nn
 
 from ..models.layers import DeformableAttention, set_attn_implementation
 
@@ -22,13 +22,10 @@ class Complexity(NamedTuple):
     Attributes:
         gflops: MACs in units of 10^9, which papers call GFLOPs; without the auxiliary branch.
         params: Parameters that are used in inference, in units of 10^6.
-        gflops_of_hrnet: The same MACs as HRNet's code counts them, which many papers cite: it counts transposed
-            convolutions at their output size, and its unit is 2^30.
     """
 
     gflops: float
     params: float
-    gflops_of_hrnet: float
 
 
 def _attention_flops(inputs: list, outputs: list) -> int:
@@ -53,15 +50,6 @@ def count_complexity(estimator: BaseModel, size: tuple[int, int]) -> Complexity:
     model = copy.deepcopy(estimator).cpu().eval()
     if any(isinstance(module, DeformableAttention) for module in model.modules()):
         set_attn_implementation(model, "grid_sample")
-    extra: dict[nn.Module, int] = {}
-
-    def hook(module: nn.ConvTranspose2d, inputs: tuple[Tensor], output: Tensor) -> None:
-        weights = module.weight.numel()  # (C_in, C_out / groups, k, k), all used at each pixel
-        extra[module] = int(weights * (output[0, 0].numel() - inputs[0][0, 0].numel()))  # tensors in a trace
-
-    for module in model.modules():
-        if isinstance(module, nn.ConvTranspose2d):
-            module.register_forward_hook(hook)
     model.forward = model._forward  # the counter calls forward with only the images
     analyzer = FlopAnalyzer(model, (torch.zeros(1, 3, *size),))
     analyzer.set_op_handle("aten::scaled_dot_product_attention", _attention_flops)
@@ -71,4 +59,4 @@ def count_complexity(estimator: BaseModel, size: tuple[int, int]) -> Complexity:
         part = getattr(model.head, name, None)
         if isinstance(part, nn.Module):
             parameters -= sum(parameter.numel() for parameter in part.parameters())
-    return Complexity(flops / 1e9, parameters / 1e6, (flops + sum(extra.values())) / 2**30)
+    return Complexity(flops / 1e9, parameters / 1e6)

@@ -72,19 +72,19 @@ def compare_models(
     """
     need_at_least(1, repeats=repeats, batches=min(batches, default=1))
     cfgs = [read_config(config, cfg_options) for config in configs]
-    checkpoints = [None if name == "none" else name for name in checkpoints or ["none"] * len(cfgs)]
+    files = [None if name == "none" else name for name in checkpoints or ["none"] * len(cfgs)]
     out = Path(out)
     if device != "cpu" and not torch.cuda.is_available():
         raise UserError(f"The device {device} needs CUDA, but torch finds no CUDA device: use cpu.")
-    if len(checkpoints) != len(cfgs):
+    if len(files) != len(cfgs):
         raise UserError(
             f"--checkpoints needs one for each of the {len(cfgs)} configs, or 'none' to measure no accuracy, "
             f"but got {len(checkpoints)}."
         )
-    for checkpoint in filter(None, checkpoints):
+    for checkpoint in filter(None, files):
         need_checkpoint(checkpoint)
     register_all_modules()
-    rows = Comparison(_measure(cfgs, checkpoints, batches, repeats, device, out))
+    rows = Comparison(_measure(cfgs, files, batches, repeats, device, out))
     rows.out = out
     _write(rows, out)
     return rows

@@ -19,6 +19,7 @@ from ..engine.running import need_checkpoint
 from ..errors import UserError
 from ..host.requirements import installed_version, list_versions
 from ..inference import Predictor
+from ..models.heads.score_kinds import is_tfpose_head
 from ..version import __version__
 from .folded_attention import ATTENTIONS
 from .graph import InferenceGraph
@@ -114,6 +115,11 @@ def export_onnx(
     cfg = read_config(config, cfg_options)
     if attention not in ATTENTIONS:
         raise UserError(f"The attention must be one of {', '.join(ATTENTIONS)}, but got {attention!r}.")
+    if not is_tfpose_head(cfg.model.head):
+        raise UserError(
+            f"The exported model must have a TFPoseHead, but the config has a {cfg.model.head.type}: choose another "
+            "config, or export it with MMDeploy."
+        )
     out = Path(out)
     copy = out.with_name("onnx_runner.py") if runner else None
     for path in filter(None, (out, copy)):

@@ -1,4 +1,4 @@
-"""The part of a top-down model that is exported: from normalised pixels to keypoints and scores."""
+"""The part of a model that is exported: from normalised pixels to keypoints and scores."""
 
 from __future__ import annotations
 
@@ -9,16 +9,13 @@ from mmpose.models.pose_estimators import TopdownPoseEstimator
 from mmpose.structures import PoseDataSample
 from torch import Tensor, nn
 
-from ..models.heads import TFPoseHead
-from .decoding import decode_tensors
 from .folded_attention import fold_attention
 
 
 class InferenceGraph(nn.Module):
-    """A top-down estimator whose inputs and outputs are tensors.
+    """A top-down estimator with a ``TFPoseHead`` whose inputs and outputs are tensors.
 
-    MMPose's ``predict`` takes data samples and decodes with numpy. The flip test, if any, is part of the graph, because
-    heads combine the two views before they decode.
+    MMPose's ``predict`` takes data samples and decodes with numpy. The flip test, if any, is part of the graph.
 
     Args:
         model: The estimator, in evaluation mode; it is copied.
@@ -54,21 +51,12 @@ class InferenceGraph(nn.Module):
         Returns:
             Keypoints (B, K, 2), (x, y) in pixels of the input in MMPose's convention; and scores (B, K).
         """
-        feats = self._features(images)
         head = self.model.head
-        if isinstance(head, TFPoseHead):
-            coordinates, scores, _ = head.predict_tensors(feats, self.sample.metainfo, self.test_cfg)
-            keypoints, ones = decode_tensors(head.decoder, coordinates[:, None])
-            return keypoints, ones if scores is None else scores
-        outputs = []
-        head.decode = lambda output: outputs.append(output) or []  # all that `predict` does before, as tensors
-        try:
-            head.predict(feats, [self.sample], self.test_cfg)
-        finally:
-            del head.decode
-        return decode_tensors(head.decoder, outputs[0])
+        coordinates, scores, _ = head.predict_tensors(self.features(images), self.sample.metainfo, self.test_cfg)
+        keypoints = coordinates * coordinates.new_tensor(head.decoder.input_size)
+        return keypoints, torch.ones_like(keypoints[..., 0]) if scores is None else scores
 
-    def _features(self, images: Tensor) -> tuple[Tensor, ...] | list[tuple[Tensor, ...]]:
+    def features(self, images: Tensor) -> tuple[Tensor, ...] | list[tuple[Tensor, ...]]:
         """The maps of neck or backbone, with flip test those of image and mirrored image."""
         if not self.test_cfg["flip_test"]:
             return self.model.extract_feat(images)

@@ -21,13 +21,13 @@ from ..annotation_files import read_annotations, read_json
 from ..annotation_structure import AnnotationReport
 from ..box_checks import check_boxes
 from ..findings import REFUSED, WARNING, Finding
+from .data_sources import DataSource, coco_entries, find_sources, other_entries
 from .duplicates import find_repeated, find_shared
 from .fault_table import DataReport, FileReport, need_report_path
 from .image_checks import ImageEntry, check_images
 from .images import ImageLoader, ImageRecord, inspect_image
 from .labels import check_labels
 from .mpii_files import check_mpii
-from .sources import DataSource, coco_entries, find_sources, other_entries
 
 
 class _Part(NamedTuple):

@@ -10,11 +10,11 @@ from typing import Callable
 from ..annotation_files import read_json
 from ..annotation_structure import LIMIT, AnnotationReport
 from ..mpii_checks import check_joints_in_images, coco_rows, inspect_mpii, mpii_in_tests
+from .data_sources import DataSource, mpii_entries
 from .fault_table import FileReport
 from .image_checks import ImageEntry
 from .instances import Keypoints
 from .labels import check_labels
-from .sources import DataSource, mpii_entries
 
 
 def check_mpii(

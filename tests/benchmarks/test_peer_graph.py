@@ -4,10 +4,16 @@ import numpy as np
 import pytest
 import torch
 from mmpose.codecs import IntegralRegressionLabel, MSRAHeatmap, RegressionLabel, SimCCLabel, UDPHeatmap
+from mmpose.datasets.datasets.utils import parse_pose_metainfo
+from mmpose.registry import DATASETS, MODELS
+from mmpose.structures import PoseDataSample
 
+from benchmarks.peer_graph import PeerGraph, decode_tensors
+from tests.helpers.models import randomise
+from tests.helpers.paths import ROOT
 from tfpose_mm.codecs import TFPoseLabel
+from tfpose_mm.config_files import read_config
 from tfpose_mm.errors import UserError
-from tfpose_mm.export.decoding import decode_tensors
 
 SIZES = dict(input_size=(96, 128), heatmap_size=(24, 32))
 BATCH, JOINTS = 3, 14
@@ -92,3 +98,24 @@ def test_other_options_are_refused(codec, message):
 def test_other_codecs_are_refused():
     with pytest.raises(UserError, match=r"Only the codecs TFPoseLabel, .* but the head has a object"):
         decode_tensors(object(), torch.zeros(1))
+
+
+@pytest.mark.parametrize("flip_test", [False, True])
+@pytest.mark.parametrize("peer", ["simplebaseline", "simcc", "rtmpose", "rle", "dsnt", "deeppose"])
+def test_the_graph_predicts_what_the_head_predicts(peer, flip_test):
+    cfg = read_config(ROOT / f"configs/benchmark/{peer}_small_lspet_128x96.py")
+    torch.manual_seed(0)
+    model = randomise(MODELS.build(cfg.model)).eval()
+    flip = DATASETS.get(cfg.test_dataloader.dataset.type).METAINFO
+    flip = list(parse_pose_metainfo(cfg.test_dataloader.dataset.get("metainfo") or flip)["flip_indices"])
+    images = torch.randn(BATCH, 3, 128, 96)
+    sample = PoseDataSample(metainfo=dict(flip_indices=flip, input_size=(96, 128)))
+    test_cfg = dict(model.test_cfg or {}, flip_test=flip_test, output_heatmaps=False)
+    with torch.no_grad():
+        views = [images, images.flip(-1)] if flip_test else [images]
+        feats = [model.extract_feat(view) for view in views]
+        expected = model.head.predict(feats if flip_test else feats[0], [sample] * BATCH, test_cfg)
+        keypoints, scores = PeerGraph(model, dict(flip_indices=flip), (96, 128), flip_test, "grid_sample")(images)
+    for person, points, certain in zip(expected, keypoints, scores):
+        np.testing.assert_allclose(points.numpy(), person.keypoints[0], atol=1e-2)
+        np.testing.assert_allclose(certain.numpy(), person.keypoint_scores[0], atol=1e-4)

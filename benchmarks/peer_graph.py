@@ -1,7 +1,7 @@
-"""MMPose's decoding of keypoints in torch, so that an exported model contains it.
+"""MMPose's other heads for export, to compare their speed with TFPose's.
 
-MMPose's codecs decode with numpy and OpenCV. The functions here do the same with tensors, for the codecs of
-:data:`CODECS`. They are not for training.
+MMPose's codecs decode with numpy and OpenCV. The functions here do the same with tensors, so that an exported model
+contains the decoding, for the codecs of :data:`CODECS`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,25 @@ from mmpose.codecs import IntegralRegressionLabel, MSRAHeatmap, RegressionLabel,
 from mmpose.codecs.base import BaseKeypointCodec
 from torch import Tensor
 
-from ..codecs import TFPoseLabel
-from ..errors import UserError
+from tfpose_mm.codecs import TFPoseLabel
+from tfpose_mm.errors import UserError
+from tfpose_mm.export.graph import InferenceGraph
 
 Decoded = tuple[Tensor, Tensor]
+
+
+class PeerGraph(InferenceGraph):
+    """An :class:`InferenceGraph` of a model with another head of MMPose."""
+
+    def forward(self, images: Tensor) -> Decoded:
+        """As :meth:`InferenceGraph.forward`."""
+        head, outputs = self.model.head, []
+        head.decode = lambda output: outputs.append(output) or []  # all that `predict` does before, as tensors
+        try:
+            head.predict(self.features(images), [self.sample], self.test_cfg)
+        finally:
+            del head.decode
+        return decode_tensors(head.decoder, outputs[0])
 
 
 def decode_tensors(codec: BaseKeypointCodec, outputs: Tensor | tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 from typing import NamedTuple
 
-from . import requirements as host
+from .host import requirements as host
 
 TOLERANCE = 1e-5  # for float32 values of about 1
 
@@ -35,7 +35,7 @@ def check_attention() -> list[AttentionCheck]:
     import torch
     from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
 
-    from .. import ops
+    from . import ops
 
     shapes = ((12, 9), (6, 5), (3, 2))
     generator = torch.Generator().manual_seed(0)

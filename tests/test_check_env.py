@@ -4,8 +4,7 @@ import pytest
 import torch
 
 from tests.helpers.paths import ROOT
-from tfpose_mm import ops
-from tfpose_mm.host import check_env
+from tfpose_mm import check_env, ops
 
 
 def test_a_working_installation():
