@@ -1,4 +1,4 @@
-"""Read checkpoints without running code that they contain, for the tools of this package and for MMEngine.
+"""Read checkpoints without running code that they contain, for the commands of this package and for MMEngine.
 
 MMEngine reads every checkpoint (``load_from``, ``resume``, ``init_cfg``, ``mim test``, inferencers) with the loaders of
 its ``CheckpointLoader``. Importing ``tfpose_mm.safe_loading`` replaces those of files and http(s) by
