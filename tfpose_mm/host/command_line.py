@@ -20,7 +20,7 @@ def is_command_line() -> bool:
         arguments = getattr(sys, "orig_argv", [])
         found = "-m" in arguments and arguments[arguments.index("-m") + 1 :][:1] == ["tfpose_mm"]
     else:
-        schemes = ("posix_prefix", "posix_user", sysconfig.get_default_scheme())
-        scripts = [os.path.join(sysconfig.get_path("scripts", scheme), "tfpose") for scheme in schemes]
+        folders = (sysconfig.get_path("scripts"), sysconfig.get_path("scripts", "posix_user"))
+        scripts = [os.path.join(folder, "tfpose") for folder in folders]
         found = os.path.basename(program) == "tfpose" and os.path.abspath(program) in scripts
     return found and multiprocessing.parent_process() is None
