@@ -18,6 +18,8 @@ from mmpose.registry import MODELS
 from tests.helpers.models import randomise
 from tests.helpers.paths import ROOT, TINY
 from tests.helpers.processes import NO_WORKERS, SCRIPTS, SMALL, mim, start
+from tfpose_mm import training
+from tfpose_mm.errors import UserError
 
 
 @pytest.fixture(scope="module")
@@ -93,26 +95,26 @@ def test_tfpose_test_measures_what_mim_test_measures(trained, moved, people):
 
 @pytest.mark.slow
 def test_tfpose_train_trains_as_mim_train(trained, people):
-    """The same seed gives the same losses; weights of a checkpoint, the scaled rate and AMP are taken."""
+    """The same seed gives the same losses; weights of a checkpoint and the scaled rate are taken."""
     folder, _ = trained
     train = [sys.executable, "-m", "tfpose_mm", "train", TINY, "--cfg-options", *SMALL, "randomness.seed=5"]
     ours = start(*train, "--work-dir", "ours", cwd=folder, SYNTHETIC_ROOT=people)
     assert ours.returncode == 0, ours.stderr[-3000:]
-    assert ours.stdout.splitlines()[-1] == "The training is complete. Log and checkpoints: ours"
+    last = ours.stdout.splitlines()[-1]
+    assert last == f"The training is complete. Log and checkpoints: {folder / 'ours'}"
     mims = mim("train", "--work-dir", "mims", cwd=folder, data=people, options=["randomness.seed=5"])
     assert mims.returncode == 0, mims.stderr[-3000:]
     (weights, optimizer), (expected, _) = state_of(folder / "ours", 1), state_of(folder / "mims", 1)
     for name, tensor in expected.items():
         torch.testing.assert_close(weights[name], tensor, atol=0, rtol=0, msg=name)
     scaled = start(
-        *train, "--work-dir", "scaled_amp", "--amp", "--auto-scale-lr", "--load-from", "ours/epoch_1.pth",
+        *train, "--work-dir", "ours_scaled", "--auto-scale-lr", "--load-from", "ours/epoch_1.pth",
         cwd=folder, SYNTHETIC_ROOT=people,
     )  # fmt: skip
     assert scaled.returncode == 0, scaled.stderr[-3000:]
     log = scaled.stdout + scaled.stderr
     assert "Load checkpoint from ours/epoch_1.pth" in log
-    assert "AmpOptimWrapper" in next((folder / "scaled_amp").glob("*/*.log")).read_text()
-    rate = state_of(folder / "scaled_amp", 1)[1]["param_groups"][0]["lr"] / optimizer["param_groups"][0]["lr"]
+    rate = state_of(folder / "ours_scaled", 1)[1]["param_groups"][0]["lr"] / optimizer["param_groups"][0]["lr"]
     assert rate == pytest.approx(5 / Config.fromfile(str(TINY)).auto_scale_lr.base_batch_size)
     resumed = start(
         *train, "train_cfg.max_epochs=2", "--work-dir", "ours", "--resume", cwd=folder, SYNTHETIC_ROOT=people
@@ -120,6 +122,21 @@ def test_tfpose_train_trains_as_mim_train(trained, people):
     assert resumed.returncode == 0, resumed.stderr[-3000:]
     assert "Epoch(train)  [1]" not in resumed.stdout + resumed.stderr
     assert (folder / "ours/epoch_2.pth").is_file()
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a CUDA device")
+def test_amp_without_a_gpu_is_a_sentence(tmp_path):
+    with pytest.raises(UserError, match="--amp needs a GPU, but torch finds only the device cpu: leave --amp out"):
+        training.train(TINY, work_dir=tmp_path, amp=True)
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_amp_is_taken(people, tmp_path):
+    options = ["--work-dir", "amp", "--amp", "--cfg-options", *SMALL]
+    process = start(sys.executable, "-m", "tfpose_mm", "train", TINY, *options, cwd=tmp_path, SYNTHETIC_ROOT=people)
+    assert process.returncode == 0, process.stderr[-3000:]
+    assert "AmpOptimWrapper" in next((tmp_path / "amp").glob("*/*.log")).read_text()
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mmengine.config import Config
+from mmengine.device import get_device
 from mmengine.runner import Runner
 
 from .config_files import parse_cfg_options, read_config
@@ -57,6 +58,8 @@ def train(
         need_checkpoint(load_from)
         cfg.load_from = str(load_from)
     if amp:
+        if get_device() in ("cpu", "mps"):
+            raise UserError(f"--amp needs a GPU, but torch finds only the device {get_device()}: leave --amp out.")
         kind = cfg.optim_wrapper.get("type", "OptimWrapper")
         if kind not in ("OptimWrapper", "AmpOptimWrapper"):
             raise UserError(f"--amp needs an OptimWrapper, but the config has a {kind}: leave --amp out.")

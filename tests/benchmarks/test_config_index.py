@@ -55,7 +55,7 @@ def test_the_page_is_fresh(entries, page, rows):
     """The costs are read from the index, because counting all of them takes a minute."""
     costs = {}
     for name, (_, _, params, gflops, *_) in rows.items():
-        costs[name] = None if gflops == "-" else Complexity(float(gflops), float(params), 0.0)
+        costs[name] = None if gflops == "-" else Complexity(float(gflops), float(params))
     assert config_index.make_page(entries, costs) == page, RERUN
 
 
@@ -64,7 +64,7 @@ def test_the_model_index_is_fresh(entries, index, rows):
     costs = {}
     for model in index["Models"]:
         data, name = model["Metadata"], model["Config"].partition("/")[2]
-        cost = Complexity(data["FLOPs"] / 1e9, data["Parameters"] / 1e6, 0.0) if "FLOPs" in data else None
+        cost = Complexity(data["FLOPs"] / 1e9, data["Parameters"] / 1e6) if "FLOPs" in data else None
         costs[name] = cost
         if cost is not None:
             assert float(rows[name][2]) == pytest.approx(cost.params, abs=0.06, rel=0.005), name
@@ -123,7 +123,7 @@ def test_results_are_those_of_the_tables(rows):
 def test_it_writes_both_files(entries, monkeypatch, tmp_path, page, index):
     monkeypatch.setattr(config_index, "PAGE", tmp_path / "README.md")
     monkeypatch.setattr(config_index, "MODEL_INDEX", tmp_path / "model-index.yml")
-    monkeypatch.setattr(config_index, "count_cost", lambda name: Complexity(1.25, 2.5, 0.0))
+    monkeypatch.setattr(config_index, "count_cost", lambda name: Complexity(1.25, 2.5))
     config_index.main()
     assert (tmp_path / "README.md").read_text(encoding="utf-8").count("| 2.5    | 1.25   |") == len(entries)
     written = yaml.safe_load((tmp_path / "model-index.yml").read_text(encoding="utf-8"))

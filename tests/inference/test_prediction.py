@@ -132,7 +132,7 @@ def nearly_right(checkpoint, people, tmp_path):
 @pytest.mark.slow
 def test_the_json_evaluates_to_what_mim_test_measures(checkpoint, nearly_right, tmp_path):
     annotations = nearly_right / "annotations/person_keypoints_val.json"
-    command = ["--boxes", annotations, "--out", tmp_path / "out", "--no-drawings", "--batch-size", 3]
+    command = ["--boxes", annotations, "--out", tmp_path / "out", "--no-draw", "--batch-size", 3]
     process = start(*PREDICT, NAME, checkpoint, nearly_right / "val", *command, cwd=tmp_path)
     assert process.returncode == 0, process.stderr[-3000:]
     truth = COCO(str(annotations))
@@ -196,7 +196,7 @@ def test_ctrl_c_leaves_complete_records(checkpoint, people, tmp_path):
     (tmp_path / "images").mkdir()
     for index in range(3000):
         (tmp_path / f"images/{index:05d}.jpg").symlink_to(people / "val/000000000001.jpg")
-    command = [*PREDICT, NAME, checkpoint, "images", "--out", "out", "--no-drawings"]
+    command = [*PREDICT, NAME, checkpoint, "images", "--out", "out", "--no-draw"]
     env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     process = subprocess.Popen(
         [*map(str, command)],
