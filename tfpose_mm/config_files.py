@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from mmengine.config import Config  # it imports torch, which `tfpose --help` does not need
 
 _PACKAGE = Path(__file__).parent
+_LOCK = threading.Lock()  # MMEngine reads `mmpose::` bases with functions that threads must not run at once
 # In a clone the configs are beside the package; in an installed package they are where mim looks for them.
 CONFIGS = next(
     (folder for folder in (_PACKAGE.parent / "configs", _PACKAGE / ".mim/configs") if (folder / "_base_").is_dir()),
@@ -94,16 +96,24 @@ def read_config(config: str | Path | Config, cfg_options: Mapping[str, Any] | Se
 
 def _read(config: str | Path | Config) -> Config:
     from mmengine.config import Config
-    from mmengine.hub import get_config as get_host_config
 
     if isinstance(config, Config):
         return config.copy()
+    with _LOCK:
+        return _read_file(config)
+
+
+def _read_file(config: str | Path) -> Config:
+    from mmengine.config import Config
+    from mmengine.hub import get_config as get_host_config
+
     if "::" in str(config):
         try:
             return get_host_config(str(config))
         except (ValueError, FileNotFoundError, ImportError) as error:
             raise UserError(f"{config} is not a config of an installed package ({error}): check its name.") from error
-    path = config_path(str(config)) if str(config) in list_configs() and not Path(config).exists() else config
+    is_name = not Path(config).exists() and (str(config) in list_configs() or not Path(config).suffix)
+    path = config_path(str(config)) if is_name else config
     need_file("config", path, "give a path relative to the current folder")
     if Path(path).suffix not in (".py", ".json", ".yml", ".yaml"):
         raise UserError(f"{path} is not a config: MMEngine reads .py, .json and .yaml files.")

@@ -12,7 +12,7 @@ from mmengine.device import get_device
 from mmengine.runner import Runner
 
 from .config_files import parse_cfg_options, read_config
-from .datasets.config_data import annotation_file
+from .datasets.config_data import annotation_file, find_mixed_annotations
 from .engine.running import KeepSamples, need_checkpoint, run_test
 from .errors import UserError, need_file
 from .evaluation.metrics_table import format_table
@@ -109,6 +109,9 @@ def evaluate(
         if Path(path).exists():
             raise UserError(f"{path} exists already: delete it or choose another name; nothing was changed.")
     need_checkpoint(checkpoint)
+    mixed = find_mixed_annotations(cfg, "test")
+    if mixed:
+        raise UserError(mixed)
     data = cfg.test_dataloader.dataset
     if "ann_file" in data:
         fix = "point the config's data_root to the data, as the README shows"

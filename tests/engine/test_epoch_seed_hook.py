@@ -118,9 +118,9 @@ def test_a_worker_ends_only_when_the_main_process_asks():
     assert worker.exitcode == 0
 
 
-@pytest.mark.parametrize("name", ["pthread_sigmask", "sigwaitinfo"])
+@pytest.mark.parametrize("name", ["pthread_sigmask", "sigtimedwait"])
 def test_without_the_functions_of_linux_a_worker_is_only_seeded(monkeypatch, name):
-    """macOS has no sigwaitinfo, Windows has neither."""
+    """macOS has no sigtimedwait, Windows has neither."""
     if name == "pthread_sigmask":
         monkeypatch.setattr(threading, "Thread", None)
     monkeypatch.delattr(signal, name)
@@ -132,7 +132,7 @@ def test_without_the_functions_of_linux_a_worker_is_only_seeded(monkeypatch, nam
         drawn.append((np.random.rand(), random.random()))
     assert drawn[0] == drawn[1]
     assert threading.active_count() == threads
-    if name == "sigwaitinfo":
+    if name == "sigtimedwait":
         assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 

@@ -16,7 +16,7 @@ from mmpose.registry import MODELS
 from tests.helpers.paths import TINY
 from tests.helpers.processes import in_process_config
 from tfpose_mm.engine import read_checkpoint
-from tfpose_mm.engine.hooks import to_plain
+from tfpose_mm.engine.plain_values import to_plain
 from tfpose_mm.errors import UserError
 
 

@@ -23,6 +23,7 @@ ROWS = ROOT / "tests/reliability.json"
 STACKS = ("classic", "modern")
 STACK = STACKS[parse_version(torch.__version__) >= (2, 2)]
 PARTS = {
+    "inputs": "Inputs",
     "data": "Data",
     "numbers": "Numbers",
     "training": "Faults in training",

@@ -43,7 +43,7 @@ def test_folders_globs_files_and_webcams(folder):
         ([], "needs at least one input, but got none"),
         (["nowhere.jpg"], r"The input nowhere\.jpg does not exist"),
         (["*.gif"], r"The pattern \*\.gif must match files, but matches none"),
-        (["sub"], "The folder sub must contain images or videos, but has none: known endings are .bmp"),
+        (["sub"], "The folder sub must contain images or videos, but has none: known endings are .avif"),
     ],
 )
 def test_wrong_inputs(inputs, message, folder, monkeypatch):

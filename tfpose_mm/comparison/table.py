@@ -8,13 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
 from mmengine.config import Config
 from mmpose.registry import MODELS
 from mmpose.utils import register_all_modules
 
 from ..config_files import read_config
-from ..engine.running import KeepSamples, need_checkpoint, run_test
+from ..engine.running import KeepSamples, need_checkpoint, need_device, run_test
 from ..errors import UserError, need_at_least
 from ..tables import markdown_table
 from .accuracy_plot import Point, draw_accuracy_plot
@@ -74,8 +73,7 @@ def compare_models(
     cfgs = [read_config(config, cfg_options) for config in configs]
     files = [None if name == "none" else name for name in checkpoints or ["none"] * len(cfgs)]
     out = Path(out)
-    if device != "cpu" and not torch.cuda.is_available():
-        raise UserError(f"The device {device} needs CUDA, but torch finds no CUDA device: use cpu.")
+    need_device(device)
     if len(files) != len(cfgs):
         raise UserError(
             f"--checkpoints needs one for each of the {len(cfgs)} configs, or 'none' to measure no accuracy, "

@@ -45,7 +45,7 @@ def inspect_annotations(
     """Check as `check_annotations`, and count.
 
     Args:
-        content: The content of the file. It is not changed.
+        content: The content of the file. Coordinates that are null or NaN where v is 0 are set to 0.
         file: Name of the file in the findings.
         num_keypoints: K, the number of keypoints of an instance.
         need_instances: Whether the file needs annotations with an instance to train on. It does not if the boxes come
@@ -83,6 +83,7 @@ def in_tests(finding: Finding, use_area: bool = True) -> Finding:
     """
     refused = finding.severity == SKIPPED and finding.check not in LEFT_OUT_IN_TESTS
     refused |= use_area and finding.check in ("area_missing", "area_not_positive")
+    refused |= finding.check == "keypoints_null"
     if not refused:
         return finding
     return finding._replace(severity=REFUSED, detail=f"{finding.detail}; the metric of a test uses this row")

@@ -9,7 +9,7 @@ from typing import Any, Callable, NamedTuple
 import numpy as np
 
 from .annotation_arrays import Rows, to_arrays
-from .annotation_structure import LIMIT, AnnotationReport
+from .annotation_structure import LIMIT, UNLABELLED, AnnotationReport
 from .findings import WARNING
 
 TOLERANCE = 1.0  # pixels by which boxes and keypoints may leave the image, as some of COCO do
@@ -49,6 +49,7 @@ def check_numbers(
         parts: Parts of the body that need an extent, because the pipeline crops around them.
     """
     data = to_arrays(rows, indices, sizes, num_keypoints)
+    _fill_unlabelled(rows, data, report)
     for check, fault, detail in _not_finite(data):
         _skip(report, data, check, fault, detail)
     data = data.where(~np.isin(data.index, list(report.skipped_rows)))
@@ -67,6 +68,17 @@ def check_numbers(
     for check, fault, detail in chain(_label_warnings(data), _box_warnings(data)):
         _warn(report, data, check, fault, detail)
     _warn_of_repeated_instances(data, report)
+
+
+def _fill_unlabelled(rows: list[dict[str, Any]], data: Rows, report: AnnotationReport) -> None:
+    """Set NaN to 0 where v is 0, in the arrays and in the rows."""
+    empty = np.isnan(data.points).any(2) & (data.visibility == 0)
+    for place in np.flatnonzero(empty.any(1)).tolist():
+        index = int(data.index[place])
+        report.add("keypoints_null", WARNING, index, UNLABELLED)
+        for keypoint in np.flatnonzero(empty[place]).tolist():
+            rows[index]["keypoints"][3 * keypoint : 3 * keypoint + 2] = [0, 0]
+    data.points[empty] = 0
 
 
 _Check = Iterable[tuple[str, np.ndarray, Callable[[int], str]]]  # name, (N,) whether a row has the fault, sentence

@@ -15,6 +15,9 @@ NUMBERS = {int, float}  # bool is another type
 KEY_DETAIL = "the annotation must have the key '{}', but does not: add it or delete the row"
 
 
+UNLABELLED = "x and y should be numbers also where v is 0, but are null or NaN: they count as not labelled; write 0"
+
+
 class AnnotationReport:
     """What is found in an annotation file.
 
@@ -93,9 +96,9 @@ def check_lists(content: dict[str, Any], report: AnnotationReport, need_annotati
     return len(report.findings) == count
 
 
-def check_categories(content: dict[str, Any], report: AnnotationReport) -> set[int]:
-    """Check the categories; return their ids."""
-    ids = set()
+def check_categories(content: dict[str, Any], report: AnnotationReport) -> list[dict]:
+    """Check the categories; return those that have an id."""
+    good = []
     for index, category in enumerate(content["categories"]):
         if not isinstance(category, dict) or not is_id(category.get("id")):
             report.add(
@@ -106,8 +109,8 @@ def check_categories(content: dict[str, Any], report: AnnotationReport) -> set[i
                 "correct it",
             )
         else:
-            ids.add(category["id"])
-    return ids
+            good.append(category)
+    return good
 
 
 def check_images(content: dict[str, Any], report: AnnotationReport) -> dict[int, tuple[float, float]]:
@@ -163,12 +166,12 @@ def _image_fault(image: object) -> tuple[str, str] | None:
 def check_rows(
     rows: list,
     sizes: dict[int, tuple[float, float]],
-    categories: set[int],
+    categories: list,
     num_keypoints: int,
     report: AnnotationReport,
 ) -> list[int]:
     """Check keys, types and ids of the annotations; return the indices of the rows without such a fault."""
-    length = 3 * num_keypoints
+    length, known = 3 * num_keypoints, {entry["id"] for entry in categories}
     good, wrong_length = [], []
     for index, row in enumerate(rows):
         fault = _row_fault(row, sizes)
@@ -178,14 +181,14 @@ def check_rows(
             wrong_length.append(index)
         else:
             good.append(index)
-            if row["category_id"] not in categories:
+            if row["category_id"] not in known:
                 report.add(
                     "category_unknown",
                     WARNING,
                     index,
                     f"category_id should be the id of one of the categories, but is {row['category_id']}: correct it",
                 )
-    _report_wrong_length(rows, wrong_length, len(good), num_keypoints, report)
+    _report_wrong_length(rows, wrong_length, len(good), num_keypoints, categories, report)
     good = _without_other_types(rows, good, report)
     return _check_annotation_ids(rows, good, report)
 
@@ -208,6 +211,12 @@ def _row_fault(row: object, sizes: dict[int, tuple[float, float]]) -> tuple[str,
     box, keypoints = row["bbox"], row["keypoints"]
     if type(box) is not list or len(box) != 4:
         return "bbox_type", f"bbox must be a list [x, y, width, height], but is {box!r:.50}: correct it"
+    if type(keypoints) is list and keypoints and type(keypoints[0]) in (list, dict):
+        return (
+            "keypoints_type",
+            f"keypoints must be one list x1, y1, v1, x2, ..., but is a list of {json_type(keypoints[0])}s: write "
+            "the numbers of all points one after the other",
+        )
     if type(keypoints) is not list:
         return "keypoints_type", f"keypoints must be a list of numbers, but is {json_type(keypoints)}: correct it"
     if row.get("iscrowd", 0) not in (0, 1):
@@ -221,12 +230,17 @@ def _row_fault(row: object, sizes: dict[int, tuple[float, float]]) -> tuple[str,
 
 
 def _report_wrong_length(
-    rows: list, wrong: list[int], num_good: int, num_keypoints: int, report: AnnotationReport
+    rows: list, wrong: list[int], num_good: int, num_keypoints: int, categories: list, report: AnnotationReport
 ) -> None:
+    names = {entry["id"]: entry.get("name", entry["id"]) for entry in categories if isinstance(entry, dict)}
+
     def detail(index: int) -> str:
+        length, category = len(rows[index]["keypoints"]), rows[index]["category_id"]
+        without = ", x and y only: add v (2: visible) after each y" if length == 2 * num_keypoints else ""
+        of = f" in category {names.get(category, category)}" if len(names) > 1 else ""
         return (
             f"keypoints must have {3 * num_keypoints} numbers, x, y and visibility of {num_keypoints} keypoints, but "
-            f"has {len(rows[index]['keypoints'])}"
+            f"has {length}{of}{without}"
         )
 
     if len(wrong) > num_good:
@@ -247,6 +261,8 @@ def _without_other_types(rows: list, indices: list[int], report: AnnotationRepor
             continue  # fast for files without faults
         good = []
         for index in indices:
+            if key == "keypoints" and _fill_unlabelled(rows[index][key]):
+                report.add("keypoints_null", WARNING, index, UNLABELLED)
             other = [value for value in rows[index][key] if type(value) not in NUMBERS]
             if other:
                 detail = f"{key} must contain only numbers, but contains {other[0]!r:.50}: correct it"
@@ -255,6 +271,17 @@ def _without_other_types(rows: list, indices: list[int], report: AnnotationRepor
                 good.append(index)
         indices = good
     return indices
+
+
+def _fill_unlabelled(keypoints: list) -> bool:
+    """Set null and NaN to 0 where v is 0, in place; return whether there were any."""
+    filled = False
+    for start in range(0, len(keypoints), 3):
+        if keypoints[start + 2] in (0, None):
+            for place in range(start, start + 3):
+                if keypoints[place] is None or keypoints[place] != keypoints[place]:
+                    keypoints[place], filled = 0, True
+    return filled
 
 
 def _check_annotation_ids(rows: list, indices: list[int], report: AnnotationReport) -> list[int]:

@@ -11,7 +11,7 @@ from typing import Any, Callable, ClassVar
 
 import mmpose
 from mmengine.fileio import get_local_path
-from mmengine.logging import print_log
+from mmengine.logging import MessageHub, print_log
 from mmpose.datasets.datasets.base import base_coco_style_dataset as host
 from mmpose.datasets.datasets.body import CocoDataset
 from mmpose.registry import DATASETS
@@ -57,6 +57,23 @@ class CheckedAnnotations(CheckedSamples):
     def __init__(self, *args: Any, use_area: bool = True, **kwargs: Any) -> None:  # noqa: ANN401 - any data set
         self.use_area = use_area
         super().__init__(*args, **kwargs)
+        if self.test_mode and (self._indices is not None or self.sample_interval > 1):
+            self._count_only_the_part()
+
+    def _count_only_the_part(self) -> None:
+        """Let ``CocoMetric`` take the annotations of the tested samples in place of the whole file."""
+        if self.bbox_file:
+            raise UserError(
+                "A test on detected boxes needs all of them, but the data set has indices or a sample_interval, and AP "
+                "would count the other instances as missed: leave them out, or set bbox_file=None."
+            )
+        MessageHub.get_current_instance().update_info(f"{self.metainfo['dataset_name']}_ann_file", None)
+        print_log(
+            f"{self.ann_file}: a part of the instances is tested (indices or sample_interval). CocoMetric counts this "
+            "part, unless it has an ann_file of its own, whose other instances it counts as missed",
+            logger="current",
+            level=logging.WARNING,
+        )
 
     def load_data_list(self) -> list[dict[str, Any]]:
         """Check the annotation file, the boxes and the images' names; return what MMPose makes of the good rows.

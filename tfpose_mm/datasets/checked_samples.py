@@ -16,7 +16,7 @@ from ..errors import UserError
 from .annotation_numbers import BodyPart
 from .findings import REFUSED, Finding
 from .finite_samples import find_not_finite
-from .image_files import missing_files
+from .image_files import likely_name, missing_files
 
 LIST_ALL = "'tfpose check-data CONFIG' lists all faults"
 
@@ -52,9 +52,13 @@ class CheckedSamples(_Host):
         if self.test_mode or 2 * len(missing) > len(paths):
             folder = self.data_prefix.get("img", "")
             limit = "all images of a test must exist" if self.test_mode else "at least half of the images must exist"
+            meant = likely_name(min(missing), folder)
+            fix = "correct data_root or data_prefix in the config, or copy the images"
+            if meant is not None:
+                fix = f"probably '{meant}' is meant, which exists: correct file_name in the annotation file"
             raise UserError(
                 f"{self.ann_file}: {limit}, but {len(missing)} of {len(paths)} are missing in the folder "
-                f"'{folder}', as '{min(missing)}': correct data_root or data_prefix in the config, or copy the images."
+                f"'{folder}', as '{min(missing)}': {fix}."
             )
         print_log(
             f"{self.ann_file}: {len(missing)} of {len(paths)} images are missing and their instances are left out, as "

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from mmengine.config import Config
@@ -19,10 +20,46 @@ from ..errors import UserError, need_file
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 
 
+class DataSet(NamedTuple):
+    """A data set of a config.
+
+    Attributes:
+        settings: Its config.
+        steps: The steps of its pipeline, then those of the data sets that wrap it.
+    """
+
+    settings: dict
+    steps: list[dict]
+
+
+def list_data_sets(cfg: Config, loader: str) -> list[DataSet]:
+    """List the data sets of a dataloader, also those in ``ConcatDataset``, ``RepeatDataset`` or ``CombinedDataset``.
+
+    Args:
+        cfg: The config.
+        loader: Name of the dataloader; a config that only trains has no other.
+
+    Returns:
+        The data sets, in order; none if there is no such dataloader.
+    """
+    return list(_unwrap((cfg.get(loader) or {}).get("dataset"), []))
+
+
+def _unwrap(settings: dict | None, outer: list[dict]) -> Iterator[DataSet]:
+    if not settings:
+        return
+    steps = [*(settings.get("pipeline") or ()), *outer]
+    inner = settings.get("datasets") or ([settings["dataset"]] if "dataset" in settings else [])
+    for one in inner:
+        yield from _unwrap(one, steps)
+    if not inner:
+        yield DataSet(settings, steps)
+
+
 def list_evaluators(cfg: Config, names: Sequence[str] = ("val_evaluator", "test_evaluator")) -> list[dict]:
     """The configs of all metrics of validation and test, or of one of them."""
     evaluators = [cfg.get(name) or [] for name in names]
-    return [item for part in evaluators for item in (part if isinstance(part, list) else [part])]
+    return [item for part in evaluators for item in (part if isinstance(part, (list, tuple)) else [part])]
 
 
 def read_metainfo(described: dict) -> dict:
@@ -80,6 +117,28 @@ def build_annotated_data(cfg: Config) -> BaseDataset:
     data_cfg = cfg.test_dataloader.dataset.copy()
     data_cfg["bbox_file"] = None
     return DATASETS.build(data_cfg)
+
+
+def find_mixed_annotations(cfg: Config, name: str) -> str | None:
+    """A sentence if ``CocoMetric`` would read the annotations of one of several data sets only.
+
+    Args:
+        cfg: The config.
+        name: ``"val"`` or ``"test"``.
+
+    Returns:
+        The sentence, or ``None``.
+    """
+    number = len(list_data_sets(cfg, f"{name}_dataloader"))
+    evaluator = cfg.get(f"{name}_evaluator")
+    of_several = isinstance(evaluator, dict) and evaluator.get("type") == "MultiDatasetEvaluator"
+    kinds = [item.get("type") for item in list_evaluators(cfg, (f"{name}_evaluator",))]
+    if number < 2 or of_several or "CocoMetric" not in kinds:
+        return None
+    return (
+        f"{name}_dataloader has {number} data sets, but CocoMetric reads the annotations of one and counts its other "
+        "instances as missed: test them one by one, or use MultiDatasetEvaluator."
+    )
 
 
 def annotation_file(cfg: Config) -> Path:

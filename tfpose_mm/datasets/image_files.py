@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
+from urllib.parse import unquote
 
 
 def missing_files(paths: Iterable[str]) -> set[str]:
@@ -40,3 +42,28 @@ def _exists(path: str) -> bool:
         return os.path.exists(path)
     except ValueError:
         return False
+
+
+def likely_name(path: str, folder: str) -> str | None:
+    """Guess what a file name means that an annotation tool has written.
+
+    Tools write backslashes, ``%2F``, prefixes of a storage (``s3://bucket/``, ``?d=``), absolute paths of another
+    machine, or a number before the name (``3f2a1b4c-name.jpg``).
+
+    Args:
+        path: The path that does not exist.
+        folder: The folder of the images.
+
+    Returns:
+        The name in the folder that exists, ``None`` if no guess does.
+    """
+    name = path[len(folder) :] if path.startswith(folder) else path
+    name = unquote(name).replace("\\", "/").rpartition("?d=")[2]
+    parts = [part for part in name.partition("://")[2].split("/") or () if part] if "://" in name else name.split("/")
+    parts = [part for part in parts if part not in ("", ".")]
+    tails = [parts[start:] for start in range(len(parts))]
+    short = re.sub(r"^[0-9a-f]{8}-", "", parts[-1]) if parts else ""
+    for tail in [*tails, [short]] if short else tails:
+        if _exists(os.path.join(folder, *tail)) and os.path.join(folder, *tail) != path:
+            return "/".join(tail)
+    return None

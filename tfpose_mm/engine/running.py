@@ -88,11 +88,18 @@ def need_device(device: str) -> None:
     Raises:
         UserError: If torch cannot use it.
     """
+    meant = (
+        f"cuda:{device}" if str(device).isdecimal() else "cuda:0" if str(device).lower() in ("gpu", "nvidia") else None
+    )
+    if meant is not None:
+        raise UserError(f"The device must be cpu or a GPU as cuda:0, but is {device!r}: probably {meant} is meant.")
     try:
         torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
         reason = str(error).strip().split("\n")[0]
         raise UserError(f"The device must be cpu or a GPU that torch can use, but {device} fails: {reason}") from error
+    if torch.device(device).type not in ("cpu", "cuda"):
+        raise UserError(f"The device must be cpu or cuda, because MMCV's attention has no other, but is {device}.")
 
 
 class _QuietRunner(Runner):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePath
 from typing import Callable, Protocol, Union, runtime_checkable
 
@@ -16,6 +17,7 @@ from .sources import Frame, Source
 
 SCORE_THRESHOLD = 0.3
 NMS_THRESHOLD = 0.65
+PERSON = 1  # COCO's category; MMPose takes the boxes of this one
 Boxes = np.ndarray  # (P, 5): x1, y1, x2, y2 in pixels of the image, and the score
 
 
@@ -115,24 +117,26 @@ class FromDetector:
 class FromFile:
     """Boxes of a json file, in one of three formats.
 
-    - COCO annotations: a dict with ``images`` and ``annotations``; boxes of crowds are left out.
+    - COCO annotations: a dict with ``images``, ``annotations`` and ``categories``; boxes of crowds are left out.
     - COCO detections: a list of dicts with ``bbox`` (x, y, w, h), ``score``, and ``image_id`` or ``file_name``. An
       ``image_id`` belongs to the file whose name without ending is this number, as in COCO.
     - Plain: a dict from file name to a list of boxes ``[x1, y1, x2, y2]`` or ``[x1, y1, x2, y2, score]``; for a video,
       a list of such lists, one for each frame.
 
-    A name in the file belongs to the input whose path ends in it.
+    A name in the file belongs to the input whose path ends in it. Of several categories, those with the keypoints of
+    the model are used; see :func:`choose_categories`.
 
     Args:
         path: The file.
         threshold: Lowest score.
+        category: Id of the category whose boxes are used; ``None`` chooses.
 
     Raises:
         UserError: If the file does not exist or has another format.
     """
 
-    def __init__(self, path: str | Path, threshold: float = SCORE_THRESHOLD) -> None:
-        self.path = Path(path)
+    def __init__(self, path: str | Path, threshold: float = SCORE_THRESHOLD, category: int | None = None) -> None:
+        self.path, self.threshold, self.category = Path(path), threshold, category
         if not self.path.is_file():
             raise UserError(f"The box file {path} does not exist: give a json file.")
         try:
@@ -140,7 +144,9 @@ class FromFile:
         except ValueError as error:
             raise UserError(f"The box file {path} is not json ({error}): check how it was written.") from error
         self.ids: dict[str, int] = {}
-        self.boxes: dict[str, list] = {}
+        self.boxes: dict[str, list] = {}  # with a sixth number if the file has categories: the id
+        self.descriptions: list[dict] = []  # of the categories
+        self.chosen: set[int] | None = None
         try:
             self._read(content)
         except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -151,37 +157,42 @@ class FromFile:
         for name, boxes in self.boxes.items():
             frames = boxes if boxes and _is_list_of_frames(boxes) else [boxes]
             for frame in frames:
-                as_boxes(frame, f"The box file {path}, for {name},")
-        self.threshold = threshold
+                as_boxes([box[:5] for box in frame], f"The box file {path}, for {name},")
 
     def _read(self, content: dict | list) -> None:
         if isinstance(content, list):
             for entry in content:
                 name = entry["file_name"] if "file_name" in entry else f"{int(entry['image_id'])}"
-                self.boxes.setdefault(name, []).append([*_corners(entry["bbox"]), float(entry["score"])])
+                box = [*_corners(entry["bbox"]), float(entry["score"]), int(entry.get("category_id", PERSON))]
+                self.boxes.setdefault(name, []).append(box)
                 if "image_id" in entry:
                     self.ids[name] = int(entry["image_id"])
         elif "images" in content and "annotations" in content:
             names = {image["id"]: image["file_name"] for image in content["images"]}
             self.ids = {name: number for number, name in names.items()}
             self.boxes = {name: [] for name in names.values()}
+            self.descriptions = content.get("categories") or []
             for entry in content["annotations"]:
                 if not entry.get("iscrowd") and entry["bbox"][2] > 0 and entry["bbox"][3] > 0:
-                    self.boxes[names[entry["image_id"]]].append([*_corners(entry["bbox"]), 1.0])
+                    box = [*_corners(entry["bbox"]), 1.0, int(entry.get("category_id", PERSON))]
+                    self.boxes[names[entry["image_id"]]].append(box)
         else:
             self.boxes = {name: list(boxes) for name, boxes in content.items()}
 
-    def match(self, sources: Sequence[Source]) -> int:
-        """Find the entry of each source.
+    def match(self, sources: Sequence[Source], keypoints: Sequence[str] = ()) -> int:
+        """Find the entry of each source, and choose the categories.
+
+        It sets ``others``, the number of boxes of other categories by the name or id of the category.
 
         Args:
             sources: All inputs.
+            keypoints: Names of the model's keypoints.
 
         Returns:
             The number of boxes whose image is not among the inputs; of a video, the number of its frames.
 
         Raises:
-            UserError: If no entry belongs to an input, or one to several.
+            UserError: If no entry belongs to an input, or one to several; if the categories do not fit.
         """
         self.names = {source.name: name for source in sources if (name := self._entry(source.name)) is not None}
         if not self.names:
@@ -197,6 +208,10 @@ class FromFile:
                     f"Each name in the box file {self.path} must end the path of one input, but {name} ends those of "
                     f"{used[name]} and {source}: use longer names, with folders."
                 )
+        found = Counter(box[5] for name in used for box in self.boxes[name] if len(box) == 6)
+        self.chosen = choose_categories(found, self.descriptions, keypoints, self.category, f"The box file {self.path}")
+        names = {entry.get("id"): entry.get("name", entry.get("id")) for entry in self.descriptions}
+        self.others = {str(names.get(number, number)): n for number, n in found.items() if number not in self.chosen}
         return sum(len(boxes) for name, boxes in self.boxes.items() if name not in used)
 
     def _entry(self, path: str) -> str | None:
@@ -210,27 +225,131 @@ class FromFile:
 
     def __call__(self, frame: Frame) -> Boxes:
         """Return the boxes of a frame: none if the file does not name it."""
+        boxes = [box[:5] for box in self._chosen_boxes(frame)]
+        return as_boxes(boxes, f"The box file {self.path}, for {frame.source.name},")
+
+    def category_ids(self, frame: Frame) -> list[int]:
+        """Return the category of each box of a frame."""
+        return [box[5] if len(box) == 6 else PERSON for box in self._chosen_boxes(frame)]
+
+    def _chosen_boxes(self, frame: Frame) -> list[list]:
         boxes = self.boxes[self.names[frame.source.name]] if frame.source.name in self.names else []
-        if frame.source.kind != "image":
+        if frame.source.kind not in ("image", "array"):
             boxes = boxes[frame.index] if frame.index < len(boxes) else []
-        boxes = as_boxes(boxes, f"The box file {self.path}, for {frame.source.name},")
-        return boxes[boxes[:, 4] >= self.threshold]
+        boxes = [box for box in boxes if len(box) < 6 or self.chosen is None or box[5] in self.chosen]
+        return [box for box in boxes if len(box) < 5 or box[4] >= self.threshold]
 
     def image_id(self, frame: Frame) -> int | None:
         """Return COCO's id of the image, if the file has one."""
         return self.ids.get(self.names.get(frame.source.name, ""))
 
 
-AnyBoxes = Union[None, str, Path, Callable[[np.ndarray], np.ndarray], BoxProvider]
+def choose_categories(
+    found: Iterable[int], descriptions: Sequence[dict], keypoints: Sequence[str], wanted: int | None, what: str
+) -> set[int]:
+    """Choose the categories whose boxes a model takes.
+
+    These are: the wanted one; else those whose list of keypoints is as long as the model's; else, if no category has
+    keypoints, 1, as in COCO and in MMPose; else the only one.
+
+    Args:
+        found: Ids of the categories of the boxes.
+        descriptions: ``categories`` of COCO's annotations.
+        keypoints: Names of the model's keypoints.
+        wanted: Id of the category that the user chose.
+        what: Where the boxes are from, for the message.
+
+    Returns:
+        The ids.
+
+    Raises:
+        UserError: If none fits, or it is not clear which one.
+    """
+    found = set(found)
+    if wanted is not None:
+        if found and wanted not in found:
+            listed = ", ".join(map(str, sorted(found)))
+            raise UserError(f"{what} must have boxes of category {wanted}, but has those of {listed}: choose another.")
+        return {wanted}
+    described = {entry["id"]: entry for entry in descriptions if entry.get("keypoints") and entry.get("id") in found}
+    if described and keypoints:
+        fitting = {number for number, entry in described.items() if len(entry["keypoints"]) == len(keypoints)}
+        if fitting:
+            return fitting
+        number, entry = next(iter(described.items()))
+        raise UserError(
+            f"{what} must have a category with the {len(keypoints)} keypoints of the model, but category "
+            f"{entry.get('name', number)} has {len(entry['keypoints'])}: use the model's own data, or --category."
+        )
+    if PERSON in found or not found:
+        return {PERSON}
+    if len(found) == 1:
+        return found
+    listed = ", ".join(map(str, sorted(found)))
+    raise UserError(f"{what} has boxes of the categories {listed}, and none is {PERSON}: choose one with --category.")
+
+
+class FromArrays:
+    """Boxes that are given with the inputs.
+
+    Args:
+        boxes: (P, 4) as x1, y1, x2, y2, or (P, 5) with scores, for every image; or a list with one such array for each
+            image or frame, in order.
+
+    Raises:
+        UserError: If they have another shape.
+    """
+
+    def __init__(self, boxes: np.ndarray | Sequence) -> None:
+        single = isinstance(boxes, np.ndarray) or (len(boxes) > 0 and np.ndim(boxes[0]) == 1)
+        self.same = as_boxes(boxes, "The boxes") if single else None
+        self.each = [] if single else [as_boxes(part, f"The boxes of image {i}") for i, part in enumerate(boxes)]
+        self.number = 0
+
+    def __call__(self, frame: Frame) -> Boxes:
+        """Return the boxes of the next frame.
+
+        Raises:
+            UserError: If there are more images than arrays.
+        """
+        if self.same is not None:
+            return self.same
+        if self.number >= len(self.each):
+            raise UserError(
+                f"The list of boxes needs an array for each image, but has {len(self.each)} and there are more images: "
+                "add the others."
+            )
+        self.number += 1
+        return self.each[self.number - 1]
+
+    def image_id(self, frame: Frame) -> int | None:
+        """Return ``None``."""
+        return None
+
+
+AnyBoxes = Union[None, str, Path, np.ndarray, Sequence, Callable[[np.ndarray], np.ndarray], BoxProvider]
 
 
 def make_provider(boxes: AnyBoxes) -> BoxProvider:
-    """Make a box provider: ``None`` uses the whole image, a path a json file, a function its result."""
+    """Make a box provider: ``None`` uses the whole image, a path a json file, a function its result, arrays themselves.
+
+    Raises:
+        UserError: If the boxes are something else.
+    """
     if boxes is None:
         return WholeImage()
     if isinstance(boxes, (str, Path)):
         return FromFile(boxes)
-    return boxes if isinstance(boxes, BoxProvider) else FromFunction(boxes)
+    if isinstance(boxes, (np.ndarray, Sequence)):
+        return FromArrays(boxes)
+    if isinstance(boxes, BoxProvider):
+        return boxes
+    if callable(boxes):
+        return FromFunction(boxes)
+    raise UserError(
+        f"Boxes must be a json file, an array, a list of arrays or a function, but got a {type(boxes).__name__}: "
+        "convert them."
+    )
 
 
 def as_boxes(boxes: Sequence | np.ndarray, what: str) -> Boxes:

@@ -41,6 +41,7 @@ class PredictionSummary:
         seconds: Time, without the loading of the model.
         unreadable: Inputs that could not be read.
         unmatched: Boxes of images that are not among the inputs.
+        others: Boxes of other categories, by their name or id.
         interrupted: Whether Ctrl-C ended it early. The files have all that was done.
     """
 
@@ -50,6 +51,7 @@ class PredictionSummary:
     seconds: float = 0.0
     unreadable: list[Unreadable] = field(default_factory=list)
     unmatched: int = 0
+    others: dict[str, int] = field(default_factory=dict)
     interrupted: bool = False
 
     def __str__(self) -> str:
@@ -57,12 +59,15 @@ class PredictionSummary:
         text = f"{self.images} images or frames with {self.persons} persons in {self.seconds:.1f} s: {self.out}"
         if self.unmatched:
             text += f"\n{self.unmatched} boxes of the file are of images that are not among the inputs."
+        if self.others:
+            names = ", ".join(f"{name}: {number}" for name, number in self.others.items())
+            text += f"\n{sum(self.others.values())} boxes of other categories are left out ({names})."
         return text
 
     @property
     def errors(self) -> list[str]:
         """A sentence for each problem."""
-        lines = [f"{name} could not be read: {reason}." for name, reason in self.unreadable]
+        lines = [str(entry) for entry in self.unreadable]
         if self.interrupted:
             lines.append("Interrupted: the files contain all results up to this point.")
         return lines
@@ -80,6 +85,7 @@ def predict(
     *,
     out: str | Path,
     boxes: str | Path | AnyBoxes = None,
+    category: int | None = None,
     detector: str | None = None,
     detector_weights: str | None = None,
     box_threshold: float = SCORE_THRESHOLD,
@@ -105,6 +111,8 @@ def predict(
         out: Folder for results.json (COCO), predictions.json (MMPose), predictions.csv and the drawings in drawn/: a
             picture for each image, an .mp4 for each video.
         boxes: Person boxes: json file of COCO annotations or detections, or of boxes by file name.
+        category: Category id of the boxes in a json file, or number of the detector's class. Defaults to the categories
+            with the model's keypoints, else to persons.
         detector: Config of a detector of MMDetection, in place of boxes.
         detector_weights: Its checkpoint.
         box_threshold: Lowest score of a box.
@@ -135,16 +143,18 @@ def predict(
     cfg = read_config(config, cfg_options)
     sources = find_sources(inputs)
     if detector and detector_weights:
-        boxes = FromDetector(detector, detector_weights, device, box_threshold)
+        boxes = FromDetector(detector, detector_weights, device, box_threshold, category or 0)
     elif isinstance(boxes, (str, Path)):
-        boxes = FromFile(boxes, box_threshold)
+        boxes = FromFile(boxes, box_threshold, category)
     predictor = Predictor(cfg, checkpoint, device, keypoint_scores)
     predictions = predictor.predict_sources(sources, boxes, batch_size, keep_images=draw)
     if track:
         predictions = tracking.track(predictions)
     if smooth:
         predictions = tracking.smooth(predictions)
-    summary = PredictionSummary(out, unreadable=predictor.unreadable, unmatched=predictor.unmatched)
+    summary = PredictionSummary(
+        out, unreadable=predictor.unreadable, unmatched=predictor.unmatched, others=predictor.others
+    )
     start = time.monotonic()
     with contextlib.ExitStack() as stack:
         writer = stack.enter_context(PredictionWriter(out, predictor.metainfo, _coco_settings(predictor.cfg)))

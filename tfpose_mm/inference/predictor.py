@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections import deque
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+import cv2
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -15,11 +17,13 @@ from mmengine.registry import init_default_scope
 from mmpose.apis.inference import dataset_meta_from_config
 from mmpose.structures import PoseDataSample
 
-from ..config_files import config_path
+from ..config_files import read_config
+from ..datasets.config_data import keypoint_names
 from ..engine import load_model
+from ..engine.running import need_device
 from ..errors import UserError
 from ..models.heads.score_kinds import is_tfpose_head, score_kinds
-from .boxes import AnyBoxes, BoxProvider, FromFile, make_provider
+from .boxes import PERSON, AnyBoxes, BoxProvider, FromFile, make_provider
 from .sources import Frame, Source, Unreadable, find_sources, read_frames
 
 BATCH_SIZE = 8  # larger batches of the paper's models are slower on a CPU: docs/prediction.md
@@ -42,6 +46,7 @@ class Prediction:
         source: Where the frame is from.
         image: (H, W, 3) uint8 BGR; ``None`` unless it was asked for.
         image_id: COCO's id of the image, ``None`` if unknown.
+        category_ids: P ids of the boxes' categories.
         track_ids: (P,), numbers of the persons in a video; ``None`` without tracking.
     """
 
@@ -56,6 +61,7 @@ class Prediction:
     source: Source
     image: np.ndarray | None = None
     image_id: int | None = None
+    category_ids: list[int] = field(default_factory=list)
     track_ids: np.ndarray | None = None
 
 
@@ -83,9 +89,9 @@ class Predictor:
     def __init__(
         self, config: str | Path | Config, checkpoint: str | Path, device: str = "cpu", keypoint_scores: str = "auto"
     ) -> None:
-        if not isinstance(config, Config):
-            config = Config.fromfile(str(config if Path(config).is_file() else config_path(str(config))))
-        cfg = config
+        need_device(device)
+        use_one_thread_after_fork()
+        cfg = read_config(config)
         init_default_scope(cfg.get("default_scope", "mmpose"))
         model_cfg = cfg.model.copy()
         model_cfg.test_cfg = dict(model_cfg.get("test_cfg") or {})
@@ -103,6 +109,7 @@ class Predictor:
         self.pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
         self.unreadable: list[Unreadable] = []
         self.unmatched = 0
+        self.others: dict[str, int] = {}
 
     def _check_keypoints(self) -> None:
         head = getattr(self.model.head, "num_joints", None) or getattr(self.model.head, "out_channels", None)
@@ -147,8 +154,10 @@ class Predictor:
     ) -> Iterator[Prediction]:
         """Predict all persons of sources that :func:`find_sources` found; see :meth:`__call__`."""
         provider = make_provider(boxes)
-        self.unreadable = []
-        self.unmatched = provider.match(sources) if isinstance(provider, FromFile) else 0
+        self.unreadable, self.unmatched, self.others = [], 0, {}
+        if isinstance(provider, FromFile):
+            self.unmatched = provider.match(sources, keypoint_names(self.metainfo))
+            self.others = provider.others
         return self.predict_frames(read_frames(sources, self.unreadable), provider, batch_size, keep_images)
 
     def predict_frames(
@@ -157,11 +166,14 @@ class Predictor:
         """Predict all persons of frames; see :meth:`__call__`."""
         if batch_size < 1:
             raise UserError(f"The batch size must be at least 1, but got {batch_size}.")
+        use_one_thread_after_fork()
         waiting: deque[_Waiting] = deque()  # frames whose persons are not all predicted
         batch: list[tuple[_Waiting, dict]] = []
         for frame in frames:
             boxes = provider(frame)
             entry = _Waiting(frame, boxes, provider.image_id(frame), keep_images)
+            if hasattr(provider, "category_ids"):
+                entry.category_ids = provider.category_ids(frame)
             waiting.append(entry)
             for box in boxes:
                 batch.append((entry, self._prepare(frame, box)))
@@ -187,6 +199,16 @@ class Predictor:
                 entry.samples.append(sample)
 
 
+_PROCESS = os.getpid()
+
+
+def use_one_thread_after_fork() -> None:
+    """A forked process has no threads of torch and OpenCV; an operation with several would wait for them forever."""
+    if os.getpid() != _PROCESS:
+        torch.set_num_threads(1)
+        cv2.setNumThreads(1)
+
+
 class _Waiting:
     """A frame and the samples of its persons that are predicted so far."""
 
@@ -196,6 +218,7 @@ class _Waiting:
         self.source, self.index = frame.source, frame.index
         self.image = frame.image if keep_image else None
         self.boxes, self.image_id = boxes, image_id
+        self.category_ids = [PERSON] * len(boxes)
         self.samples: list[PoseDataSample] = []
 
     def is_done(self) -> bool:
@@ -222,6 +245,7 @@ class _Waiting:
             self.source,
             self.image,
             self.image_id,
+            self.category_ids,
         )
 
 

@@ -1,36 +1,48 @@
-"""Find and read what is predicted: images, folders, globs, videos and webcams."""
+"""Find and read what is predicted: images, folders, globs, videos, webcams and arrays. Nothing else reads inputs."""
 
 from __future__ import annotations
 
 import glob
-from collections.abc import Iterator, Sequence
+import os
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, Union
 
 import cv2
 import numpy as np
+from PIL import Image, ImageOps
 
 from ..errors import UserError
 
-IMAGES = (".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
-VIDEOS = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
+# in a folder, files with these endings are inputs; a file that is named itself may have any ending
+# ruff: noqa: SIM905 - two lines in place of thirty
+IMAGES = ".avif .bmp .dib .gif .jp2 .jpe .jpeg .jpg .pgm .png .ppm .tif .tiff .webp".split()
+VIDEOS = ".3g2 .3gp .asf .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .vob .webm .wmv".split()
+STACKS = (".apng", ".gif", ".png", ".tif", ".tiff", ".webp")  # these may hold several frames
 FPS = 30.0  # of a video or webcam that does not state it
+LARGEST = 32766  # longest side of an image that OpenCV's warpAffine takes, in pixels
+BAD_FRAMES = 100  # a video has ended if so many reads in a row fail
+
+Inputs = Union[str, Path, np.ndarray, Iterable[Union[str, Path, np.ndarray]]]
 
 
 class Source(NamedTuple):
-    """An image file, a video file or a webcam.
+    """Something that has images.
 
     Attributes:
-        name: The path, as it was given or found; ``webcam:0`` for a webcam.
-        kind: ``"image"``, ``"video"`` or ``"webcam"``.
+        name: The path, as it was given or found; ``webcam:0`` for a webcam, ``array_0`` for an array.
+        kind: ``"image"``, ``"video"``, ``"webcam"``, ``"stack"`` (an animation, or an image file with several pages),
+            ``"array"`` or ``"stream"`` (of arrays).
         frames: Number of frames, as the file states it; ``None`` if unknown.
-        fps: Frames per second, ``None`` for an image.
+        fps: Frames per second, ``None`` for images.
+        data: The array or the stream.
     """
 
     name: str
     kind: str
     frames: int | None = 1
     fps: float | None = None
+    data: Any = None
 
 
 class Frame(NamedTuple):
@@ -48,7 +60,7 @@ class Frame(NamedTuple):
 
 
 class Unreadable(NamedTuple):
-    """A source that could not be read.
+    """A source that could not be read, or not all of it.
 
     Attributes:
         name: The name of the source.
@@ -58,28 +70,75 @@ class Unreadable(NamedTuple):
     name: str
     reason: str
 
+    def __str__(self) -> str:
+        """A sentence."""
+        return f"{self.name} could not be read: {self.reason}."
 
-def find_sources(inputs: str | Path | Sequence[str | Path]) -> list[Source]:
+
+def find_sources(inputs: Inputs) -> list[Source]:
     """Find what the inputs name.
 
     Args:
         inputs: One or several: an image or video file, a folder (its images and videos, without subfolders, sorted by
-            name), a glob as ``images/*_left.jpg``, or ``webcam`` and ``webcam:1``.
+            name), a glob as ``images/*_left.jpg``, ``webcam`` or ``webcam:1``, or an array (H, W, 3) uint8 BGR. An
+            iterator of arrays, such as a generator, is read while it is predicted.
 
     Returns:
         The sources, in the order of the inputs; a file that is found twice is kept once.
 
     Raises:
-        UserError: If a file does not exist, or a folder or glob has no image or video.
+        UserError: If a file does not exist, a folder or glob has no image or video, or an input is something else.
     """
-    inputs = [inputs] if isinstance(inputs, (str, Path)) else list(inputs)
-    if not inputs:
+    if isinstance(inputs, Iterator):
+        return [Source("stream", "stream", None, None, inputs)]
+    single = isinstance(inputs, (str, Path)) or (isinstance(inputs, np.ndarray) and inputs.ndim < 4)
+    if not single and not isinstance(inputs, Iterable):
+        raise UserError(_wrong_input(inputs))
+    listed = [inputs] if single else list(inputs)
+    if not listed:
         raise UserError("Prediction needs at least one input, but got none: name an image, folder, glob or video.")
     found: dict[str, Source] = {}
-    for text in map(str, inputs):
-        for source in _find(text):
+    for number, item in enumerate(listed):
+        if isinstance(item, np.ndarray):
+            found[f"array_{number}"] = Source(f"array_{number}", "array", data=check_image(item, f"Input {number}"))
+            continue
+        if not isinstance(item, (str, Path)):
+            raise UserError(_wrong_input(item))
+        for source in _find(str(item)):
             found.setdefault(source.name, source)
     return list(found.values())
+
+
+def _wrong_input(item: object) -> str:
+    return (
+        "An input must be the path of an image, folder or video, a glob, webcam, or an array (H, W, 3) uint8 BGR, but "
+        f"got a {type(item).__name__}: convert it."
+    )
+
+
+def check_image(image: object, what: str) -> np.ndarray:
+    """Check that an array is an image.
+
+    Args:
+        image: The array.
+        what: Name of the array, for the message.
+
+    Returns:
+        The image, (H, W, 3) uint8.
+
+    Raises:
+        UserError: If it is something else.
+    """
+    if (
+        isinstance(image, np.ndarray)
+        and image.dtype == np.uint8
+        and image.ndim == 3
+        and image.shape[2] == 3
+        and image.size
+    ):
+        return image
+    got = f"{image.dtype} of shape {image.shape}" if isinstance(image, np.ndarray) else f"a {type(image).__name__}"
+    raise UserError(f"{what} must be an array (H, W, 3) of uint8 in the order BGR, but is {got}: convert it.")
 
 
 def _find(text: str) -> list[Source]:
@@ -106,12 +165,30 @@ def _find(text: str) -> list[Source]:
 
 
 def _describe(path: Path) -> Source:
-    if path.suffix.lower() not in VIDEOS:
+    ending = path.suffix.lower()
+    if ending in STACKS:
+        frames, fps = _count_pages(path)
+        if frames > 1:
+            return Source(str(path), "stack", frames, fps)
+    if ending not in VIDEOS and (ending in IMAGES or cv2.haveImageReader(str(path))):
         return Source(str(path), "image")
-    capture = cv2.VideoCapture(str(path))
-    frames, fps = int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), capture.get(cv2.CAP_PROP_FPS)
+    capture = _open_video(str(path))
+    opened, frames, fps = capture.isOpened(), int(capture.get(cv2.CAP_PROP_FRAME_COUNT)), capture.get(cv2.CAP_PROP_FPS)
     capture.release()
-    return Source(str(path), "video", frames if frames > 0 else None, fps if fps > 0 else FPS)
+    if not opened and ending not in VIDEOS:
+        return Source(str(path), "image")  # it will be listed as unreadable
+    return Source(str(path), "video", frames if frames > 0 else None, fps if 0 < fps < 1000 else FPS)
+
+
+def _count_pages(path: Path) -> tuple[int, float | None]:
+    """Number of frames of an image file, and frames per second of an animation."""
+    try:
+        with Image.open(path) as image:
+            frames = getattr(image, "n_frames", 1)
+            duration = image.info.get("duration") if frames > 1 else None
+    except Exception:  # a broken file raises any kind of error; reading it will name it
+        return 1, None
+    return frames, 1000 / duration if duration else None
 
 
 def read_frames(sources: Sequence[Source], unreadable: list[Unreadable]) -> Iterator[Frame]:
@@ -119,43 +196,112 @@ def read_frames(sources: Sequence[Source], unreadable: list[Unreadable]) -> Iter
 
     Args:
         sources: From :func:`find_sources`.
-        unreadable: Sources that cannot be read are appended; the others are read nevertheless.
+        unreadable: Sources that cannot be read, or not wholly, are appended; all others are read nevertheless.
 
     Yields:
-        The frames, in order.
+        The frames that can be decoded, in order.
     """
+    readers = {"image": _read_image, "array": _read_array, "stack": _read_stack, "stream": _read_stream}
     for source in sources:
-        if source.kind == "image":
-            image = _decode(source.name)
-            if image is None:
-                unreadable.append(Unreadable(source.name, "it is not an image that OpenCV can decode"))
-            else:
-                yield Frame(source, 0, image)
-        else:
-            yield from _read_video(source, unreadable)
+        for frame in readers.get(source.kind, _read_video)(source, unreadable):
+            height, width = frame.image.shape[:2]
+            if max(height, width) > LARGEST:
+                reason = f"its size is {width} x {height}, but no side may be longer than {LARGEST} pixels"
+                unreadable.append(Unreadable(source.name, reason))
+                break
+            yield frame
 
 
-def _decode(name: str) -> np.ndarray | None:
+def _read_image(source: Source, unreadable: list[Unreadable]) -> Iterator[Frame]:
     try:
-        data = np.fromfile(name, np.uint8)
-    except OSError:
-        return None
-    return cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+        yield Frame(source, 0, _decode(source.name))
+    except OSError as error:
+        unreadable.append(
+            Unreadable(source.name, error.strerror or "it is not an image that OpenCV or Pillow can decode")
+        )
+
+
+def _decode(name: str) -> np.ndarray:
+    """Decode with OpenCV, as MMPose does, else with Pillow; both turn an image as its EXIF data say.
+
+    Raises:
+        OSError: If neither can decode it.
+    """
+    data = np.fromfile(name, np.uint8)
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
+    except cv2.error:  # for example if the header gives a size above OpenCV's limits
+        image = None
+    if image is not None:
+        return image
+    try:
+        with Image.open(name) as file:
+            return np.ascontiguousarray(np.asarray(ImageOps.exif_transpose(file).convert("RGB"))[..., ::-1])
+    except Exception as error:  # a broken file raises any kind of error
+        raise OSError from error
+
+
+def _read_array(source: Source, unreadable: list[Unreadable]) -> Iterator[Frame]:
+    yield Frame(source, 0, source.data)
+
+
+def _read_stream(source: Source, unreadable: list[Unreadable]) -> Iterator[Frame]:
+    for index, image in enumerate(source.data):
+        yield Frame(source, index, check_image(image, f"Image {index} of the stream"))
+
+
+def _read_stack(source: Source, unreadable: list[Unreadable]) -> Iterator[Frame]:
+    missing, reason = 0, ""
+    for index in range(source.frames or 0):
+        try:
+            with Image.open(source.name) as file:
+                file.seek(index)
+                page = np.asarray(_to_8_bit(file).convert("RGB"))
+        except Exception as error:  # a broken file raises any kind of error
+            missing, reason = missing + 1, str(error) or type(error).__name__
+            continue
+        yield Frame(source, index, np.ascontiguousarray(page[..., ::-1]))
+    if missing:
+        text = f"{missing} of its {source.frames} frames cannot be decoded ({reason})"
+        unreadable.append(Unreadable(source.name, text))
+
+
+def _to_8_bit(image: Image.Image) -> Image.Image:
+    """Pillow cuts 16-bit values at 255; OpenCV scales them."""
+    if image.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+    return image
+
+
+def _open_video(name: str | int) -> cv2.VideoCapture:
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # it prints a line for each damaged block
+    capture = cv2.VideoCapture(name)
+    capture.set(cv2.CAP_PROP_ORIENTATION_AUTO, 1)  # as players turn it; the default of OpenCV depends on the version
+    return capture
 
 
 def _read_video(source: Source, unreadable: list[Unreadable]) -> Iterator[Frame]:
     camera = source.kind == "webcam"
-    capture = cv2.VideoCapture(int(source.name.partition(":")[2]) if camera else source.name)
-    index = 0
+    capture = _open_video(int(source.name.partition(":")[2]) if camera else source.name)
+    index = decoded = holes = failed = 0  # failed: reads in a row; holes: frames before a later one that was decoded
     try:
-        while True:
+        while failed <= (0 if camera else BAD_FRAMES):
             read, image = capture.read()
             if not read:
-                break
+                failed += 1
+                continue
+            if failed or holes:  # the place in the video, from the time stamp
+                index = max(index, round(capture.get(cv2.CAP_PROP_POS_MSEC) / 1000 * (source.fps or FPS)))
+            holes, failed = holes + failed, 0
             yield Frame(source, index, image)
-            index += 1
+            index, decoded = index + 1, decoded + 1
     finally:
         capture.release()
-    if index == 0:
+    # the number in the file is estimated in some formats: a small difference without a hole is none
+    missing = max(holes, (source.frames or 0) - decoded)
+    if decoded == 0:
         what = "the camera returns no image" if camera else "it has no frame that OpenCV can decode"
         unreadable.append(Unreadable(source.name, what))
+    elif holes or missing > max(2, 0.01 * decoded):
+        text = f"{missing} of its {max(source.frames or 0, decoded + holes)} frames cannot be decoded"
+        unreadable.append(Unreadable(source.name, text))

@@ -12,6 +12,7 @@ import numpy as np
 from mmpose.evaluation.functional import oks_nms
 
 from ..datasets.config_data import keypoint_names
+from .boxes import PERSON
 from .predictor import Prediction
 
 COCO = dict(keypoint_score_thr=0.2, nms_thr=0.9)  # MMPose's CocoMetric
@@ -149,7 +150,7 @@ def coco_results(
                 image_id=image_id,
                 file_name=prediction.name,
                 frame=prediction.index,
-                category_id=1,
+                category_id=prediction.category_ids[person["row"]] if prediction.category_ids else PERSON,
                 keypoints=_rounded(person["keypoints"].reshape(-1)),
                 bbox=_rounded(np.array([x1, y1, x2 - x1, y2 - y1])),
                 score=person["score"],

@@ -15,7 +15,14 @@ from mmpose.datasets.datasets.wholebody import CocoWholeBodyDataset
 from mmpose.evaluation.metrics import CocoMetric
 from mmpose.registry import DATASETS, METRICS, TRANSFORMS
 
-from ..datasets.config_data import LOADERS, keypoint_names, list_evaluators, read_metainfo
+from ..datasets.config_data import (
+    LOADERS,
+    find_mixed_annotations,
+    keypoint_names,
+    list_data_sets,
+    list_evaluators,
+    read_metainfo,
+)
 from ..models.heads.score_kinds import is_tfpose_head, score_kinds
 
 TEST_CFG = ("flip_test", "shift_coords", "output_heatmaps", "keypoint_scores")  # keys that TFPoseHead reads
@@ -35,8 +42,21 @@ def find_problems(cfg: Config, model: BaseModel) -> list[str]:
     Returns:
         A sentence for each problem: the expected value, the value in the config, and a fix.
     """
-    checks = (_pipelines(cfg), _codecs(cfg), _coordinates(cfg), _test_cfg(cfg), _keypoints(cfg))
-    return [*_custom_keys(cfg, model), *itertools.chain(*checks), *_heatmaps(cfg, model)]
+    checks = (
+        _workers(cfg),
+        _test_data(cfg),
+        _pipelines(cfg),
+        _codecs(cfg),
+        _coordinates(cfg),
+        _test_cfg(cfg),
+        _keypoints(cfg),
+    )
+    problems = [*_custom_keys(cfg, model), *itertools.chain(*checks), *_heatmaps(cfg, model)]
+    return list(dict.fromkeys(problems))  # data sets of one dataloader can have the same problem
+
+
+def _steps(cfg: Config, loader: str) -> list[dict]:
+    return [step for data in list_data_sets(cfg, loader) for step in data.steps]
 
 
 def _custom_keys(cfg: Config, model: BaseModel) -> Iterator[str]:
@@ -49,13 +69,20 @@ def _custom_keys(cfg: Config, model: BaseModel) -> Iterator[str]:
 def _pipelines(cfg: Config) -> Iterator[str]:
     """MMPose reports these, too, but only when the training begins."""
     for loader in LOADERS:
-        for step in cfg[loader].dataset.get("pipeline", ()):
+        for step in _steps(cfg, loader):
             try:
                 TRANSFORMS.build(step)
             except (TypeError, KeyError) as error:  # an unknown argument or type
                 yield f"{loader}'s step {step.type} cannot be built: {error}: correct its name or arguments."
             except (ImportError, RuntimeError) as error:  # MMPose's Albumentation raises a RuntimeError
                 yield f"{loader}'s step {step.type} cannot be built: {error}: install it, or delete the step."
+
+
+def _workers(cfg: Config) -> Iterator[str]:
+    for loader in LOADERS:
+        settings = cfg.get(loader) or {}
+        if settings.get("persistent_workers") and not settings.get("num_workers"):
+            yield f"{loader} has persistent_workers=True, but num_workers=0: set persistent_workers=False."
 
 
 def _plain(value: Any) -> Any:  # noqa: ANN401 - a config holds anything
@@ -75,7 +102,7 @@ def _codecs(cfg: Config) -> Iterator[str]:
         yield f"model.head.decoder is {decoder}, but codec is {codec}: {fix}"
     size = tuple(variants[-1].input_size)
     for loader in LOADERS:
-        for step in cfg[loader].dataset.get("pipeline", ()):
+        for step in _steps(cfg, loader):
             if step.type == "GenerateTarget" and _plain(step.get("encoder")) != _plain(codec):
                 yield f"{loader}'s targets are made by {step.get('encoder')}, but codec is {codec}: {fix}"
             if step.type == "TopdownAffine" and _plain(step.get("input_size")) != _plain(size):
@@ -87,7 +114,7 @@ def _coordinates(cfg: Config) -> Iterator[str]:
     if not isinstance(codec, dict) or codec.get("type") != "TFPoseLabel":
         return
     for loader in LOADERS:
-        for step in cfg[loader].dataset.get("pipeline", ()):
+        for step in _steps(cfg, loader):
             if step.type == "TopdownAffine" and not step.get("use_udp"):
                 yield f"{loader} has TopdownAffine without use_udp, which TFPoseLabel needs: set use_udp=True."
     test_cfg = cfg.model.get("test_cfg") or {}
@@ -108,9 +135,14 @@ def _test_cfg(cfg: Config) -> Iterator[str]:
         yield f"test_cfg.keypoint_scores is {test_cfg['keypoint_scores']!r}: choose {choices}."
 
 
+def _test_data(cfg: Config) -> Iterator[str]:
+    for name in ("val", "test"):
+        yield from filter(None, [find_mixed_annotations(cfg, name)])
+
+
 def _keypoints(cfg: Config) -> Iterator[str]:
-    for loader in LOADERS:
-        data = cfg[loader].dataset
+    sets = [(loader, data) for loader in LOADERS for data in _with_metainfo(cfg, loader)]
+    for loader, data in sets:
         described = data.get("metainfo") or getattr(DATASETS.get(data.type), "METAINFO", None)
         if not described:
             continue  # a wrapper of several data sets, or a data set whose arguments choose the keypoints
@@ -132,6 +164,12 @@ def _keypoints(cfg: Config) -> Iterator[str]:
         predicted = _predicted_keypoints(cfg, training=loader == LOADERS[0])
         if predicted is not None and annotated != predicted:
             yield f"The head predicts {predicted} keypoints, but {loader} has {annotated}: set the head's num_joints."
+
+
+def _with_metainfo(cfg: Config, loader: str) -> list[dict]:
+    """The data sets whose keypoints the model sees: a wrapper with a metainfo converts to its own."""
+    whole = (cfg.get(loader) or {}).get("dataset") or {}
+    return [whole] if whole.get("metainfo") else [data.settings for data in list_data_sets(cfg, loader)]
 
 
 def _predicted_keypoints(cfg: Config, training: bool) -> int | None:

@@ -14,6 +14,7 @@ from mmpose.registry import MODELS
 from mmpose.utils import register_all_modules
 
 from ..config_files import read_config
+from ..datasets.config_data import DataSet, list_data_sets
 from .config_checks import find_problems
 
 
@@ -121,7 +122,8 @@ def describe(cfg: Config, model: BaseModel) -> str:
         Lines of text, grouped by topic.
     """
     parts = [part for part in ("backbone", "neck", "head") if cfg.model.get(part)]
-    data = cfg.train_dataloader.dataset
+    sets = list_data_sets(cfg, "train_dataloader")
+    schedulers = cfg.get("param_scheduler") or []
     total = sum(parameter.numel() for parameter in model.parameters())
     named = ", ".join(f"{part} {cfg.model[part].type}" for part in parts)
     topics = {
@@ -133,17 +135,31 @@ def describe(cfg: Config, model: BaseModel) -> str:
         ],
         "optimizer": [_call(cfg.optim_wrapper.optimizer)],
         "schedule": [
-            f"{cfg.train_cfg.max_epochs} epochs, batch size {cfg.train_dataloader.batch_size} per process; "
+            f"{_length(cfg.train_cfg)}, batch size {cfg.train_dataloader.get('batch_size', '?')} per process; "
             f"the learning rates are for batch size {(cfg.get('auto_scale_lr') or {}).get('base_batch_size', '?')}",
-            *map(_call, cfg.param_scheduler),
+            *map(_call, schedulers if isinstance(schedulers, (list, tuple)) else [schedulers]),
         ],
-        "training data": [f"{data.type}, {data.ann_file}" if "ann_file" in data else data.type],
-        "augmentation": [_call(step) for step in data.get("pipeline", ()) if step.type != "GenerateTarget"],
+        "training data": _describe_data(cfg.train_dataloader.dataset, sets),
+        "augmentation": list(
+            dict.fromkeys(_call(step) for data in sets for step in data.steps if step["type"] != "GenerateTarget")
+        ),
         "targets": [_call(cfg.get("codec"))],
         "loss": [_call(cfg.model.head.loss)] if cfg.model.head.get("loss") else ["the head's default"],
-        "test": [_call(dict(type="test_cfg", **cfg.model.get("test_cfg", {})))],
+        "test": [_call(dict(type="test_cfg", **(cfg.model.get("test_cfg") or {})))],
     }
     return "\n".join(f"{topic}\n" + "\n".join(f"    {line}" for line in lines) for topic, lines in topics.items())
+
+
+def _describe_data(settings: dict, sets: Sequence[DataSet]) -> list[str]:
+    """Type and annotation file of each data set, after the type of what wraps them."""
+    wrapper = [] if any(data.settings is settings for data in sets) else [f"{settings['type']} of"]
+    parts = [(data.settings["type"], data.settings.get("ann_file")) for data in sets]
+    return [*wrapper, *(", ".join(filter(None, part)) for part in parts)]
+
+
+def _length(train_cfg: dict) -> str:
+    epochs = train_cfg.get("max_epochs")
+    return f"{train_cfg.get('max_iters')} iterations" if epochs is None else f"{epochs} epochs"
 
 
 class Recipe(NamedTuple):

@@ -167,7 +167,7 @@ def _check_all_images(parts: list[_Part], workers: int, progress: bool) -> None:
     records = [[known[entry.path, part.source.image_loader] for entry in part.entries] for part in parts]
     for part, found in zip(parts, records):
         report = part.report
-        report.findings += check_images(part.entries, found, report.file, not part.source.for_test)
+        report.findings += check_images(part.entries, found, report.file, not part.source.for_test, part.source.folder)
         report.findings += find_repeated(part.entries, found, report.file)
         if part.check_labels:
             part.check_labels({entry.path: record.size for entry, record in zip(part.entries, found) if record.size})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os.path as osp
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +17,7 @@ from ...errors import UserError
 from .. import CheckedMpiiDataset
 from ..annotation_numbers import BodyPart
 from ..checked_samples import find_half_bodies
-from ..config_data import LOADERS, list_evaluators, read_metainfo
+from ..config_data import LOADERS, list_data_sets, list_evaluators, read_metainfo
 from .image_checks import ImageEntry
 from .images import ImageLoader, load_settings
 from .instances import Keypoints, read_keypoints
@@ -78,8 +77,7 @@ def find_sources(cfg: Config) -> list[DataSource]:
     """
     sources: dict[tuple, DataSource] = {}
     for loader in LOADERS:
-        settings = (cfg.get(loader) or {}).get("dataset")
-        for one, pipeline in _unwrap(settings, ()):
+        for one, pipeline in list_data_sets(cfg, loader):
             source = _read_source(one, pipeline, _uses_area(cfg))
             key = (
                 source.file,
@@ -94,18 +92,6 @@ def find_sources(cfg: Config) -> list[DataSource]:
     if not sources:
         raise UserError(f"The config must have a data set in {', '.join(LOADERS)}, but has none: add one.")
     return list(sources.values())
-
-
-def _unwrap(settings: dict | None, pipeline: tuple) -> Iterator[tuple[dict, list[dict]]]:
-    """Yield the data sets in wrappers, as ``CombinedDataset``, and the steps of their pipelines."""
-    if not settings:
-        return
-    steps = [*settings.get("pipeline", ()), *pipeline]
-    inner = settings.get("datasets") or ([settings["dataset"]] if "dataset" in settings else [])
-    for one in inner:
-        yield from _unwrap(one, tuple(steps))
-    if not inner:
-        yield settings, steps
 
 
 def _uses_area(cfg: Config) -> bool:

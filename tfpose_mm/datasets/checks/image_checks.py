@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..findings import REFUSED, SKIPPED, WARNING, Finding
+from ..image_files import likely_name
 from .images import ImageRecord
 
 COPY = "download or copy the image again, or delete its annotations"
@@ -42,7 +43,7 @@ class ImageEntry(NamedTuple):
 
 
 def check_images(
-    entries: list[ImageEntry], records: list[ImageRecord], file: str, training_only: bool
+    entries: list[ImageEntry], records: list[ImageRecord], file: str, training_only: bool, folder: str = ""
 ) -> list[Finding]:
     """Find the faults of images.
 
@@ -51,6 +52,7 @@ def check_images(
         records: What is in the files.
         file: Name of the annotation file.
         training_only: Whether no test uses the file: a training leaves missing images out, a test stops.
+        folder: Folder of the images, to guess what a wrong name means.
 
     Returns:
         A finding for each fault of each image.
@@ -59,18 +61,22 @@ def check_images(
     refused = not training_only or 2 * missing > len(records)
     findings = []
     for entry, record in zip(entries, records):
-        for check, severity, detail in _faults(entry, record, REFUSED if refused else SKIPPED):
+        for check, severity, detail in _faults(entry, record, REFUSED if refused else SKIPPED, folder):
             findings.append(entry.finding(check, severity, file, detail))
     return findings
 
 
-def _faults(entry: ImageEntry, record: ImageRecord, missing: str) -> list[tuple[str, str, str]]:
+def _faults(entry: ImageEntry, record: ImageRecord, missing: str, folder: str) -> list[tuple[str, str, str]]:
     if record.error == "missing":
+        meant = likely_name(entry.path, folder)
+        fix = "copy it, or correct data_root or data_prefix in the config"
+        if meant is not None:
+            fix = f"probably '{meant}' is meant, which exists: correct file_name"
         return [
             (
                 "image_missing",
                 missing,
-                "must exist, but does not: copy it, or correct data_root or data_prefix in the config",
+                f"must exist, but does not: {fix}",
             )
         ]
     if record.size is None:

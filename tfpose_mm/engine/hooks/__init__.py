@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .check_finite_hook import CheckFiniteHook
 from .epoch_seed_hook import EpochSeedHook, init_worker
-from .plain_checkpoint_hook import PlainCheckpointHook, to_plain
+from .plain_checkpoint_hook import PlainCheckpointHook
 from .preemption_hook import PreemptionHook
 from .resume_hook import ResumeHook
 from .validation_eta_hook import ValidationEtaHook
@@ -17,5 +17,4 @@ __all__ = [
     "ResumeHook",
     "ValidationEtaHook",
     "init_worker",
-    "to_plain",
 ]

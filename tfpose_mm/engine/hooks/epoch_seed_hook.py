@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import multiprocessing
 import os
 import random
 import signal
@@ -30,7 +31,7 @@ def init_worker(worker_id: int) -> None:
     MMEngine's default gives NumPy the same seed in each epoch, so with ``persistent_workers=False`` the augmentations
     of all epochs draw the same numbers. SIGTERM can be sent to all processes of a job; then the main process must be
     able to finish its iteration, see :class:`PreemptionHook`. On macOS and Windows it seeds only, because Python has no
-    ``signal.sigwaitinfo`` there. Use it in the data loaders of a config::
+    ``signal.sigtimedwait`` there. Use it in the data loaders of a config::
 
         train_dataloader = dict(persistent_workers=False, worker_init_fn=dict(type="init_worker"))
 
@@ -40,15 +41,19 @@ def init_worker(worker_id: int) -> None:
     seed = torch.initial_seed() % 2**32
     np.random.seed(seed)
     random.seed(seed)
-    if hasattr(signal, "pthread_sigmask") and hasattr(signal, "sigwaitinfo"):
+    if hasattr(signal, "pthread_sigmask") and hasattr(signal, "sigtimedwait"):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_wait_for_the_main_process, daemon=True).start()
+        parent = multiprocessing.parent_process()
+        main = os.getppid() if parent is None else parent.pid
+        threading.Thread(target=_wait_for_the_main_process, args=(main,), daemon=True).start()
 
 
-def _wait_for_the_main_process() -> None:
-    """End this worker when the main process sends SIGTERM, as multiprocessing does at its end."""
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
-        pass
+def _wait_for_the_main_process(main: int) -> None:
+    """End this worker when the main process sends SIGTERM, as multiprocessing does at its end, or when it is gone."""
+    while os.getppid() == main:
+        received = signal.sigtimedwait({signal.SIGTERM}, 2)
+        if received is not None and received.si_pid == main:
+            break
     os._exit(0)
 
 

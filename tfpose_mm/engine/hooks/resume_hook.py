@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mmengine.dist import barrier, is_main_process
 from mmengine.hooks import CheckpointHook, Hook
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from mmpose.registry import HOOKS
 
 from ...errors import UserError
@@ -41,6 +41,7 @@ class ResumeHook(Hook):
     """
 
     priority = "VERY_HIGH"
+    _begin = 0
 
     def before_run(self, runner: Runner) -> None:
         """Correct ``last_checkpoint`` if the config resumes and names no checkpoint.
@@ -59,6 +60,39 @@ class ResumeHook(Hook):
             if newest is not None:
                 write_atomic(folder / POINTER, str(newest).encode())
         barrier()
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Say that a resumed training keeps the schedule of the checkpoint, if the config has another end."""
+        if not runner.cfg.get("resume") or not isinstance(runner.param_schedulers, list):
+            return
+        kept = [state.get("end") for state in checkpoint.get("param_schedulers") or []]
+        wanted = [getattr(scheduler, "end", None) for scheduler in runner.param_schedulers]
+        if len(kept) != len(wanted):
+            runner.logger.warning(
+                f"The checkpoint has {len(kept)} learning-rate schedules, but the config {len(wanted)}: MMEngine "
+                "pairs them in order. To use those of the config, start a new training with load_from."
+            )
+        elif kept != wanted:
+            last, end = (max((value for value in ends if value), default=0) for ends in (kept, wanted))
+            length = len(runner.train_dataloader) if isinstance(runner.train_loop, EpochBasedTrainLoop) else None
+            runner.logger.warning(
+                f"A resumed training keeps the schedule of its checkpoint, which ends at {_place(last, length)}; that "
+                f"of the config ends at {_place(end, length)}. Then the learning rate stays at its last value. "
+                "To use the config's schedule, start a new training with load_from=CHECKPOINT."
+            )
+
+    def before_train(self, runner: Runner) -> None:
+        """Look where the training begins."""
+        self._begin = runner.iter
+
+    def after_train(self, runner: Runner) -> None:
+        """Say that a resumed training had nothing left to do."""
+        if runner.cfg.get("resume") and self._begin >= runner.max_iters:
+            length = f"{runner.max_epochs} epochs" if runner.max_epochs else f"{runner.max_iters} iterations"
+            runner.logger.warning(
+                f"The checkpoint has all {length} of the config: nothing was left to train. To train longer, raise "
+                "train_cfg.max_epochs (or max_iters) and start a new training with load_from."
+            )
 
     def _find_newest(self, runner: Runner, folder: Path) -> Path | None:
         """The complete checkpoint with the most iterations; the one of :class:`PreemptionHook` if two have as many."""
@@ -89,6 +123,10 @@ class ResumeHook(Hook):
                 "complete: start a new training, without resume, in another work directory."
             )
         return None
+
+
+def _place(iterations: int, epoch_length: int | None) -> str:
+    return f"iteration {iterations}" if epoch_length is None else f"epoch {iterations / epoch_length:g}"
 
 
 def _folders(runner: Runner, folder: Path) -> list[Path]:
