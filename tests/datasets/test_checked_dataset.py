@@ -2,17 +2,20 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import shutil
 
 import numpy as np
 import pytest
 from mmengine.dataset import BaseDataset
+from mmengine.structures import InstanceData
 from mmpose.datasets.datasets.base import base_coco_style_dataset
-from mmpose.registry import DATASETS
+from mmpose.registry import DATASETS, METRICS
 from torch.utils.data import DataLoader
 
 from tests.datasets.broken import check_sample, dataset_config, with_half_body
 from tfpose_mm.datasets import checked_dataset, checked_samples
+from tfpose_mm.datasets.annotation_checks import check_annotations
 from tfpose_mm.datasets.synthetic import write_dataset
 from tfpose_mm.errors import UserError
 
@@ -370,3 +373,116 @@ def test_a_missing_image_of_a_box(data, boxes):
     (data / "train" / dataset.get_data_info(4)["img_path"]).unlink()
     with pytest.raises(UserError, match=r"boxes\.json, box 4\): the image must be a file"):
         dataset[4]
+
+
+@pytest.mark.parametrize("change", [dict(indices=3), dict(sample_interval=2), dict(indices=[1])], ids=str)
+def test_a_test_of_a_part_counts_only_the_part(people, change, reliability):
+    """The predictions are the annotations, so AP is 1."""
+    dataset, metric = build(people, **change, test_mode=True), METRICS.build(dict(type="CocoMetric"))
+    assert 0 < len(dataset) < 9
+    metric.dataset_meta = dataset.metainfo
+    for index in range(len(dataset)):
+        sample, info = dataset[index]["data_samples"], dataset.get_data_info(index)
+        sample.pred_instances = InstanceData(keypoints=info["keypoints"], keypoint_scores=info["keypoints_visible"])
+        metric.process({}, [sample.to_dict()])
+    assert metric.evaluate(len(dataset))["coco/AP"] == pytest.approx(1)
+    reliability.row("inputs", "a test with indices or sample_interval", 1, "AP of the chosen part; a line in the log")
+
+
+def test_a_part_of_detected_boxes_is_refused(data):
+    boxes = data / "boxes.json"
+    boxes.write_text(json.dumps([dict(image_id=1, category_id=1, bbox=[5, 5, 50, 90], score=0.9)]))
+    with pytest.raises(UserError, match="A test on detected boxes needs all of them, but the data set has indices or"):
+        build(data, bbox_file=str(boxes), indices=1, test_mode=True)
+
+
+@pytest.mark.parametrize("value", [None, float("nan")])
+@pytest.mark.parametrize("test_mode", [False, True])
+def test_null_and_nan_where_v_is_0_are_not_labelled(data, value, test_mode, logged, reliability):
+    """In a test null is refused: CocoMetric reads the file itself."""
+
+    def change(content):
+        for row, keypoint in ((0, 3), (4, 5)):
+            content["annotations"][row]["keypoints"][3 * keypoint : 3 * keypoint + 3] = [value, value, 0]
+
+    edit(data, change)
+    if test_mode:
+        with pytest.raises(UserError, match="x and y should be numbers also where v is 0, but are null or NaN"):
+            build(data, test_mode=True)
+        return
+    dataset = build(data)
+    assert len(dataset) == 9
+    assert not dataset.get_data_info(0)["keypoints_visible"][0, 3]
+    assert any("keypoints_null" in text for _, text in logged)
+    fault = "keypoints with null or NaN where v is 0"
+    reliability.row("inputs", fault, 1, "not labelled, counted and said; a test refuses them in a sentence")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            lambda k: np.reshape(k, (17, 3)).tolist(),
+            "must be one list x1, y1, v1, x2, ..., but contains a list for each point",
+        ),
+        (
+            lambda k: [{"x": 1, "y": 2}],
+            "but contains an object for each point: write the numbers of all points one after the other",
+        ),
+        (lambda k: np.reshape(k, (17, 3))[:, :2].ravel().tolist(), "but has 34, x and y only: add v"),
+    ],
+)
+def test_keypoints_in_another_form_are_explained(data, change, message, reliability):
+    def change_all(content):
+        for row in content["annotations"]:
+            row["keypoints"] = change(row["keypoints"])
+
+    edit(data, change_all)
+    with pytest.raises(UserError, match=re.escape(message)):
+        build(data)
+    reliability.row("inputs", "keypoints as nested lists, as objects, without v", 1, "a sentence with the right form")
+
+
+def test_a_category_with_other_keypoints_is_named(data, reliability):
+    def change(content):
+        content["categories"].append(dict(id=2, name="dog"))
+        content["annotations"][3].update(category_id=2, keypoints=[1, 2, 2] * 20)
+
+    edit(data, change)
+    content = json.loads((data / "annotations/person_keypoints_train.json").read_text())
+    (finding,) = [f for f in check_annotations(content, "a.json", 17) if f.check == "keypoints_length"]
+    assert "but has 60 in category dog: correct or delete the row" in finding.detail
+    reliability.row(
+        "inputs", "two categories with different numbers of keypoints", 1, "the sentence names the category"
+    )
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        r"sub\000000000001.jpg",
+        "sub%2F000000000001.jpg",
+        "s3://bucket/photos/sub/000000000001.jpg",
+        "/data/local-files/?d=sub/000000000001.jpg",
+        "/home/somebody/photos/000000000001.jpg",
+        "./train/000000000001.jpg",
+        "3f2a1b4c-000000000001.jpg",
+        "upload/1/3f2a1b4c-000000000001.jpg",
+        "file:///home/x/000000000001.jpg",
+    ],
+)
+def test_names_of_annotation_tools_are_explained(data, name, reliability):
+    (data / "train/sub").mkdir()
+    shutil.copy(data / "train/000000000001.jpg", data / "train/sub")
+
+    def change(content):
+        for image in content["images"]:
+            image["file_name"] = name
+
+    edit(data, change)
+    with pytest.raises(
+        UserError, match=r"probably '(sub/)?000000000001\.jpg' is meant, which exists: correct file_name"
+    ):
+        build(data, pipeline=[dict(type="LoadImage")])
+    fault = "file names with backslashes, %2F, storage prefixes, absolute paths, numbers of annotation tools"
+    reliability.row("inputs", fault, 1, "the sentence has the name that was looked for and the one that is meant")

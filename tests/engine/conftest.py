@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 from types import SimpleNamespace
 
 import pytest
@@ -7,6 +8,8 @@ from mmengine.runner import Runner, loops
 
 from tests.helpers.processes import in_process_config
 from tests.helpers.trainings import SHORT
+
+NUMBERS = itertools.count()
 
 
 @pytest.fixture
@@ -26,6 +29,8 @@ def make_runner(people, tmp_path, monkeypatch):
             cfg.train_cfg = dict(by_epoch=False, max_iters=2 * epochs, val_interval=val_every)
             cfg.param_scheduler = [dict(type="LinearLR", start_factor=0.1, by_epoch=False, begin=0, end=5)]
             cfg.log_processor.by_epoch = cfg.default_hooks.checkpoint.by_epoch = False
+        # MMEngine's name has seconds: two runners in one second would share the list of kept checkpoints
+        cfg.experiment_name = f"{folder}_{next(NUMBERS)}"
         runner = Runner.from_cfg(cfg)
         for hook in hooks:
             runner.register_hook(hook)

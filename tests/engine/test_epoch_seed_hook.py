@@ -6,7 +6,9 @@ import multiprocessing
 import random
 import signal
 import subprocess
+import sys
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -144,3 +146,40 @@ def test_persistent_workers_are_reported(make_runner, tmp_path, val_every):
     log = log_of(tmp_path / "work")
     expected = "train_dataloader has persistent_workers=True: after resuming, the augmentations differ"
     assert (expected in log) == (val_every is None)
+
+
+KILLED = """
+import os, sys, torch
+from torch.utils.data import DataLoader, Dataset
+from tfpose_mm.engine.hooks import init_worker
+class Numbers(Dataset):
+    def __len__(self): return 10_000
+    def __getitem__(self, index): return torch.zeros(100_000)
+batches = iter(DataLoader(Numbers(), batch_size=2, num_workers=2, worker_init_fn=init_worker))
+next(batches)
+print(*(worker.pid for worker in batches._workers), flush=True)
+sys.stdin.read()
+"""
+
+
+def test_workers_end_when_the_main_process_is_killed(reliability):
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", KILLED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    workers = [int(number) for number in process.stdout.readline().split()]
+    assert len(workers) == 2
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 15
+    while any(map(_is_alive, workers)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not any(map(_is_alive, workers))
+    reliability.row("inputs", "kill -9 of a training with 2 workers", 1, "its workers end within 15 s", "the epoch")
+
+
+def _is_alive(process):
+    try:
+        with open(f"/proc/{process}/stat") as file:
+            return file.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False

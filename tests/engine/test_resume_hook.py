@@ -165,3 +165,28 @@ def test_a_named_checkpoint_is_taken(make_runner, tmp_path):
     runner = make_runner(2, resume=True, load_from=first)
     runner.train()
     assert "resumed epoch: 1, iter: 2" in log_of(tmp_path / "work")
+
+
+@pytest.mark.slow
+def test_a_longer_schedule_is_not_taken_in_silence(make_runner, tmp_path, reliability):
+    """MMEngine restores the schedule of the checkpoint; the log says where it ends."""
+    make_runner(1).train()
+    make_runner(3, resume=True).train()
+    log = log_of(tmp_path / "work")
+    assert "keeps the schedule of its checkpoint, which ends at epoch 1; that of the config ends at epoch 3" in log
+    assert "start a new training with load_from=CHECKPOINT" in log
+    make_runner(3, resume=True).train()
+    assert "The checkpoint has all 3 epochs of the config: nothing was left to train." in log_of(tmp_path / "work")
+    reliability.row("inputs", "resuming with a longer schedule, and a finished training", 1, "a sentence in the log")
+
+
+@pytest.mark.slow
+def test_the_same_schedule_gives_no_warning(make_runner, tmp_path):
+    make_runner(2, **{"default_hooks.checkpoint.interval": 1}).train()
+    (tmp_path / "work/epoch_2.pth").unlink()
+    (tmp_path / "work/last_checkpoint").unlink()
+    make_runner(2, resume=True).train()
+    log = log_of(tmp_path / "work")
+    assert "resumed epoch: 1" in log
+    assert "keeps the schedule" not in log
+    assert "nothing was left" not in log

@@ -9,6 +9,7 @@ import torch
 
 from tfpose_mm.errors import UserError
 from tfpose_mm.inference import FromDetector, FromFile, FromFunction, WholeImage
+from tfpose_mm.inference.boxes import choose_categories
 from tfpose_mm.inference.sources import Frame, Source
 
 
@@ -127,3 +128,63 @@ def test_a_detector_of_mmdetection(tmp_path):
     assert strict(frame("a.jpg", size=(96, 128))).shape == (0, 5)
     with pytest.raises(UserError, match=r"The detector's config nowhere\.py does not exist"):
         FromDetector("nowhere.py", None)
+
+
+KEYPOINTS = ["nose", "left_hand", "right_hand"]
+PERSON = dict(id=4, name="person", keypoints=KEYPOINTS)
+DOG = dict(id=5, name="dog", keypoints=["nose"] * 20)
+
+
+@pytest.mark.parametrize(
+    ("found", "descriptions", "wanted", "expected"),
+    [
+        ([1, 3, 62], [], None, {1}),
+        ([7], [], None, {7}),
+        ([0, 3], [], 3, {3}),
+        ([4, 5], [PERSON, dict(id=5, name="ball")], None, {4}),
+        ([4, 5], [PERSON, dict(PERSON, id=5, name="child")], None, {4, 5}),
+        ([4, 5], [PERSON, DOG], None, {4}),
+        ([2], [dict(id=2, name="person", keypoints=[])], None, {2}),
+        ([1, 2], [dict(id=1, name="a"), dict(id=2, name="b")], None, {1}),
+        ([], [], None, {1}),
+    ],
+)
+def test_the_categories_of_the_model_are_chosen(found, descriptions, wanted, expected):
+    assert choose_categories(found, descriptions, KEYPOINTS, wanted, "The box file a.json") == expected
+
+
+@pytest.mark.parametrize(
+    ("found", "descriptions", "wanted", "message"),
+    [
+        ([3, 62], [], None, "a.json has boxes of the categories 3, 62, and none is 1: choose one with --category"),
+        ([1, 3], [], 2, "a.json must have boxes of category 2, but has those of 1, 3: choose another"),
+        (
+            [5],
+            [dict(id=5, name="dog", keypoints=["nose"] * 20)],
+            None,
+            "the 3 keypoints of the model, but category dog has 20",
+        ),
+    ],
+)
+def test_categories_that_do_not_fit_are_a_sentence(found, descriptions, wanted, message):
+    with pytest.raises(UserError, match=message):
+        choose_categories(found, descriptions, KEYPOINTS, wanted, "The box file a.json")
+
+
+def test_boxes_of_other_categories_are_left_out_and_counted(tmp_path, reliability):
+    boxes = [dict(image_id=1, category_id=c, bbox=[c, 2, 10, 20], score=0.9) for c in (1, 62, 1, 3, 62)]
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    provider = FromFile(tmp_path / "boxes.json")
+    source = Source("000000000001.jpg", "image")
+    assert provider.match([source], KEYPOINTS) == 0
+    assert provider.others == {"62": 2, "3": 1}
+    frame = Frame(source, 0, np.zeros((50, 40, 3), np.uint8))
+    assert provider(frame)[:, 0].tolist() == [1, 1]
+    assert provider.category_ids(frame) == [1, 1]
+    chosen = FromFile(tmp_path / "boxes.json", category=62)
+    chosen.match([source], KEYPOINTS)
+    assert chosen(frame)[:, 0].tolist() == [62, 62]
+    fault = "boxes of several categories: of a detector, of persons and balls, of two kinds of persons"
+    reliability.row(
+        "inputs", fault, 1, "those with the model's keypoints, or persons, are used; the others are counted"
+    )

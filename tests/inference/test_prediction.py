@@ -130,8 +130,17 @@ def nearly_right(checkpoint, people, tmp_path):
 
 
 @pytest.mark.slow
-def test_the_json_evaluates_to_what_mim_test_measures(checkpoint, nearly_right, tmp_path):
+@pytest.mark.parametrize("categories", [(1,), (0,), (7,), (3, 7)], ids=str)
+def test_the_json_evaluates_to_what_mim_test_measures(checkpoint, nearly_right, tmp_path, categories, reliability):
+    """With any ids of the categories; two are two kinds of persons with the same keypoints."""
+    nearly_right = shutil.copytree(nearly_right, tmp_path / "people")
     annotations = nearly_right / "annotations/person_keypoints_val.json"
+    content = json.loads(annotations.read_text())
+    (person,) = content["categories"]
+    content["categories"] = [dict(person, id=number, name=f"kind {number}") for number in categories]
+    for row, annotation in enumerate(content["annotations"]):
+        annotation["category_id"] = categories[row % len(categories)]
+    annotations.write_text(json.dumps(content))
     command = ["--boxes", annotations, "--out", tmp_path / "out", "--no-draw", "--batch-size", 3]
     process = start(*PREDICT, NAME, checkpoint, nearly_right / "val", *command, cwd=tmp_path)
     assert process.returncode == 0, process.stderr[-3000:]
@@ -147,6 +156,10 @@ def test_the_json_evaluates_to_what_mim_test_measures(checkpoint, nearly_right, 
     measured = [float(text.split(":")[1].split()[0]) for text in line.split("coco/")[1:4]]
     assert evaluation.stats[:3] == pytest.approx(measured, abs=1e-4)
     assert 0.1 < measured[0] < 0.9
+    written = {row["category_id"] for row in json.loads((tmp_path / "out/results.json").read_text())}
+    assert written == set(categories)
+    fault = "AP of results.json by COCO's evaluation, with the category ids 1, 0, 7, and 3 and 7"
+    reliability.row("inputs", fault, 1, "that of `mim test`")
 
 
 @pytest.mark.slow
@@ -156,7 +169,7 @@ def test_the_tool_names_unreadable_files_and_does_the_rest(checkpoint, people, t
     process = start(*PREDICT, NAME, checkpoint, "images", "--out", "out", cwd=tmp_path)
     assert process.returncode == 3
     assert process.stderr.splitlines()[-1] == (
-        "images/broken.jpg could not be read: it is not an image that OpenCV can decode."
+        "images/broken.jpg could not be read: it is not an image that OpenCV or Pillow can decode."
     )
     count = len(list((people / "val").glob("*.jpg")))
     assert process.stdout.splitlines()[-1].startswith(f"{count} images or frames with {count} persons in ")

@@ -12,8 +12,14 @@ from mmpose.registry import MODELS
 from torch import nn
 
 from tests.helpers.models import load_tiny as load
-from tests.helpers.paths import ROOT
+from tests.helpers.paths import ROOT, TINY
+from tfpose_mm.config_files import read_config
+from tfpose_mm.errors import UserError
+from tfpose_mm.recipe import show_recipe
 from tfpose_mm.recipe.config_checks import find_problems
+from tfpose_mm.training import evaluate
+
+COCO = "configs/_base_/datasets/coco.py"
 
 
 def test_the_shipped_config_agrees():
@@ -242,3 +248,58 @@ def test_a_config_over_one_of_mmpose_s_agrees(tmp_path):
         "decoder=codec), test_cfg=dict(_delete_=True, flip_test=True, shift_coords=False))\n"
     )
     assert find_problems(Config.fromfile(str(path)), Empty()) == []
+
+
+def without_validation(cfg):
+    cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
+
+
+def repeated(cfg):
+    cfg.train_dataloader.dataset = dict(type="RepeatDataset", times=2, dataset=cfg.train_dataloader.dataset)
+
+
+def concatenated(cfg):
+    cfg.train_dataloader.dataset = dict(type="ConcatDataset", datasets=[cfg.train_dataloader.dataset] * 2)
+
+
+@pytest.mark.parametrize("change", [without_validation, repeated, concatenated])
+def test_configs_with_other_loaders_are_described_and_checked(change, reliability):
+    cfg = read_config(TINY)
+    change(cfg)
+    recipe = show_recipe(cfg)
+    assert recipe.problems == []
+    assert "rotate_factor=20.0" in recipe.text  # of the inner pipeline
+    cfg.model.head.num_joints = 14
+    assert any(
+        "The head predicts 14 keypoints, but train_dataloader has 17" in text for text in show_recipe(cfg).problems
+    )
+    fault = "a config without validation, with RepeatDataset or ConcatDataset"
+    reliability.row("inputs", fault, 1, "recipe and check-data look into the data sets")
+
+
+def test_workers_that_torch_refuses_are_a_problem():
+    options = {"val_dataloader.num_workers": 0, "val_dataloader.persistent_workers": True}
+    expected = "val_dataloader has persistent_workers=True, but num_workers=0: set persistent_workers=False."
+    assert show_recipe(TINY, cfg_options=options).problems == [expected]
+
+
+def test_a_loop_of_iterations_is_described():
+    cfg = read_config(TINY)
+    cfg.train_cfg = dict(by_epoch=False, max_iters=7, val_interval=3)
+    assert "7 iterations, batch size 16 per process" in show_recipe(cfg).text
+
+
+def test_several_test_data_sets_need_their_own_metrics(tmp_path, reliability):
+    cfg = read_config(TINY)
+    one = cfg.test_dataloader.dataset
+    cfg.test_dataloader.dataset = dict(type="CombinedDataset", metainfo=dict(from_file=COCO), datasets=[one, one])
+    message = "test_dataloader has 2 data sets, but CocoMetric reads the annotations of one"
+    assert any(message in problem for problem in show_recipe(cfg).problems)
+    (tmp_path / "model.pth").write_bytes(b"x")
+    with pytest.raises(UserError, match=message):
+        evaluate(cfg, tmp_path / "model.pth")
+    cfg.test_evaluator = dict(type="MultiDatasetEvaluator", metrics=[dict(type="CocoMetric")] * 2, datasets=[one, one])
+    assert not any(message in problem for problem in show_recipe(cfg).problems)
+    reliability.row(
+        "inputs", "several test data sets with one CocoMetric", 1, "recipe and test refuse it in a sentence"
+    )

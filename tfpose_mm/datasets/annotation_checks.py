@@ -25,7 +25,8 @@ def check_annotations(content: dict[str, Any], file: str, num_keypoints: int) ->
     Crowds and instances without labelled keypoints are no faults: COCO has 100,000 of them, and MMPose leaves them out.
 
     Args:
-        content: The content of the file, as `annotation_files.read_annotations` returns it. It is not changed.
+        content: The content of the file, as `annotation_files.read_annotations` returns it. See
+            :func:`inspect_annotations` for what is changed.
         file: Name of the file in the findings.
         num_keypoints: K, the number of keypoints of an instance.
 

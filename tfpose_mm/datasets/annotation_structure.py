@@ -214,8 +214,8 @@ def _row_fault(row: object, sizes: dict[int, tuple[float, float]]) -> tuple[str,
     if type(keypoints) is list and keypoints and type(keypoints[0]) in (list, dict):
         return (
             "keypoints_type",
-            f"keypoints must be one list x1, y1, v1, x2, ..., but is a list of {json_type(keypoints[0])}s: write "
-            "the numbers of all points one after the other",
+            f"keypoints must be one list x1, y1, v1, x2, ..., but contains {json_type(keypoints[0])} for each point: "
+            "write the numbers of all points one after the other",
         )
     if type(keypoints) is not list:
         return "keypoints_type", f"keypoints must be a list of numbers, but is {json_type(keypoints)}: correct it"

@@ -73,7 +73,7 @@ class ResumeHook(Hook):
                 "pairs them in order. To use those of the config, start a new training with load_from."
             )
         elif kept != wanted:
-            last, end = (max((value for value in ends if value), default=0) for ends in (kept, wanted))
+            last, end = next((one, other) for one, other in zip(kept, wanted) if one != other)
             length = len(runner.train_dataloader) if isinstance(runner.train_loop, EpochBasedTrainLoop) else None
             runner.logger.warning(
                 f"A resumed training keeps the schedule of its checkpoint, which ends at {_place(last, length)}; that "
