@@ -130,6 +130,12 @@ def test_amp_without_a_gpu_is_a_sentence(tmp_path):
         training.train(TINY, work_dir=tmp_path, amp=True)
 
 
+def test_persistent_workers_without_workers_are_a_sentence(tmp_path):
+    options = ["val_dataloader.num_workers=0", "val_dataloader.persistent_workers=True"]
+    with pytest.raises(UserError, match="val_dataloader has persistent_workers=True, but num_workers=0: set"):
+        training.train(TINY, work_dir=tmp_path, cfg_options=options)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_amp_is_taken(people, tmp_path):

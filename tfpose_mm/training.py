@@ -16,6 +16,7 @@ from .datasets.config_data import annotation_file, find_mixed_annotations
 from .engine.running import KeepSamples, need_checkpoint, run_test
 from .errors import UserError, need_file
 from .evaluation.metrics_table import format_table
+from .recipe.config_checks import find_worker_problems
 
 Launcher = Literal["none", "pytorch", "slurm", "mpi"]
 
@@ -144,6 +145,8 @@ def _prepare(
     cfg.launcher = launcher
     if work_dir is not None or cfg.get("work_dir") is None:
         cfg.work_dir = str(work_dir or Path("work_dirs", Path(cfg.filename or "config").stem))
+    for problem in find_worker_problems(cfg):
+        raise UserError(problem)
     if "preprocess_cfg" in cfg:
         cfg.model.setdefault("data_preprocessor", cfg.preprocess_cfg)
     return cfg

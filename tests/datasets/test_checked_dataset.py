@@ -5,6 +5,7 @@ import logging
 import re
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 from mmengine.dataset import BaseDataset
@@ -16,6 +17,7 @@ from torch.utils.data import DataLoader
 from tests.datasets.broken import check_sample, dataset_config, with_half_body
 from tfpose_mm.datasets import checked_dataset, checked_samples
 from tfpose_mm.datasets.annotation_checks import check_annotations
+from tfpose_mm.datasets.image_files import LARGEST
 from tfpose_mm.datasets.synthetic import write_dataset
 from tfpose_mm.errors import UserError
 
@@ -486,3 +488,11 @@ def test_names_of_annotation_tools_are_explained(data, name, reliability):
         build(data, pipeline=[dict(type="LoadImage")])
     fault = "file names with backslashes, %2F, storage prefixes, absolute paths, numbers of annotation tools"
     reliability.row("inputs", fault, 1, "the sentence has the name that was looked for and the one that is meant")
+
+
+def test_an_image_that_is_too_long_is_named_in_training(data):
+    cv2.imwrite(str(data / "train/000000000001.jpg"), np.zeros((2, LARGEST + 1, 3), np.uint8))
+    dataset = build(data)
+    first = next(i for i in range(len(dataset)) if dataset.get_data_info(i)["img_path"].endswith("000000000001.jpg"))
+    with pytest.raises(UserError, match=f"no side of the image may be longer than {LARGEST} pixels, but fails with"):
+        dataset[first]

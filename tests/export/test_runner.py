@@ -107,6 +107,7 @@ def test_no_boxes_and_no_persons(runner):
             None,
             r"must be \(H, W, 3\) uint8, BGR as from cv2.imread, but got \(9, 9\)",
         ),
+        (np.zeros((2, 32767, 3), np.uint8), None, "No side of the image may be longer than 32766 pixels"),
         (np.zeros((9, 9, 3)), None, r"but got \(9, 9, 3\) float64"),
         (None, None, "but got no array"),
         (np.zeros((9, 9, 3), np.uint8), [[1, 2, 3]], r"boxes must be \(P, 4\).*, but got \(1, 3\)"),

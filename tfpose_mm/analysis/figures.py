@@ -11,6 +11,7 @@ from mmengine.config import Config
 
 from ..config_files import read_config
 from ..datasets.config_data import keypoint_names
+from ..engine.running import need_device
 from ..errors import UserError, need_at_least
 from .attention_figures import (
     draw_encoder_attention,
@@ -92,6 +93,7 @@ def draw_figures(
     """
     need_at_least(0, persons=min(persons, default=0))
     need_at_least(1, limit=limit)
+    need_device(device)
     cfg = read_config(config, cfg_options)
     curves = [read_curve(label, folder, metric) for label, folder in split_labels(logs)]
     study = study_attention(cfg, checkpoint, persons, EXAMPLES, limit, pixel, device=device)

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import cv2
+import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmengine.logging import print_log
 from mmpose.datasets.transforms import RandomHalfBody
@@ -16,7 +17,7 @@ from ..errors import UserError
 from .annotation_numbers import BodyPart
 from .findings import REFUSED, Finding
 from .finite_samples import find_not_finite
-from .image_files import likely_name, missing_files
+from .image_files import LARGEST, likely_name, missing_files
 
 LIST_ALL = "'tfpose check-data CONFIG' lists all faults"
 
@@ -103,7 +104,9 @@ class CheckedSamples(_Host):
             problem = "the pipeline must succeed", "correct the image, the annotation or the pipeline"
         elif not os.path.isfile(path):
             problem = "the image must be a file", "copy the image, or correct data_root or data_prefix in the config"
-        elif _cannot_decode(path):
+        elif (image := _decode(path)) is not None and max(image.shape[:2]) > LARGEST:
+            problem = f"no side of the image may be longer than {LARGEST} pixels", "scale or cut the image"
+        elif image is None:
             problem = "the image must be readable", "download or copy the image again, or delete its annotations"
         else:
             problem = "the pipeline must succeed", "correct this annotation, or the pipeline in the config"
@@ -136,5 +139,8 @@ def find_half_bodies(transforms: Iterable[object], metainfo: Mapping[str, Any]) 
     ]
 
 
-def _cannot_decode(path: str) -> bool:
-    return cv2.imread(path) is None
+def _decode(path: str) -> np.ndarray | None:
+    try:
+        return cv2.imread(path)
+    except cv2.error:  # for example if the header gives a size above OpenCV's limits
+        return None

@@ -7,6 +7,8 @@ import re
 from collections.abc import Iterable
 from urllib.parse import unquote
 
+LARGEST = 32766  # longest side of an image that OpenCV's warpAffine takes, in pixels
+
 
 def missing_files(paths: Iterable[str]) -> set[str]:
     """Return the paths that do not exist; each folder is listed once.

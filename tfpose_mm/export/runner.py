@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 ENGINES = ("onnxruntime", "openvino")
+LARGEST = 32766  # longest side of an image that OpenCV's warpAffine takes, in pixels
 NEEDED = ("input_size", "mean", "std", "bgr_to_rgb", "padding", "use_udp", "keypoint_names")
 
 
@@ -109,6 +110,8 @@ class PoseRunner:
         if getattr(image, "ndim", None) != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
             got = "no array" if not isinstance(image, np.ndarray) else f"{image.shape} {image.dtype}"
             raise ValueError(f"The image must be (H, W, 3) uint8, BGR as from cv2.imread, but got {got}.")
+        if max(image.shape[:2]) > LARGEST:
+            raise ValueError(f"No side of the image may be longer than {LARGEST} pixels, but it is {image.shape[:2]}.")
         if bboxes is None:
             bboxes = [[0, 0, image.shape[1], image.shape[0]]]
         boxes = _check_boxes(np.asarray(bboxes, dtype=np.float32))

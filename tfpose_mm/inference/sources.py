@@ -12,6 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
+from ..datasets.image_files import LARGEST
 from ..errors import UserError
 
 # in a folder, files with these endings are inputs; a file that is named itself may have any ending
@@ -20,7 +21,6 @@ IMAGES = ".avif .bmp .dib .gif .jp2 .jpe .jpeg .jpg .pgm .png .ppm .tif .tiff .w
 VIDEOS = ".3g2 .3gp .asf .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .ogv .ts .vob .webm .wmv".split()
 STACKS = (".apng", ".gif", ".png", ".tif", ".tiff", ".webp")  # these may hold several frames
 FPS = 30.0  # of a video or webcam that does not state it
-LARGEST = 32766  # longest side of an image that OpenCV's warpAffine takes, in pixels
 BAD_FRAMES = 100  # a video has ended if so many reads in a row fail
 
 Inputs = Union[str, Path, np.ndarray, Iterable[Union[str, Path, np.ndarray]]]

@@ -43,7 +43,7 @@ def find_problems(cfg: Config, model: BaseModel) -> list[str]:
         A sentence for each problem: the expected value, the value in the config, and a fix.
     """
     checks = (
-        _workers(cfg),
+        find_worker_problems(cfg),
         _test_data(cfg),
         _pipelines(cfg),
         _codecs(cfg),
@@ -78,7 +78,8 @@ def _pipelines(cfg: Config) -> Iterator[str]:
                 yield f"{loader}'s step {step.type} cannot be built: {error}: install it, or delete the step."
 
 
-def _workers(cfg: Config) -> Iterator[str]:
+def find_worker_problems(cfg: Config) -> Iterator[str]:
+    """Yield a sentence for each dataloader whose workers torch refuses."""
     for loader in LOADERS:
         settings = cfg.get(loader) or {}
         if settings.get("persistent_workers") and not settings.get("num_workers"):

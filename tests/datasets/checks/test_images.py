@@ -12,6 +12,7 @@ from mmpose.datasets.transforms import LoadImage
 from PIL import Image
 
 from tfpose_mm.datasets.checks.checking import check_data
+from tfpose_mm.datasets.image_files import LARGEST
 
 ROW = 3
 
@@ -198,3 +199,14 @@ def test_images_without_annotations_are_not_read(data):
     assert not report.findings
     assert report.files[0].num_images == 8
     assert report.files[0].notes == ["1 of 9 listed images have no annotation and are not read"]
+
+
+def test_an_image_that_is_too_long_is_refused(data):
+    path = data.image(2)
+    cv2.imwrite(str(path), np.zeros((2, LARGEST + 1, 3), np.uint8))
+    content = data.content()
+    content["images"][2].update(width=LARGEST + 1, height=2)
+    data.write(content)
+    (finding,) = [f for f in check_data(data.cfg).findings if f.check == "image_too_long"]
+    assert (finding.severity, finding.row) == ("refused", 2)
+    assert f"must have no side longer than {LARGEST} pixels, which OpenCV's warpAffine needs" in finding.detail

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..findings import REFUSED, SKIPPED, WARNING, Finding
-from ..image_files import likely_name
+from ..image_files import LARGEST, likely_name
 from .images import ImageRecord
 
 COPY = "download or copy the image again, or delete its annotations"
@@ -86,6 +86,13 @@ def _faults(entry: ImageEntry, record: ImageRecord, missing: str, folder: str) -
         detail = f"should be complete, but its end is missing, and the training sees grey or black rows: {COPY}"
         faults.append(("image_truncated", WARNING, detail))
     faults += _size_faults(entry, record, record.size)
+    if max(record.size) > LARGEST:
+        width, height = record.size
+        detail = (
+            f"must have no side longer than {LARGEST} pixels, which OpenCV's warpAffine needs, but is {width} x "
+            f"{height}: scale or cut it"
+        )
+        faults.append(("image_too_long", REFUSED, detail))
     if record.mode == "CMYK":
         detail = "should be RGB or grey, but is CMYK, whose colours decoders convert differently: save it as RGB"
         faults.append(("image_cmyk", WARNING, detail))

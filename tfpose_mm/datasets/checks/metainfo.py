@@ -51,8 +51,11 @@ def _names_of_the_file(keypoints: Keypoints, content: dict[str, Any]) -> Iterato
         for index, name in enumerate(names):
             plain = _plain(str(name))
             if plain != expected[index] and plain in expected:
+                which = (
+                    f"category '{category.get('name', category.get('id'))}'" if len(categories) > 1 else "'categories'"
+                )
                 yield (
-                    f"the keypoints of 'categories' should be in the order of the metainfo, but keypoint {index} is "
+                    f"the keypoints of {which} should be in the order of the metainfo, but keypoint {index} is "
                     f"{name} in the file and {keypoints.names[index]} in the metainfo: use one order"
                 )
                 break
