@@ -95,7 +95,7 @@ def need_device(device: str) -> None:
         raise UserError(f"The device must be cpu or a GPU as cuda:0, but is {device!r}: probably {meant} is meant.")
     try:
         torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError) as error:
         reason = str(error).strip().split("\n")[0]
         raise UserError(f"The device must be cpu or a GPU that torch can use, but {device} fails: {reason}") from error
     if torch.device(device).type not in ("cpu", "cuda"):

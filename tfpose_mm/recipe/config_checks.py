@@ -73,9 +73,9 @@ def _pipelines(cfg: Config) -> Iterator[str]:
             try:
                 TRANSFORMS.build(step)
             except (TypeError, KeyError) as error:  # an unknown argument or type
-                yield f"{loader}'s step {step.type} cannot be built: {error}: correct its name or arguments."
+                yield f"{loader}'s step {step['type']} cannot be built: {error}: correct its name or arguments."
             except (ImportError, RuntimeError) as error:  # MMPose's Albumentation raises a RuntimeError
-                yield f"{loader}'s step {step.type} cannot be built: {error}: install it, or delete the step."
+                yield f"{loader}'s step {step['type']} cannot be built: {error}: install it, or delete the step."
 
 
 def find_worker_problems(cfg: Config) -> Iterator[str]:
@@ -104,9 +104,9 @@ def _codecs(cfg: Config) -> Iterator[str]:
     size = tuple(variants[-1].input_size)
     for loader in LOADERS:
         for step in _steps(cfg, loader):
-            if step.type == "GenerateTarget" and _plain(step.get("encoder")) != _plain(codec):
+            if step["type"] == "GenerateTarget" and _plain(step.get("encoder")) != _plain(codec):
                 yield f"{loader}'s targets are made by {step.get('encoder')}, but codec is {codec}: {fix}"
-            if step.type == "TopdownAffine" and _plain(step.get("input_size")) != _plain(size):
+            if step["type"] == "TopdownAffine" and _plain(step.get("input_size")) != _plain(size):
                 yield f"{loader} has input_size {step.get('input_size')}, but the codec has {size}: {fix}"
 
 
@@ -116,7 +116,7 @@ def _coordinates(cfg: Config) -> Iterator[str]:
         return
     for loader in LOADERS:
         for step in _steps(cfg, loader):
-            if step.type == "TopdownAffine" and not step.get("use_udp"):
+            if step["type"] == "TopdownAffine" and not step.get("use_udp"):
                 yield f"{loader} has TopdownAffine without use_udp, which TFPoseLabel needs: set use_udp=True."
     test_cfg = cfg.model.get("test_cfg") or {}
     if test_cfg.get("flip_test") and test_cfg.get("shift_coords"):
@@ -144,7 +144,7 @@ def _test_data(cfg: Config) -> Iterator[str]:
 def _keypoints(cfg: Config) -> Iterator[str]:
     sets = [(loader, data) for loader in LOADERS for data in _with_metainfo(cfg, loader)]
     for loader, data in sets:
-        described = data.get("metainfo") or getattr(DATASETS.get(data.type), "METAINFO", None)
+        described = data.get("metainfo") or getattr(DATASETS.get(data["type"]), "METAINFO", None)
         if not described:
             continue  # a wrapper of several data sets, or a data set whose arguments choose the keypoints
         try:

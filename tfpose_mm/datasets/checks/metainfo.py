@@ -44,7 +44,8 @@ def _names_of_the_file(keypoints: Keypoints, content: dict[str, Any]) -> Iterato
     """Compare names only where the file has a name of the metainfo at another place; other names are synonyms."""
     expected = [_plain(name) for name in keypoints.names]
     categories = content.get("categories")
-    for category in categories if isinstance(categories, list) else ():
+    categories = categories if isinstance(categories, list) else []
+    for category in categories:
         names = category.get("keypoints") if isinstance(category, dict) else None
         if not isinstance(names, list) or len(names) != len(expected):
             continue

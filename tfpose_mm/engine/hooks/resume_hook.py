@@ -65,8 +65,8 @@ class ResumeHook(Hook):
         """Say that a resumed training keeps the schedule of the checkpoint, if the config has another end."""
         if not runner.cfg.get("resume") or not isinstance(runner.param_schedulers, list):
             return
-        kept = [state.get("end") for state in checkpoint.get("param_schedulers") or []]
-        wanted = [getattr(scheduler, "end", None) for scheduler in runner.param_schedulers]
+        kept = [state.get("end", 0) for state in checkpoint.get("param_schedulers") or []]
+        wanted = [getattr(scheduler, "end", 0) for scheduler in runner.param_schedulers]
         if len(kept) != len(wanted):
             runner.logger.warning(
                 f"The checkpoint has {len(kept)} learning-rate schedules, but the config {len(wanted)}: MMEngine "
