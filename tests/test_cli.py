@@ -101,9 +101,10 @@ def test_arguments_have_the_types_of_the_function(capsys):
     ("arguments", "words"),
     [
         ("a --out x --tiems 3", "Unknown option: --tiems. Did you mean --times?"),
-        ("a --out x --times many", 'unable to convert "many" into int'),
+        ("a --out x --times many", '"many" is not a whole number'),
         ("a --out x --tone shrill", 'Choose from: "soft", "loud"'),
-        ("a", "--out requires an argument"),
+        ("a", "greet needs NAMES --out, but --out is missing"),
+        ("--out x", "greet needs NAMES --out, but NAMES is missing"),
     ],
 )
 def test_a_wrong_argument_is_a_sentence(arguments, words, capsys):

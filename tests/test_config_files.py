@@ -48,3 +48,23 @@ def test_options_are_values_or_texts():
     assert (again.model.head.num_joints, changed.model.head.num_joints) == (15, 14)
     with pytest.raises(UserError, match="must have the form key=value, but got x"):
         read_config(TINY, ["x"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["codec.input_size=(1,2"], "--cfg-options cannot be read"),
+        (["model.type.name=3"], "--cfg-options do not fit the config"),
+        (["--work-dir=x"], "must have the form key=value, but got --work-dir=x"),
+    ],
+)
+def test_options_that_do_not_fit_are_a_sentence(options, message):
+    with pytest.raises(UserError, match=message):
+        read_config(TINY, options)
+
+
+@pytest.mark.parametrize("text", ["model = dict(\n", "_base_ = 'nowhere.py'\n", "size = 3 / 0\n"])
+def test_a_config_with_a_mistake_is_a_sentence(text, tmp_path):
+    (tmp_path / "wrong.py").write_text(text)
+    with pytest.raises(UserError, match=r"The config .*wrong\.py cannot be read \(.*\): correct it\."):
+        read_config(tmp_path / "wrong.py")

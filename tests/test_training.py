@@ -136,6 +136,13 @@ def test_persistent_workers_without_workers_are_a_sentence(tmp_path):
         training.train(TINY, work_dir=tmp_path, cfg_options=options)
 
 
+@pytest.mark.parametrize(("launcher", "variable"), [("pytorch", "RANK"), ("slurm", "SLURM_PROCID")])
+def test_a_launcher_that_has_not_started_the_process_is_a_sentence(launcher, variable, tmp_path, monkeypatch):
+    monkeypatch.delenv(variable, raising=False)
+    with pytest.raises(UserError, match=f"--launcher {launcher} needs .* {variable} is not set: start the command"):
+        training.train(TINY, work_dir=tmp_path, launcher=launcher)
+
+
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 def test_amp_is_taken(people, tmp_path):

@@ -83,8 +83,9 @@ class EnvironmentReport(NamedTuple):
 
 
 def check_env() -> EnvironmentReport:
-    """Check the installation: versions, mmcv's operators, deformable attention on every device; print fixes.
+    """Check the installation, and print fixes for what does not work.
 
+    It prints the versions, whether mmcv's operators load, and deformable attention on every device beside a reference.
     It also runs where import tfpose_mm fails, and then lists all problems, not only the first. The exit status is 1 if
     there are problems.
 

@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(__version__)
         return 0
     if name not in COMMANDS:
-        similar = difflib.get_close_matches(name, COMMANDS, n=1)
+        similar = difflib.get_close_matches(name, [*COMMANDS, *HELP, "--version"], n=1)
         did_you_mean = f" Did you mean {similar[0]}?" if similar else ""
         return _fail(f"There is no command {name}.{did_you_mean} 'tfpose --help' lists all commands.")
     try:
@@ -99,7 +99,7 @@ def run(function: Callable, program: str, arguments: Sequence[str]) -> int:
     try:
         command, bound, *_ = app.parse_args(arguments, exit_on_error=False, print_error=False)
     except cyclopts.CycloptsError as error:
-        message = " ".join(str(error).split()).rstrip(".")
+        message = _explain(error, function, program).rstrip(".")
         return _fail(f"{message}{'' if message.endswith('?') else '.'} '{program} --help' lists all options.")
     result = command(*bound.args, **bound.kwargs)
     if result is not None:
@@ -107,6 +107,24 @@ def run(function: Callable, program: str, arguments: Sequence[str]) -> int:
     for line in getattr(result, "errors", ()):
         print(line, file=sys.stderr)
     return getattr(result, "exit_status", 0)
+
+
+def _explain(error: cyclopts.CycloptsError, function: Callable, program: str) -> str:
+    """The message of an error in a user's words."""
+    if isinstance(error, cyclopts.MissingArgumentError):
+        needed = {
+            part.name: f"--{part.name.replace('_', '-')}" if part.kind is part.KEYWORD_ONLY else part.name.upper()
+            for part in inspect.signature(function).parameters.values()
+            if part.default is part.empty
+        }
+        missing = needed.get(error.argument.field_info.name if error.argument else "", "an argument")
+        return f"{program} needs {' '.join(needed.values())}, but {missing} is missing"
+    text = " ".join(str(error).split())
+    text = re.sub(r"^Unused Tokens: \[(.*)\]", r"There are more arguments than the command takes: \1", text)
+    kinds = {"int": "a whole number", "float": "a number"}
+    return re.sub(
+        r'unable to convert "(.*)" into (int|float)', lambda found: f'"{found[1]}" is not {kinds[found[2]]}', text
+    )
 
 
 def make_app(function: Callable, program: str) -> cyclopts.App:
@@ -120,10 +138,16 @@ def make_app(function: Callable, program: str) -> cyclopts.App:
     Returns:
         The application of cyclopts.
     """
-    many = cyclopts.Parameter(consume_multiple=True, negative_iterable=())
+    many = cyclopts.Parameter(consume_multiple=True, negative_iterable=(), show_default=_show_default)
     app = cyclopts.App(name=program, default_parameter=many, help_flags=(), version_flags=(), help_format="plaintext")
     app.default(_as_command(function))
     return app
+
+
+def _show_default(value: object) -> str:
+    if isinstance(value, tuple):
+        return " ".join(map(str, value)) or "none"
+    return str(value)
 
 
 def _fail(sentence: str) -> int:
@@ -139,8 +163,9 @@ def _overview() -> str:
         source = Path(__file__).parent.joinpath(*module.split(".")).with_suffix(".py").read_text(encoding="utf-8")
         functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
         docstring = next(ast.get_docstring(node) for node in functions if node.name == function)
-        lines.append(f"  {name:<12}{(docstring or '').splitlines()[0]}")
-    return "\n".join([*lines, "", "tfpose NAME --help describes the arguments of a command."])
+        lines.append(f"  {name:<12}{(docstring or 'has no description').splitlines()[0]}")
+    end = "tfpose NAME --help describes the arguments of a command; tfpose --version prints the version."
+    return "\n".join([*lines, "", end])
 
 
 def _load(name: str) -> Callable:
@@ -165,7 +190,8 @@ def _as_command(function: Callable) -> Callable:
 
 def _plain(docstring: str) -> str:
     """A docstring without markup and with one line for each paragraph and argument."""
-    description, heading, arguments = docstring.replace("``", "").partition("\n\nArgs:")
+    text = re.split(r"\n\n(?:Returns|Raises):", docstring.replace("``", ""))[0]
+    description, heading, arguments = text.partition("\n\nArgs:")
     return re.sub(r"(?<!\n)\n(?!\n)", " ", description) + heading + re.sub(r"\n {5,}", " ", arguments)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .errors import UserError, need_file
+from .host.requirements import HostError
 
 if TYPE_CHECKING:
     from mmengine.config import Config  # it imports torch, which `tfpose --help` does not need
@@ -45,8 +46,8 @@ def config_path(name: str) -> Path:
     if key not in paths:
         similar = difflib.get_close_matches(key, paths, n=3) or list(paths)[:3]
         raise UserError(
-            f"{name} is neither a file nor a packaged config: check the path, or choose a name of "
-            f"tfpose_mm.list_configs(), for example {', '.join(similar)}."
+            f"{name} is neither a file nor a packaged config: check the path, or choose a name that configs/README.md "
+            f"lists, for example {', '.join(similar)}."
         )
     return paths[key]
 
@@ -83,8 +84,14 @@ def read_config(config: str | Path | Config, cfg_options: Mapping[str, Any] | Se
             ``=``.
     """
     cfg = _read(config)
-    cfg.merge_from_dict(parse_cfg_options(cfg_options))
-    kind = (cfg.get("model") or {}).get("type")
+    try:
+        cfg.merge_from_dict(parse_cfg_options(cfg_options))
+    except (KeyError, TypeError, IndexError, AttributeError) as error:
+        raise UserError(
+            f"--cfg-options do not fit the config ({type(error).__name__}: {error}): correct them."
+        ) from error
+    model = cfg.get("model") or {}
+    kind = model.get("type") if isinstance(model, dict) else None
     if kind != "TopdownPoseEstimator":
         raise UserError(
             f"{config if isinstance(config, (str, Path)) else 'The config'} builds "
@@ -117,7 +124,12 @@ def _read_file(config: str | Path) -> Config:
     need_file("config", path, "give a path relative to the current folder")
     if Path(path).suffix not in (".py", ".json", ".yml", ".yaml"):
         raise UserError(f"{path} is not a config: MMEngine reads .py, .json and .yaml files.")
-    return Config.fromfile(str(path))
+    try:
+        return Config.fromfile(str(path))
+    except (UserError, HostError):
+        raise
+    except Exception as error:  # a config is a program
+        raise UserError(f"The config {path} cannot be read ({type(error).__name__}: {error}): correct it.") from error
 
 
 def parse_cfg_options(cfg_options: Mapping[str, Any] | Sequence[str] | None) -> dict[str, Any]:
@@ -138,12 +150,15 @@ def parse_cfg_options(cfg_options: Mapping[str, Any] | Sequence[str] | None) -> 
         return {}
     if isinstance(cfg_options, Mapping):
         return dict(cfg_options)
-    wrong = [text for text in cfg_options if "=" not in text]
+    wrong = [text for text in cfg_options if "=" not in text or text.startswith("-")]
     if wrong:
         raise UserError(f"--cfg-options must have the form key=value, but got {wrong[0]}.")
     parser = argparse.ArgumentParser()
     parser.add_argument("--cfg-options", nargs="+", action=DictAction)
-    return parser.parse_args(["--cfg-options", *cfg_options]).cfg_options
+    try:
+        return parser.parse_args(["--cfg-options", *cfg_options]).cfg_options
+    except AssertionError as error:  # brackets that are not closed
+        raise UserError(f"--cfg-options cannot be read ({error}): correct them.") from error
 
 
 def input_size(cfg: Config) -> tuple[int, int]:

@@ -47,14 +47,15 @@ class Published(NamedTuple):
 
 
 def publish(checkpoint: str | Path, out: str | Path) -> Published:
-    """Publish a checkpoint: write its weights as .safetensors, which cannot contain code, and its config.
+    """Publish a checkpoint: its weights as .safetensors, and its config.
 
-    The new files are OUT-HASH.safetensors and OUT-HASH.py; HASH is the beginning of the SHA-256 of the first file. The
-    commands of this package, mim test, load_from and init_cfg read the result. The file has no optimizer state: keep
-    the checkpoint to resume the training. Its metadata are a JSON text under the key ``tfpose_mm``: ``dataset_meta``
-    (names of the keypoints, flip pairs, skeleton), ``metrics`` (if the checkpoint was saved after its validation),
-    ``epoch``, ``iter``, ``versions`` (of the training, if ``PlainCheckpointHook`` saved the checkpoint) and
-    ``config_text``. The config is Python code: read it before you use one that somebody else wrote.
+    A .safetensors file cannot contain code. The new files are OUT-HASH.safetensors and OUT-HASH.py; HASH is the
+    beginning of the SHA-256 of the first file. The commands of this package, mim test, load_from and init_cfg read the
+    result. The file has no optimizer state: keep the checkpoint to resume the training. Its metadata are a JSON text
+    under the key ``tfpose_mm``: ``dataset_meta`` (names of the keypoints, flip pairs, skeleton), ``metrics`` (if the
+    checkpoint was saved after its validation), ``epoch``, ``iter``, ``versions`` (of the training, if
+    ``PlainCheckpointHook`` saved the checkpoint) and ``config_text``. The config is Python code: read it before you use
+    one that somebody else wrote.
 
     Args:
         checkpoint: A checkpoint that MMEngine saved, or another file with parameters.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -85,7 +86,7 @@ def evaluate(
     launcher: Launcher = "none",
     cfg_options: Mapping[str, Any] | Sequence[str] | None = None,
 ) -> str:
-    """Test a checkpoint on the test data of a config, and print the metrics as a table.
+    """Test a checkpoint, and print the metrics as a table.
 
     It measures what mim test mmpose measures.
 
@@ -110,6 +111,8 @@ def evaluate(
         if Path(path).exists():
             raise UserError(f"{path} exists already: delete it or choose another name; nothing was changed.")
     need_checkpoint(checkpoint)
+    if not cfg.get("test_dataloader"):
+        raise UserError("The config must have a test_dataloader, but has none: set it.")
     mixed = find_mixed_annotations(cfg, "test")
     if mixed:
         raise UserError(mixed)
@@ -142,6 +145,12 @@ def _prepare(
     cfg_options: Mapping[str, Any] | Sequence[str] | None,
 ) -> Config:
     cfg = read_config(config, cfg_options)
+    variable = {"pytorch": "RANK", "slurm": "SLURM_PROCID", "mpi": "OMPI_COMM_WORLD_LOCAL_RANK"}.get(launcher)
+    if variable is not None and variable not in os.environ:
+        raise UserError(
+            f"--launcher {launcher} needs a process that {launcher} has started, but the variable {variable} is not "
+            "set: start the command with torchrun, srun or mpirun, or leave --launcher out."
+        )
     cfg.launcher = launcher
     if work_dir is not None or cfg.get("work_dir") is None:
         cfg.work_dir = str(work_dir or Path("work_dirs", Path(cfg.filename or "config").stem))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import time
 
@@ -190,3 +191,12 @@ def test_the_same_schedule_gives_no_warning(make_runner, tmp_path):
     assert "resumed epoch: 1" in log
     assert "keeps the schedule" not in log
     assert "nothing was left" not in log
+
+
+@pytest.mark.slow
+def test_another_learning_rate_is_not_dropped_in_silence(make_runner, tmp_path):
+    """MMEngine restores the rates of the checkpoint."""
+    make_runner(1).train()
+    make_runner(1, resume=True, **{"optim_wrapper.optimizer.lr": 0.5}).train()
+    log = log_of(tmp_path / "work")
+    assert re.search(r"keeps the learning rates of its checkpoint, \S+(, \S+)*; those of the config are .*0\.5", log)

@@ -88,6 +88,13 @@ def test_boxes_of_other_images(tmp_path):
         boxes.match([Source("x.jpg", "image")])
 
 
+def test_boxes_of_a_video_by_its_name_are_those_of_every_frame(tmp_path):
+    boxes = FromFile(write(tmp_path / "boxes.json", {"clip.mp4": [[0, 0, 5, 7], [1, 1, 9, 9]]}))
+    frames = [frame("clip.mp4", index, "video") for index in range(3)]
+    assert boxes.match([frames[0].source]) == 0
+    assert [boxes(item)[:, 3].tolist() for item in frames] == [[7, 9]] * 3
+
+
 def test_a_name_of_two_inputs(tmp_path):
     boxes = FromFile(write(tmp_path / "boxes.json", {"1.jpg": [[0, 0, 5, 5]]}))
     with pytest.raises(UserError, match=r"1\.jpg ends those of a/1\.jpg and b/1\.jpg: use longer names, with folders"):
@@ -100,8 +107,9 @@ def test_a_name_of_two_inputs(tmp_path):
         ("{", "is not json"),
         ("3", "must have COCO annotations, COCO detections, or boxes by file name"),
         ('[{"bbox": [1, 2, 3, 4]}]', "an entry does not fit"),
-        ('{"a.jpg": [[0, 0, 5, 5]], "b.jpg": [[5, 5, 5, 9]]}', r"for b\.jpg, must give boxes .* but gave \[5"),
-        ('{"a.mp4": [[[0, 0, 5, 5]], [[5, 5, 5, 9]]]}', r"for a\.mp4, must give boxes .* but gave \[5"),
+        ('{"a.jpg": [[0, 0, 5, 5]], "b.jpg": [[5, 5, 5, 9]]}', r"boxes\.json, b\.jpg, must give boxes .* but gave \[5"),
+        ('{"a.mp4": [[[0, 0, 5, 5]], [[5, 5, 5, 9]]]}', r"boxes\.json, a\.mp4, must give boxes .* but gave \[5"),
+        ('{"a.jpg": [[0, 0, 5, 5, 0.9, 1]]}', r"a\.jpg, must give boxes \(P, 4\) or \(P, 5\)"),
         ('{"images": [], "annotations": [{"image_id": 1, "bbox": [0, 0, 1, 1]}]}', "an entry does not fit"),
     ],
 )
@@ -145,6 +153,8 @@ DOG = dict(id=5, name="dog", keypoints=["nose"] * 20)
         ([4, 5], [PERSON, dict(PERSON, id=5, name="child")], None, {4, 5}),
         ([4, 5], [PERSON, DOG], None, {4}),
         ([2], [dict(id=2, name="person", keypoints=[])], None, {2}),
+        ([1, 2], [dict(id=1, name="ball"), dict(id=2, name="Person")], None, {2}),
+        ([1], [PERSON, dict(id=1, name="ball")], None, {4}),
         ([1, 2], [dict(id=1, name="a"), dict(id=2, name="b")], None, {1}),
         ([], [], None, {1}),
     ],

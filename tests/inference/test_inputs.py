@@ -173,7 +173,7 @@ def test_an_image_that_is_too_long_is_named(tmp_path, reliability):
     cv2.imwrite(str(tmp_path / "most.png"), np.zeros((2, LARGEST, 3), np.uint8))
     frames, unreadable = read(tmp_path)
     assert [frame.source.name.rpartition("/")[2] for frame in frames] == ["most.png"]
-    assert unreadable[0].reason == f"its size is {LARGEST + 1} x 2, but no side may be longer than {LARGEST} pixels"
+    assert unreadable[0].reason == f"the size is {LARGEST + 1} x 2, but no side may be longer than {LARGEST} pixels"
     reliability.row("inputs", "an image longer than OpenCV's warpAffine takes", 1, "named in a sentence, exit status 3")
 
 
@@ -202,6 +202,61 @@ def test_arrays_are_inputs(checkpoint, people, reliability):
     reliability.row("inputs", "arrays (H, W, 3), lists of them, a generator; boxes as arrays", 1, outcome)
 
 
+def test_a_list_of_boxes_belongs_to_the_images_not_to_those_that_can_be_read(checkpoint, people, tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(b"no image")
+    good = str(people / "val/000000000001.jpg")
+    predictor = Predictor(TINY, checkpoint)
+    first, second = np.array([[5.0, 6, 40, 50]]), np.array([[10.0, 20, 70, 150], [1, 2, 30, 40]])
+    (found,) = predictor([str(tmp_path / "bad.jpg"), good], [first, second])
+    assert np.array_equal(found.boxes[:, :4], second)
+    assert len(predictor.unreadable) == 1
+    with pytest.raises(UserError, match="needs an array for each image, but has 3 for 2 inputs"):
+        list(predictor([str(tmp_path / "bad.jpg"), good], [first, second, first]))
+
+
+def test_a_stream_that_fails_keeps_what_it_gave(checkpoint):
+    def stream():
+        yield np.zeros((50, 40, 3), np.uint8)
+        yield np.zeros((50, 40), np.uint8)
+        yield np.ones((50, 40, 3), np.uint8)
+        raise ConnectionError("the camera is gone")
+
+    predictor = Predictor(TINY, checkpoint)
+    found = list(predictor(stream()))
+    assert [result.index for result in found] == [0, 2]
+    shape, end = map(str, predictor.unreadable)
+    assert "image 1 must be an array (H, W, 3)" in shape
+    assert "after 3 images it raised ConnectionError: the camera is gone" in end
+
+
+def test_an_iterator_of_paths(checkpoint, people):
+    paths = sorted(map(str, (people / "val").glob("*.jpg")))[:3]
+    predictor = Predictor(TINY, checkpoint)
+    assert [found.name for found in predictor(iter(paths))] == paths
+
+
+def test_pages_of_32_bits_are_named(tmp_path):
+    """Their range is not known: OpenCV and Pillow cut the values at 0 and 255."""
+    page = Image.fromarray(np.linspace(0, 1, 63, dtype=np.float32).reshape(9, 7))
+    page.save(tmp_path / "one.tif")
+    page.save(tmp_path / "two.tif", save_all=True, append_images=[page])
+    frames, unreadable = read(tmp_path)
+    assert frames == []
+    assert [entry.reason for entry in unreadable] == [
+        "it has 32 bits per value: convert it to 8 bits",
+        "2 of its 2 frames cannot be decoded (it has 32 bits per value: convert it to 8 bits)",
+    ]
+
+
+def test_pages_of_a_stack_are_turned(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees
+    page = Image.fromarray(np.zeros((9, 7, 3), np.uint8))
+    page.save(tmp_path / "stack.tif", save_all=True, append_images=[page], exif=exif)
+    frames, _ = read(tmp_path / "stack.tif")
+    assert frames[0].image.shape == (7, 9, 3)
+
+
 @pytest.mark.parametrize(
     ("inputs", "message"),
     [
@@ -210,6 +265,7 @@ def test_arrays_are_inputs(checkpoint, people, reliability):
         ([np.zeros((5, 7, 3), np.float32)], r"but is float32 of shape \(5, 7, 3\)"),
         ([3], "An input must be the path of an image, .* but got a int: convert it"),
         (3, "but got a int"),
+        ("", "An input must be the path of an image"),
         ([Image.new("RGB", (3, 4))], "but got a Image: convert it"),
     ],
 )
@@ -221,7 +277,7 @@ def test_other_inputs_are_a_sentence(inputs, message):
 @pytest.mark.parametrize(
     ("boxes", "message"),
     [
-        ([], "needs an array for each image, but has 0"),
+        ([], "needs an array for each image, but has 0 for 1 inputs"),
         (3, "Boxes must be a json file, an array, a list of arrays or a function, but got a int"),
         (np.zeros((2, 3)), r"The boxes must give boxes \(P, 4\) or \(P, 5\)"),
         ([[5, 6, 1, 2]], "with x2 > x1 and y2 > y1"),

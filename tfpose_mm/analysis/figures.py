@@ -65,7 +65,7 @@ def draw_figures(
     device: str = "cpu",
     cfg_options: Mapping[str, Any] | Sequence[str] | None = None,
 ) -> DrawnFigures:
-    """Draw the paper's figures of a trained TFPose, with the drawn arrays as .npz beside each picture.
+    """Draw the paper's figures of a trained TFPose, with the drawn arrays as .npz.
 
     It draws for the test data of the config: mean query-to-query attention (Figure 6, and 8 and 9 on a skeleton) and
     the error of each layer; for some persons the sampling points (Figure 7), the weighted points (Figures 11 and 12)

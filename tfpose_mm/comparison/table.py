@@ -49,13 +49,13 @@ def compare_models(
     out: str | Path = "work_dirs/comparison",
     cfg_options: Mapping[str, Any] | Sequence[str] | None = None,
 ) -> Comparison:
-    """Compare models: parameters, MACs, latency by part, throughput, memory and, with checkpoints, accuracy.
+    """Compare models: size, GFLOPs, latency, memory and, with checkpoints, accuracy.
 
-    All models run in turns in one process; the table has medians and quartiles. Compare the rows of one table, not
-    absolute times of different machines.
+    Latency is given by part. All models run in turns in one process; the table has medians and quartiles. Compare the
+    rows of one table, not absolute times of different machines.
 
     Args:
-        configs: Configs of top-down estimators, names of packaged ones, or MMPose's own as mmpose::path.
+        configs: One or several configs of top-down estimators, names of packaged ones, or MMPose's own as mmpose::path.
         checkpoints: A checkpoint for each config, or 'none' for no accuracy. Defaults to none.
         batches: Batch sizes for the throughput; latency is always measured with batch size 1.
         repeats: Timed rounds.

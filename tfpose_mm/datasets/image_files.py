@@ -59,7 +59,7 @@ def likely_name(path: str, folder: str) -> str | None:
     Returns:
         The name in the folder that exists, ``None`` if no guess does.
     """
-    name = path[len(folder) :] if path.startswith(folder) else path
+    name = path[len(folder) :] if path.startswith(os.path.join(folder, "")) else path
     name = unquote(name).replace("\\", "/").rpartition("?d=")[2]
     parts = [part for part in name.partition("://")[2].split("/") or () if part] if "://" in name else name.split("/")
     parts = [part for part in parts if part not in ("", ".")]

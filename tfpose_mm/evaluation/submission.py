@@ -42,10 +42,10 @@ def submit_mpii(
     out: str | Path = "work_dirs/mpii_submission",
     cfg_options: Mapping[str, Any] | Sequence[str] | None = None,
 ) -> MpiiSubmission:
-    """Predict MPII's test set and write pred_keypoints_mpii.mat, which MPII's evaluation takes.
+    """Predict MPII's test set, and write the file that MPII's evaluation takes.
 
-    The test annotations of MPII are not public: MPII's authors compute PCKh (Table 7 of the paper) from this file. The
-    single persons of the test images are predicted.
+    The test annotations of MPII are not public: MPII's authors compute PCKh (Table 7 of the paper) from this file,
+    pred_keypoints_mpii.mat. The single persons of the test images are predicted.
 
     Args:
         config: Config for MPII, as tfpose_r50_mpii_256x256.

@@ -17,6 +17,7 @@ from .sources import Frame, Source
 
 SCORE_THRESHOLD = 0.3
 NMS_THRESHOLD = 0.65
+SINGLE = ("image", "array")  # kinds of sources with one image
 PERSON = 1  # COCO's category; MMPose takes the boxes of this one
 Boxes = np.ndarray  # (P, 5): x1, y1, x2, y2 in pixels of the image, and the score
 
@@ -146,18 +147,26 @@ class FromFile:
         self.ids: dict[str, int] = {}
         self.boxes: dict[str, list] = {}  # with a sixth number if the file has categories: the id
         self.descriptions: list[dict] = []  # of the categories
+        self.has_categories = True
         self.chosen: set[int] | None = None
         try:
             self._read(content)
+            self._check_boxes()
+        except UserError:
+            raise
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise UserError(
                 f"The box file {path} must have COCO annotations, COCO detections, or boxes by file name, but an entry "
                 f"does not fit ({type(error).__name__}: {error}): see docs/prediction.md."
             ) from error
+
+    def _check_boxes(self) -> None:
         for name, boxes in self.boxes.items():
             frames = boxes if boxes and _is_list_of_frames(boxes) else [boxes]
             for frame in frames:
-                as_boxes([box[:5] for box in frame], f"The box file {path}, for {name},")
+                as_boxes(
+                    [box[:5] if self.has_categories else box for box in frame], f"The box file {self.path}, {name},"
+                )
 
     def _read(self, content: dict | list) -> None:
         if isinstance(content, list):
@@ -171,12 +180,13 @@ class FromFile:
             names = {image["id"]: image["file_name"] for image in content["images"]}
             self.ids = {name: number for number, name in names.items()}
             self.boxes = {name: [] for name in names.values()}
-            self.descriptions = content.get("categories") or []
+            self.descriptions = [entry for entry in content.get("categories") or [] if isinstance(entry, dict)]
             for entry in content["annotations"]:
                 if not entry.get("iscrowd") and entry["bbox"][2] > 0 and entry["bbox"][3] > 0:
                     box = [*_corners(entry["bbox"]), 1.0, int(entry.get("category_id", PERSON))]
                     self.boxes[names[entry["image_id"]]].append(box)
         else:
+            self.has_categories = False
             self.boxes = {name: list(boxes) for name, boxes in content.items()}
 
     def match(self, sources: Sequence[Source], keypoints: Sequence[str] = ()) -> int:
@@ -234,8 +244,8 @@ class FromFile:
 
     def _chosen_boxes(self, frame: Frame) -> list[list]:
         boxes = self.boxes[self.names[frame.source.name]] if frame.source.name in self.names else []
-        if frame.source.kind not in ("image", "array"):
-            boxes = boxes[frame.index] if frame.index < len(boxes) else []
+        if frame.source.kind not in SINGLE and boxes and _is_list_of_frames(boxes):
+            boxes = boxes[frame.index] if frame.index < len(boxes) else []  # else they belong to every frame
         boxes = [box for box in boxes if len(box) < 6 or self.chosen is None or box[5] in self.chosen]
         return [box for box in boxes if len(box) < 5 or box[4] >= self.threshold]
 
@@ -250,7 +260,7 @@ def choose_categories(
     """Choose the categories whose boxes a model takes.
 
     These are: the wanted one; else those whose list of keypoints is as long as the model's; else, if no category has
-    keypoints, 1, as in COCO and in MMPose; else the only one.
+    keypoints, the one called person; else 1, as in COCO and in MMPose; else the only one.
 
     Args:
         found: Ids of the categories of the boxes.
@@ -271,16 +281,20 @@ def choose_categories(
             listed = ", ".join(map(str, sorted(found)))
             raise UserError(f"{what} must have boxes of category {wanted}, but has those of {listed}: choose another.")
         return {wanted}
-    described = {entry["id"]: entry for entry in descriptions if entry.get("keypoints") and entry.get("id") in found}
+    lists = [(entry, entry.get("keypoints")) for entry in descriptions]
+    described = {entry.get("id"): (entry, names) for entry, names in lists if isinstance(names, list) and names}
     if described and keypoints:
-        fitting = {number for number, entry in described.items() if len(entry["keypoints"]) == len(keypoints)}
+        fitting = {number for number, (_, names) in described.items() if len(names) == len(keypoints)}
         if fitting:
             return fitting
-        number, entry = next(iter(described.items()))
+        number, (entry, names) = next(iter(described.items()))
         raise UserError(
             f"{what} must have a category with the {len(keypoints)} keypoints of the model, but category "
-            f"{entry.get('name', number)} has {len(entry['keypoints'])}: use the model's own data, or --category."
+            f"{entry.get('name', number)} has {len(names)}: use the model's own data, or --category."
         )
+    persons = {entry.get("id") for entry in descriptions if str(entry.get("name")).lower() == "person"}
+    if persons & found:
+        return persons & found
     if PERSON in found or not found:
         return {PERSON}
     if len(found) == 1:
@@ -294,37 +308,54 @@ class FromArrays:
 
     Args:
         boxes: (P, 4) as x1, y1, x2, y2, or (P, 5) with scores, for every image; or a list with one such array for each
-            image or frame, in order.
+            image, or for each frame of one video or stream, in order.
 
     Raises:
         UserError: If they have another shape.
     """
 
     def __init__(self, boxes: np.ndarray | Sequence) -> None:
-        single = isinstance(boxes, np.ndarray) or (len(boxes) > 0 and np.ndim(boxes[0]) == 1)
+        single = isinstance(boxes, np.ndarray) or (len(boxes) > 0 and all(map(_is_box, boxes)))
         self.same = as_boxes(boxes, "The boxes") if single else None
         self.each = [] if single else [as_boxes(part, f"The boxes of image {i}") for i, part in enumerate(boxes)]
-        self.number = 0
+        self.places: dict[str, int] | None = None
 
-    def __call__(self, frame: Frame) -> Boxes:
-        """Return the boxes of the next frame.
+    def match(self, sources: Sequence[Source]) -> None:
+        """Give each source its array.
 
         Raises:
-            UserError: If there are more images than arrays.
+            UserError: If there is another number of arrays than of images.
+        """
+        if self.same is not None or (len(sources) == 1 and sources[0].kind not in SINGLE):
+            return
+        if len(sources) != len(self.each) or any(source.kind not in SINGLE for source in sources):
+            raise UserError(
+                f"The list of boxes needs an array for each image, but has {len(self.each)} for {len(sources)} inputs: "
+                "give one for each (an input that is given twice counts once), and predict videos one by one."
+            )
+        self.places = {source.name: place for place, source in enumerate(sources)}
+
+    def __call__(self, frame: Frame) -> Boxes:
+        """Return the boxes of a frame.
+
+        Raises:
+            UserError: If a video has more frames than there are arrays.
         """
         if self.same is not None:
             return self.same
-        if self.number >= len(self.each):
-            raise UserError(
-                f"The list of boxes needs an array for each image, but has {len(self.each)} and there are more images: "
-                "add the others."
-            )
-        self.number += 1
-        return self.each[self.number - 1]
+        place = frame.index if self.places is None else self.places[frame.source.name]
+        if place >= len(self.each):
+            raise UserError(f"The list of boxes has arrays for {len(self.each)} frames, but there are more: add them.")
+        return self.each[place]
 
     def image_id(self, frame: Frame) -> int | None:
         """Return ``None``."""
         return None
+
+
+def _is_box(value: object) -> bool:
+    """Whether this is one box: four or five numbers."""
+    return np.ndim(value) == 1 and len(value) in (4, 5)
 
 
 AnyBoxes = Union[None, str, Path, np.ndarray, Sequence, Callable[[np.ndarray], np.ndarray], BoxProvider]
@@ -365,9 +396,9 @@ def as_boxes(boxes: Sequence | np.ndarray, what: str) -> Boxes:
     Raises:
         UserError: If they have another shape, or a box has no area or is not finite.
     """
-    if len(boxes) == 0:
-        return np.zeros((0, 5), np.float32)
     try:
+        if len(boxes) == 0:
+            return np.zeros((0, 5), np.float32)
         array = np.asarray(boxes, dtype=np.float32)
         shape = str(array.shape)
     except (TypeError, ValueError):

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColum
 from rich.text import Text
 
 from ..config_files import read_config
+from ..datasets.config_data import list_evaluators
 from ..errors import UserError, need_at_least
 from . import tracking
 from .boxes import SCORE_THRESHOLD, AnyBoxes, FromDetector, FromFile
@@ -99,7 +100,7 @@ def predict(
     progress: bool = True,
     cfg_options: Mapping[str, Any] | Sequence[str] | None = None,
 ) -> PredictionSummary:
-    """Predict the keypoints of persons in images, folders, videos or a webcam; write drawings, json and CSV.
+    """Predict keypoints in images, videos or a webcam; write drawings, json and CSV.
 
     Without boxes or a detector the whole image is one person. The exit status is 3 if a file could not be read (the
     rest is done), and 130 after Ctrl-C (what was done is written).
@@ -107,14 +108,14 @@ def predict(
     Args:
         config: Config of a top-down estimator, or the name of a packaged one.
         checkpoint: Checkpoint file.
-        inputs: Image, folder, glob pattern (in quotes), video, webcam or webcam:1.
+        inputs: One or several: image, folder, glob pattern (in quotes), video, webcam or webcam:1.
         out: Folder for results.json (COCO), predictions.json (MMPose), predictions.csv and the drawings in drawn/: a
             picture for each image, an .mp4 for each video.
         boxes: Person boxes: json file of COCO annotations or detections, or of boxes by file name.
         category: Category id of the boxes in a json file, or number of the detector's class. Defaults to the categories
             with the model's keypoints, else to persons.
         detector: Config of a detector of MMDetection, in place of boxes.
-        detector_weights: Its checkpoint.
+        detector_weights: Checkpoint of the detector.
         box_threshold: Lowest score of a box.
         batch_size: Persons at once, of several images.
         device: cpu, or a GPU as cuda:0.
@@ -133,6 +134,8 @@ def predict(
         UserError: If inputs, boxes, config or checkpoint cannot be used, or the folder already has results.
     """
     out = Path(out)
+    if out.is_file():
+        raise UserError(f"--out must be a folder, but {out} is a file: choose another name.")
     if (out / "results.json").exists():
         raise UserError(f"{out} already has results: delete it or choose another folder; nothing was changed.")
     need_at_least(1, batch_size=batch_size)
@@ -194,8 +197,7 @@ def _held_interrupts() -> Generator[None, None, None]:
 
 def _coco_settings(cfg: Config) -> dict:
     """Settings of the config's ``CocoMetric``."""
-    evaluators = cfg.get("test_evaluator") or []
-    for evaluator in evaluators if isinstance(evaluators, list) else [evaluators]:
+    for evaluator in list_evaluators(cfg, ("test_evaluator",)):
         if evaluator.get("type") == "CocoMetric":
             return {name: evaluator[name] for name in ("keypoint_score_thr", "nms_thr") if name in evaluator}
     return {}

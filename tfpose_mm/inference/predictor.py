@@ -18,12 +18,12 @@ from mmpose.apis.inference import dataset_meta_from_config
 from mmpose.structures import PoseDataSample
 
 from ..config_files import read_config
-from ..datasets.config_data import keypoint_names
+from ..datasets.config_data import keypoint_names, list_data_sets
 from ..engine import load_model
 from ..engine.running import need_device
 from ..errors import UserError
 from ..models.heads.score_kinds import is_tfpose_head, score_kinds
-from .boxes import PERSON, AnyBoxes, BoxProvider, FromFile, make_provider
+from .boxes import PERSON, AnyBoxes, BoxProvider, FromArrays, FromFile, make_provider
 from .sources import Frame, Source, Unreadable, find_sources, read_frames
 
 BATCH_SIZE = 8  # larger batches of the paper's models are slower on a CPU: docs/prediction.md
@@ -106,7 +106,12 @@ class Predictor:
                 "The config must name its keypoints in the metainfo of its test data, but names none: set it."
             )
         self._check_keypoints()
-        self.pipeline = Compose(cfg.test_dataloader.dataset.pipeline)
+        sets = list_data_sets(cfg, "test_dataloader")
+        if not sets:
+            raise UserError(
+                "The config must have a test_dataloader, whose pipeline crops the persons, but has none: set it."
+            )
+        self.pipeline = Compose(sets[0].steps)
         self.unreadable: list[Unreadable] = []
         self.unmatched = 0
         self.others: dict[str, int] = {}
@@ -155,6 +160,8 @@ class Predictor:
         """Predict all persons of sources that :func:`find_sources` found; see :meth:`__call__`."""
         provider = make_provider(boxes)
         self.unreadable, self.unmatched, self.others = [], 0, {}
+        if isinstance(provider, FromArrays):
+            provider.match(sources)
         if isinstance(provider, FromFile):
             self.unmatched = provider.match(sources, keypoint_names(self.metainfo))
             self.others = provider.others

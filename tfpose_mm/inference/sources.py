@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -102,7 +103,7 @@ def find_sources(inputs: Inputs) -> list[Source]:
         if isinstance(item, np.ndarray):
             found[f"array_{number}"] = Source(f"array_{number}", "array", data=check_image(item, f"Input {number}"))
             continue
-        if not isinstance(item, (str, Path)):
+        if not isinstance(item, (str, Path)) or not str(item):
             raise UserError(_wrong_input(item))
         for source in _find(str(item)):
             found.setdefault(source.name, source)
@@ -185,6 +186,8 @@ def _count_pages(path: Path) -> tuple[int, float | None]:
     try:
         with Image.open(path) as image:
             frames = getattr(image, "n_frames", 1)
+            if frames > 1:
+                image.load()  # Pillow reads the duration of a WebP with the first frame
             duration = image.info.get("duration") if frames > 1 else None
     except Exception:  # a broken file raises any kind of error; reading it will name it
         return 1, None
@@ -203,13 +206,17 @@ def read_frames(sources: Sequence[Source], unreadable: list[Unreadable]) -> Iter
     """
     readers = {"image": _read_image, "array": _read_array, "stack": _read_stack, "stream": _read_stream}
     for source in sources:
+        too_long = []
         for frame in readers.get(source.kind, _read_video)(source, unreadable):
-            height, width = frame.image.shape[:2]
-            if max(height, width) > LARGEST:
-                reason = f"its size is {width} x {height}, but no side may be longer than {LARGEST} pixels"
-                unreadable.append(Unreadable(source.name, reason))
-                break
-            yield frame
+            if max(frame.image.shape[:2]) <= LARGEST:
+                yield frame
+            else:
+                too_long.append(frame.image.shape[1::-1])
+        if too_long:
+            size = "{} x {}".format(*too_long[0])
+            number = "" if source.kind in ("image", "array") else f" of {len(too_long)} of its frames"
+            reason = f"the size{number} is {size}, but no side may be longer than {LARGEST} pixels"
+            unreadable.append(Unreadable(source.name, reason))
 
 
 def _read_image(source: Source, unreadable: list[Unreadable]) -> Iterator[Frame]:
@@ -232,13 +239,24 @@ def _decode(name: str) -> np.ndarray:
         image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
     except cv2.error:  # for example if the header gives a size above OpenCV's limits
         image = None
-    if image is not None:
+    if image is not None and not _has_32_bits(name):
         return image
     try:
         with Image.open(name) as file:
-            return np.ascontiguousarray(np.asarray(ImageOps.exif_transpose(file).convert("RGB"))[..., ::-1])
+            return _to_bgr(file)
     except Exception as error:  # a broken file raises any kind of error
-        raise OSError from error
+        raise OSError(errno.EINVAL, getattr(error, "strerror", None)) from error
+
+
+def _has_32_bits(name: str) -> bool:
+    """OpenCV cuts the values of such a .tif at 0 and 255."""
+    if not name.lower().endswith((".tif", ".tiff")):
+        return False
+    try:
+        with Image.open(name) as image:
+            return image.mode in ("F", "I")
+    except Exception:  # what Pillow cannot open, OpenCV has decoded
+        return False
 
 
 def _read_array(source: Source, unreadable: list[Unreadable]) -> Iterator[Frame]:
@@ -246,8 +264,25 @@ def _read_array(source: Source, unreadable: list[Unreadable]) -> Iterator[Frame]
 
 
 def _read_stream(source: Source, unreadable: list[Unreadable]) -> Iterator[Frame]:
-    for index, image in enumerate(source.data):
-        yield Frame(source, index, check_image(image, f"Image {index} of the stream"))
+    index = 0
+    while True:
+        try:
+            image = next(source.data)
+        except StopIteration:
+            return
+        except Exception as error:  # the frames that wait for their batch must not be lost
+            unreadable.append(
+                Unreadable(source.name, f"after {index} images it raised {type(error).__name__}: {error}")
+            )
+            return
+        try:
+            if isinstance(image, (str, Path)):
+                yield from read_frames(find_sources(image), unreadable)
+            else:
+                yield Frame(source, index, check_image(image, f"image {index}"))
+        except UserError as error:
+            unreadable.append(Unreadable(source.name, str(error).rstrip(".")))
+        index += 1
 
 
 def _read_stack(source: Source, unreadable: list[Unreadable]) -> Iterator[Frame]:
@@ -256,21 +291,27 @@ def _read_stack(source: Source, unreadable: list[Unreadable]) -> Iterator[Frame]
         try:
             with Image.open(source.name) as file:
                 file.seek(index)
-                page = np.asarray(_to_8_bit(file).convert("RGB"))
+                page = _to_bgr(file)
         except Exception as error:  # a broken file raises any kind of error
-            missing, reason = missing + 1, str(error) or type(error).__name__
+            missing, reason = missing + 1, getattr(error, "strerror", None) or str(error) or type(error).__name__
             continue
-        yield Frame(source, index, np.ascontiguousarray(page[..., ::-1]))
+        yield Frame(source, index, page)
     if missing:
         text = f"{missing} of its {source.frames} frames cannot be decoded ({reason})"
         unreadable.append(Unreadable(source.name, text))
 
 
-def _to_8_bit(image: Image.Image) -> Image.Image:
-    """Pillow cuts 16-bit values at 255; OpenCV scales them."""
+def _to_bgr(image: Image.Image) -> np.ndarray:
+    """A page of Pillow as OpenCV decodes it: turned by EXIF, 8 bits.
+
+    Raises:
+        OSError: If the values have 32 bits, whose range is not known.
+    """
+    if image.mode in ("F", "I"):
+        raise OSError(errno.EINVAL, "it has 32 bits per value: convert it to 8 bits")
     if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
-    return image
+        image = Image.fromarray((np.asarray(image) // 257).astype(np.uint8))
+    return np.ascontiguousarray(np.asarray(ImageOps.exif_transpose(image).convert("RGB"))[..., ::-1])
 
 
 def _open_video(name: str | int) -> cv2.VideoCapture:

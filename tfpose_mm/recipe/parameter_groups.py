@@ -187,10 +187,11 @@ class Recipe(NamedTuple):
 
 
 def show_recipe(config: str | Path | Config, *, cfg_options: Mapping[str, Any] | Sequence[str] | None = None) -> Recipe:
-    """Show the recipe of a config (parameter groups, schedule, augmentation, targets); check that its parts agree.
+    """Show the recipe of a config: learning rates, schedule, augmentation; and check it.
 
-    MMPose silently accepts a learning-rate pattern that matches no parameter, or an input size that is changed in one
-    of three places. Such problems are listed, and the exit status is 1.
+    It shows parameter groups, schedule, augmentation, targets and losses. MMPose silently accepts a learning-rate
+    pattern that matches no parameter, or an input size that is changed in one of three places. Such problems are
+    listed, and the exit status is 1.
 
     Args:
         config: Config of a top-down estimator, or the name of a packaged one.

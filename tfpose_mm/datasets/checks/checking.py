@@ -114,7 +114,7 @@ def _check_coco(source: DataSource, report: FileReport) -> tuple[list[ImageEntry
             f"{listed - len(entries):,} of {listed:,} listed images have no annotation and are not read"
         )
     if source.keypoints is None:
-        report.not_checked.append("annotations, because the metainfo cannot be read: show_recipe says why")
+        report.not_checked.append("annotations, because the metainfo cannot be read: 'tfpose recipe' says why")
         return entries, None
     checked = inspect_annotations(
         content, source.file, len(source.keypoints.names), not source.boxes, source.half_bodies

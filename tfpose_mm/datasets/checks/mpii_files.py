@@ -37,7 +37,7 @@ def check_mpii(
     report.num_annotations = len(content) if isinstance(content, list) else 0
     entries = mpii_entries(content, source) if isinstance(content, list) else []
     if source.keypoints is None:
-        report.not_checked.append("annotations, because the metainfo cannot be read: show_recipe says why")
+        report.not_checked.append("annotations, because the metainfo cannot be read: 'tfpose recipe' says why")
         return entries, None
     checked = inspect_mpii(content, source.file, len(source.keypoints.names), source.for_training, source.half_bodies)
     report.findings += [mpii_in_tests(finding) if source.for_test else finding for finding in checked.findings]

@@ -27,13 +27,10 @@ SKELETON = [
 def write_dataset(
     out: str | Path, *, train: int = 2000, val: int = 300, seed: int = 0, workers: int | None = None
 ) -> str:
-    """Draw synthetic images of persons as a COCO keypoint data set, for a first training and for tests.
+    """Draw synthetic images of persons as a COCO data set, for a first training.
 
-    The same arguments give the same files, for any number of workers. The folder is created only when all its files
-    are complete::
-
-        out/annotations/person_keypoints_{train,val}.json
-        out/{train,val}/000000000001.jpg ...
+    The same arguments give the same files, for any number of workers. The folder is created only when all its files are
+    complete: annotations/person_keypoints_train.json and _val.json, and the images in train/ and val/.
 
     Args:
         out: The folder to create; it must not exist.

@@ -63,9 +63,18 @@ class ResumeHook(Hook):
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Say that a resumed training keeps the schedule of the checkpoint, if the config has another end."""
-        if not runner.cfg.get("resume") or not isinstance(runner.param_schedulers, list):
+        if not runner.cfg.get("resume"):
             return
-        kept = [state.get("end", 0) for state in checkpoint.get("param_schedulers") or []]
+        rates, new_rates = _rates(checkpoint.get("optimizer")), _rates(runner.optim_wrapper.state_dict())
+        if rates and new_rates and rates != new_rates:
+            runner.logger.warning(
+                f"A resumed training keeps the learning rates of its checkpoint, {_listed(rates)}; those of the "
+                f"config are {_listed(new_rates)}. To use them, start a new training with load_from=CHECKPOINT."
+            )
+        states = checkpoint.get("param_schedulers") or []
+        if not isinstance(runner.param_schedulers, list) or not isinstance(states, list):
+            return
+        kept = [state.get("end", 0) for state in states]
         wanted = [getattr(scheduler, "end", 0) for scheduler in runner.param_schedulers]
         if len(kept) != len(wanted):
             runner.logger.warning(
@@ -123,6 +132,16 @@ class ResumeHook(Hook):
                 "complete: start a new training, without resume, in another work directory."
             )
         return None
+
+
+def _rates(optimizer: dict | None) -> list[float]:
+    """Learning rates of the parameter groups before the schedule, each once."""
+    groups = (optimizer or {}).get("param_groups")
+    return sorted({group.get("initial_lr", group["lr"]) for group in groups}) if isinstance(groups, list) else []
+
+
+def _listed(rates: list[float]) -> str:
+    return ", ".join(f"{rate:g}" for rate in rates)
 
 
 def _place(iterations: int, epoch_length: int | None) -> str:
