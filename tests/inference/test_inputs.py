@@ -281,6 +281,7 @@ def test_other_inputs_are_a_sentence(inputs, message):
         (3, "Boxes must be a json file, an array, a list of arrays or a function, but got a int"),
         (np.zeros((2, 3)), r"The boxes must give boxes \(P, 4\) or \(P, 5\)"),
         ([[5, 6, 1, 2]], "with x2 > x1 and y2 > y1"),
+        ([[[5, 6, 7, 8], [5, 6]]], r"The boxes of image 0 must give boxes \(P, 4\) or \(P, 5\)"),
     ],
 )
 def test_other_boxes_are_a_sentence(boxes, message, checkpoint):

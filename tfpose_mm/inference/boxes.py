@@ -281,20 +281,21 @@ def choose_categories(
             listed = ", ".join(map(str, sorted(found)))
             raise UserError(f"{what} must have boxes of category {wanted}, but has those of {listed}: choose another.")
         return {wanted}
-    lists = [(entry, entry.get("keypoints")) for entry in descriptions]
-    described = {entry.get("id"): (entry, names) for entry, names in lists if isinstance(names, list) and names}
-    if described and keypoints:
-        fitting = {number for number, (_, names) in described.items() if len(names) == len(keypoints)}
+    entries = {entry["id"]: entry for entry in descriptions if "id" in entry}
+    lists = {number: entry.get("keypoints") for number, entry in entries.items()}
+    lengths = {number: len(names) for number, names in lists.items() if isinstance(names, list) and names}
+    if lengths and keypoints:
+        fitting = {number for number, length in lengths.items() if length == len(keypoints)}
         if fitting:
             return fitting
-        number, (entry, names) = next(iter(described.items()))
+        number, length = next(iter(lengths.items()))
         raise UserError(
             f"{what} must have a category with the {len(keypoints)} keypoints of the model, but category "
-            f"{entry.get('name', number)} has {len(names)}: use the model's own data, or --category."
+            f"{entries[number].get('name', number)} has {length}: use the model's own data, or --category."
         )
-    persons = {entry.get("id") for entry in descriptions if str(entry.get("name")).lower() == "person"}
-    if persons & found:
-        return persons & found
+    persons = {number for number, entry in entries.items() if str(entry.get("name")).lower() == "person"}
+    if found & persons:
+        return found & persons
     if PERSON in found or not found:
         return {PERSON}
     if len(found) == 1:
@@ -355,7 +356,8 @@ class FromArrays:
 
 def _is_box(value: object) -> bool:
     """Whether this is one box: four or five numbers."""
-    return np.ndim(value) == 1 and len(value) in (4, 5)
+    kinds = (Sequence, np.ndarray)
+    return isinstance(value, kinds) and len(value) in (4, 5) and not any(isinstance(part, kinds) for part in value)
 
 
 AnyBoxes = Union[None, str, Path, np.ndarray, Sequence, Callable[[np.ndarray], np.ndarray], BoxProvider]
