@@ -95,6 +95,8 @@ def test_arguments_have_the_types_of_the_function(capsys):
     text = " ".join(capsys.readouterr().out.split())
     assert "The greeting has a tone, and this sentence goes on in the next line." in text
     assert "The persons." in text
+    assert "[default: 1]" in text
+    assert "None" not in text
 
 
 @pytest.mark.parametrize(

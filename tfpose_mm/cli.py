@@ -144,10 +144,10 @@ def make_app(function: Callable, program: str) -> cyclopts.App:
     return app
 
 
-def _show_default(value: object) -> str:
+def _show_default(value: object) -> Any:  # noqa: ANN401 - cyclopts declares str, and shows no default for None
     if isinstance(value, tuple):
         return " ".join(map(str, value)) or "none"
-    return str(value)
+    return None if value is None else str(value)
 
 
 def _fail(sentence: str) -> int:

@@ -29,7 +29,7 @@ NAME = "tfpose_tiny_synthetic_128x96"
 
 
 def draw_nothing(checkpoint, inputs, out, **options):
-    return predict(TINY, checkpoint, inputs, out=out, draw=False, progress=False, **options)
+    return predict(TINY, checkpoint, inputs, out=out, drawings=False, progress=False, **options)
 
 
 def test_a_picture_for_each_image_and_a_video_that_plays(checkpoint, people, tmp_path):
@@ -141,7 +141,7 @@ def test_the_json_evaluates_to_what_mim_test_measures(checkpoint, nearly_right, 
     for row, annotation in enumerate(content["annotations"]):
         annotation["category_id"] = categories[row % len(categories)]
     annotations.write_text(json.dumps(content))
-    command = ["--boxes", annotations, "--out", tmp_path / "out", "--no-draw", "--batch-size", 3]
+    command = ["--boxes", annotations, "--out", tmp_path / "out", "--no-drawings", "--batch-size", 3]
     process = start(*PREDICT, NAME, checkpoint, nearly_right / "val", *command, cwd=tmp_path)
     assert process.returncode == 0, process.stderr[-3000:]
     truth = COCO(str(annotations))
@@ -209,7 +209,7 @@ def test_ctrl_c_leaves_complete_records(checkpoint, people, tmp_path):
     (tmp_path / "images").mkdir()
     for index in range(3000):
         (tmp_path / f"images/{index:05d}.jpg").symlink_to(people / "val/000000000001.jpg")
-    command = [*PREDICT, NAME, checkpoint, "images", "--out", "out", "--no-draw"]
+    command = [*PREDICT, NAME, checkpoint, "images", "--out", "out", "--no-drawings"]
     env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     process = subprocess.Popen(
         [*map(str, command)],

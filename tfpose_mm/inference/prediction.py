@@ -93,7 +93,7 @@ def predict(
     batch_size: int = BATCH_SIZE,
     device: str = "cpu",
     keypoint_scores: Literal["auto", "heatmap", "keypoint_map", "sigma", "one"] = "auto",
-    draw: bool = True,
+    drawings: bool = True,
     threshold: float = DRAW_THRESHOLD,
     track: bool = False,
     smooth: bool = False,
@@ -120,7 +120,7 @@ def predict(
         batch_size: Persons at once, of several images.
         device: cpu, or a GPU as cuda:0.
         keypoint_scores: Kind of keypoint scores; auto: from keypoint maps or heat maps if the model has them.
-        draw: Whether to draw.
+        drawings: Whether to write drawings.
         threshold: Lowest score of a keypoint that is drawn; the files have all.
         track: Whether to number the persons of videos.
         smooth: Whether to smooth the keypoints of videos; needs track.
@@ -150,7 +150,7 @@ def predict(
     elif isinstance(boxes, (str, Path)):
         boxes = FromFile(boxes, box_threshold, category)
     predictor = Predictor(cfg, checkpoint, device, keypoint_scores)
-    predictions = predictor.predict_sources(sources, boxes, batch_size, keep_images=draw)
+    predictions = predictor.predict_sources(sources, boxes, batch_size, keep_images=drawings)
     if track:
         predictions = tracking.track(predictions)
     if smooth:
@@ -168,7 +168,7 @@ def predict(
             for prediction in predictions:
                 with _held_interrupts():
                     writer.write(prediction)
-                    if draw:
+                    if drawings:
                         drawer.draw(prediction)
                     summary.images += 1
                     summary.persons += len(prediction.boxes)
