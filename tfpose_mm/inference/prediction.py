@@ -62,7 +62,7 @@ class PredictionSummary:
             text += f"\n{self.unmatched} boxes of the file are of images that are not among the inputs."
         if self.others:
             names = ", ".join(f"{name}: {number}" for name, number in self.others.items())
-            text += f"\n{sum(self.others.values())} boxes of other categories are left out ({names})."
+            text += f"\nBoxes of other categories are left out (category: number): {names}."
         return text
 
     @property
