@@ -161,23 +161,5 @@ def parse_cfg_options(cfg_options: Mapping[str, Any] | Sequence[str] | None) -> 
         raise UserError(f"--cfg-options cannot be read ({error}): correct them.") from error
 
 
-def input_size(cfg: Config) -> tuple[int, int]:
-    """The size of the model's input.
-
-    Args:
-        cfg: Config of a top-down estimator.
-
-    Returns:
-        Width and height in pixels.
-
-    Raises:
-        UserError: If the test pipeline has no ``TopdownAffine``.
-    """
-    for step in cfg.test_dataloader.dataset.get("pipeline", ()):
-        if step["type"].rpartition(".")[2] == "TopdownAffine":
-            return tuple(step["input_size"])
-    raise UserError("The test pipeline must have a TopdownAffine, which gives the input size, but has none: add it.")
-
-
 def _paths() -> dict[str, Path]:
     return {path.stem: path for path in sorted(CONFIGS.rglob("*.py")) if "_base_" not in path.parts}

@@ -13,9 +13,9 @@ from mmengine.device import get_device
 from mmengine.runner import Runner
 
 from .config_files import parse_cfg_options, read_config
-from .datasets.config_data import annotation_file, find_mixed_annotations
+from .datasets.config_data import annotation_file, find_mixed_annotations, list_evaluators, need_annotation_file
 from .engine.running import KeepSamples, need_checkpoint, run_test
-from .errors import UserError, need_file
+from .errors import UserError
 from .evaluation.metrics_table import format_table
 from .recipe.config_checks import find_worker_problems
 
@@ -118,11 +118,12 @@ def evaluate(
         raise UserError(mixed)
     data = cfg.test_dataloader.dataset
     if "ann_file" in data:
-        fix = "point the config's data_root to the data, as the README shows"
-        need_file("annotation file", annotation_file(cfg), fix)
+        need_annotation_file(cfg)
     if dump is not None:
-        evaluators = cfg.test_evaluator if isinstance(cfg.test_evaluator, list) else [cfg.test_evaluator]
-        cfg.test_evaluator = [*evaluators, dict(type="DumpResults", out_file_path=str(dump))]
+        cfg.test_evaluator = [
+            *list_evaluators(cfg, ("test_evaluator",)),
+            dict(type="DumpResults", out_file_path=str(dump)),
+        ]
     runner, metrics = run_test(cfg, checkpoint, Path(cfg.work_dir), KeepSamples(0))
     if out is not None and runner.rank == 0:
         provenance = dict(

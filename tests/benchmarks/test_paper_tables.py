@@ -4,10 +4,10 @@ import json
 import re
 
 import pytest
-from torch import nn
 
 from benchmarks import paper_tables
 from benchmarks.paper import TABLES
+from tests.helpers.models import TinyUpsampler
 from tests.helpers.paths import ROOT
 from tfpose_mm.errors import UserError
 
@@ -68,20 +68,9 @@ def test_a_figure_counted_as_hrnet_does_is_explained(page):
     assert f"{row['note']}. 9.01 counted as HRNet's code does" in page
 
 
-class Small(nn.Module):
-    """One transposed convolution, as an estimator."""
-
-    def __init__(self):
-        super().__init__()
-        self.head = nn.ConvTranspose2d(3, 6, 4, stride=2, padding=1, groups=3, bias=False)
-
-    def _forward(self, inputs):
-        return self.head(inputs)
-
-
 def test_hrnet_s_count_against_arithmetic():
     """It takes the size of the output, and 2^30; MMEngine takes the size of the input."""
-    model = Small()
+    model = TinyUpsampler()
     per_pixel = 3 * 2 * 4 * 4  # C_in x C_out / groups x k x k
     assert paper_tables.gflops_of_hrnet(model, (5, 7)) * 2**30 == pytest.approx(10 * 14 * per_pixel)
     assert not model.head._forward_hooks

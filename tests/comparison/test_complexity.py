@@ -2,9 +2,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import nn
 
-from tests.helpers.models import build, tiny_model_cfg
+from tests.helpers.models import TinyUpsampler, build, tiny_model_cfg
 from tfpose_mm.comparison.complexity import count_complexity
 
 
@@ -21,22 +20,8 @@ def test_the_auxiliary_branch_costs_nothing_in_inference():
     assert count_complexity(with_it, (128, 96)) == count_complexity(without, (128, 96))
 
 
-class Small(nn.Module):
-    """One transposed convolution, as an estimator."""
-
-    def __init__(self):
-        super().__init__()
-        self.head = nn.ConvTranspose2d(3, 6, 4, stride=2, padding=1, groups=3, bias=False)
-
-    def _forward(self, inputs):
-        return self.head(inputs)
-
-    def forward(self, inputs):
-        return "untouched"
-
-
 def test_the_count_against_arithmetic():
-    model = Small()
+    model = TinyUpsampler()
     complexity = count_complexity(model, (5, 7))
     per_pixel = 3 * 2 * 4 * 4  # C_in x C_out / groups x k x k
     assert complexity.gflops * 1e9 == pytest.approx(5 * 7 * per_pixel)

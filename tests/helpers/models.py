@@ -8,6 +8,7 @@ from mmengine.config import Config
 from mmengine.structures import InstanceData, PixelData
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
+from torch import nn
 
 from tfpose_mm.comparison.memory import labelled_batch
 
@@ -127,3 +128,17 @@ def load_tiny(**options):
     cfg = Config.fromfile(str(TINY))
     cfg.merge_from_dict({key.replace("__", "."): value for key, value in options.items()})
     return cfg, MODELS.build(cfg.model)
+
+
+class TinyUpsampler(nn.Module):
+    """One transposed convolution, as an estimator."""
+
+    def __init__(self):
+        super().__init__()
+        self.head = nn.ConvTranspose2d(3, 6, 4, stride=2, padding=1, groups=3, bias=False)
+
+    def _forward(self, inputs):
+        return self.head(inputs)
+
+    def forward(self, inputs):
+        return "untouched"

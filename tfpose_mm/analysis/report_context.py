@@ -11,7 +11,7 @@ from mmengine.model import BaseModel
 
 from ..comparison.complexity import count_complexity
 from ..comparison.latency import PARTS, describe_device, time_parts
-from ..config_files import input_size
+from ..datasets.config_data import input_size
 from ..errors import UserError
 from ..host.requirements import list_versions
 from ..recipe.parameter_groups import describe

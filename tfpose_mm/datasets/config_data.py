@@ -62,6 +62,25 @@ def list_evaluators(cfg: Config, names: Sequence[str] = ("val_evaluator", "test_
     return [item for part in evaluators for item in (part if isinstance(part, (list, tuple)) else [part])]
 
 
+def input_size(cfg: Config) -> tuple[int, int]:
+    """The size of the model's input.
+
+    Args:
+        cfg: Config of a top-down estimator.
+
+    Returns:
+        Width and height in pixels.
+
+    Raises:
+        UserError: If the test pipeline has no ``TopdownAffine``.
+    """
+    for data in list_data_sets(cfg, "test_dataloader"):
+        for step in data.steps:
+            if step["type"].rpartition(".")[2] == "TopdownAffine":
+                return tuple(step["input_size"])
+    raise UserError("The test pipeline must have a TopdownAffine, which gives the input size, but has none: add it.")
+
+
 def read_metainfo(described: dict) -> dict:
     """Parse the metainfo of a data set.
 
@@ -170,4 +189,13 @@ def need_annotations(cfg: Config) -> None:
             "The config tests on data without annotations and writes a submission: run mim test mmpose CONFIG "
             "--checkpoint CHECKPOINT instead."
         )
+    need_annotation_file(cfg)
+
+
+def need_annotation_file(cfg: Config) -> None:
+    """Raise a UserError if the annotation file of the test data does not exist.
+
+    Raises:
+        UserError: If it does not exist, or as :func:`annotation_file`.
+    """
     need_file("annotation file", annotation_file(cfg), "point the config's data_root to the data, as the README shows")

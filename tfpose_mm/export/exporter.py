@@ -12,8 +12,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from mmengine.config import Config
 
-from ..config_files import input_size, read_config
-from ..datasets.config_data import keypoint_names
+from ..config_files import read_config
+from ..datasets.config_data import input_size, keypoint_names, list_data_sets
 from ..engine import sha256
 from ..engine.running import need_checkpoint
 from ..errors import UserError
@@ -184,7 +184,8 @@ def describe_model(
     Raises:
         UserError: If the test pipeline has a step that runners do not have.
     """
-    steps = {step["type"].rpartition(".")[2]: step for step in predictor.cfg.test_dataloader.dataset.pipeline}
+    pipeline = list_data_sets(predictor.cfg, "test_dataloader")[0].steps
+    steps = {step["type"].rpartition(".")[2]: step for step in pipeline}
     unknown = sorted(set(steps) - {"LoadImage", "GetBBoxCenterScale", "TopdownAffine", "PackPoseInputs"})
     if unknown:
         raise UserError(

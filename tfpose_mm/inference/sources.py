@@ -33,7 +33,7 @@ class Source(NamedTuple):
     Attributes:
         name: The path, as it was given or found; ``webcam:0`` for a webcam, ``array_0`` for an array.
         kind: ``"image"``, ``"video"``, ``"webcam"``, ``"stack"`` (an animation, or an image file with several pages),
-            ``"array"`` or ``"stream"`` (of arrays).
+            ``"array"`` or ``"stream"`` (of arrays or paths).
         frames: Number of frames, as the file states it; ``None`` if unknown.
         fps: Frames per second, ``None`` for images.
         data: The array or the stream.
@@ -82,7 +82,7 @@ def find_sources(inputs: Inputs) -> list[Source]:
     Args:
         inputs: One or several: an image or video file, a folder (its images and videos, without subfolders, sorted by
             name), a glob as ``images/*_left.jpg``, ``webcam`` or ``webcam:1``, or an array (H, W, 3) uint8 BGR. An
-            iterator of arrays, such as a generator, is read while it is predicted.
+            iterator of arrays or paths, such as a generator, is read while it is predicted.
 
     Returns:
         The sources, in the order of the inputs; a file that is found twice is kept once.
