@@ -39,10 +39,8 @@ DATASETS = {  # the part of a config's name: the dataset
     "lspet": "Leeds Sports Pose Extended",
     "synthetic": "synthetic images",
 }
-POSEUR = "Poseur"  # its configs have the two-stage head, too
 METHODS = {  # the head: the collection in model-index.yml, by MMPose's names
     "TFPoseHead": "TFPose",
-    "TwoStageTFPoseHead": "TFPose",
     "RegressionHead": "DeepPose",
     "RLEHead": "RLE",
     "DSNTHead": "DSNT",
@@ -53,9 +51,6 @@ METHODS = {  # the head: the collection in model-index.yml, by MMPose's names
 PAPERS = {
     "TFPose": dict(
         Title="TFPose: Direct Human Pose Estimation with Transformers", URL="https://arxiv.org/abs/2103.15320"
-    ),
-    POSEUR: dict(
-        Title="Poseur: Direct Human Pose Regression with Transformers", URL="https://arxiv.org/abs/2201.07412"
     ),
 }
 PAPER_MPII = {"tfpose_r50_mpii_256x256.py": "90.4 PCKh@0.5"}  # Table 7, MPII's test set
@@ -294,7 +289,7 @@ def make_model_index(entries: list[Entry], costs: dict[str, Complexity | None]) 
             metadata.update(FLOPs=_round(1e9 * cost.gflops), Parameters=_round(1e6 * cost.params))
         model = {
             "Name": Path(entry.name).stem,
-            "In Collection": POSEUR if Path(entry.name).stem.startswith("poseur_") else METHODS[entry.parts[-1]],
+            "In Collection": METHODS[entry.parts[-1]],
             "Config": f"configs/{entry.name}",
             "Metadata": {**metadata, "Input Size": "x".join(map(str, entry.size)), "Purpose": entry.purpose},
         }
@@ -302,7 +297,7 @@ def make_model_index(entries: list[Entry], costs: dict[str, Complexity | None]) 
             metrics = {entry.result.metric: round(entry.result.value, 3)}
             model["Results"] = [{"Task": "Body 2D Keypoint", "Dataset": entry.dataset, "Metrics": metrics}]
         models.append(model)
-    names = dict.fromkeys([*METHODS.values(), POSEUR])
+    names = dict.fromkeys(METHODS.values())
     collections = [{"Name": name, "Paper": PAPERS[name]} if name in PAPERS else {"Name": name} for name in names]
     head = "# Made by python -m benchmarks.config_index; do not edit.\n"
     return head + yaml.safe_dump({"Collections": collections, "Models": models}, sort_keys=False, width=1000)

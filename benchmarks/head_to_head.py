@@ -55,7 +55,8 @@ def train(job: Run, hashed: str, threads: int) -> bool:
     if not done.exists():
         job.folder.mkdir(parents=True, exist_ok=True)
         (job.folder / "config_hash").write_text(hashed, encoding="utf-8")
-        environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
+        path = os.pathsep.join([str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")])  # for projects/
+        environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "PYTHONPATH": path}
         print(f"{job.name}, seed {job.seed} starts: see {job.folder / 'log'}", file=sys.stderr)
         with (job.folder / "log").open("a", encoding="utf-8") as log:
             code = subprocess.call(job.command, stdout=log, stderr=subprocess.STDOUT, env=environment)

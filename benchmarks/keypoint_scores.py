@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from mmengine.structures import InstanceData
 from mmpose.codecs import UDPHeatmap
+from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 
 from benchmarks.command_line import run
@@ -22,7 +23,7 @@ from tfpose_mm import cli
 from tfpose_mm.config_files import read_config
 from tfpose_mm.datasets.config_data import need_annotations
 from tfpose_mm.engine.running import OutputHook, run_test
-from tfpose_mm.models.heads.score_kinds import score_kinds
+from tfpose_mm.models.heads import is_tfpose_head
 from tfpose_mm.tables import markdown_table
 
 
@@ -30,7 +31,7 @@ class ScoreRow(NamedTuple):
     """The quality of one kind of score on the labelled keypoints of a data set.
 
     Attributes:
-        name: ``"1.0"``, ``"heatmap"``, ``"sigma"``, or ``"the head's own"`` for other heads.
+        name: a kind of ``TFPoseHead.score_kinds``, or ``"the head's own"`` for other heads.
         ap: coco/AP, ``None`` if the config's evaluator does not measure it.
         auroc: Probability that a correct keypoint has a higher score than a wrong one.
         ece: Expected calibration error.
@@ -117,7 +118,8 @@ def compare_scores(
     """
     cfg = read_config(config, options)
     need_annotations(cfg)
-    kinds = [None, *score_kinds(cfg.model.head)]
+    is_tfpose = is_tfpose_head(cfg.model.head)
+    kinds = MODELS.build(cfg.model.head).score_kinds[::-1] if is_tfpose else (None,)
     rows, maxima = [], None
     for kind in kinds:
         cfg = read_config(config, options)
@@ -130,7 +132,7 @@ def compare_scores(
         if with_heatmaps:
             maxima = float(np.concatenate(keep.maxima).mean())
         bins = reliability(scores.clip(0, 1), right)
-        name = kind or ("1.0" if len(kinds) > 1 else "the head's own")
+        name = kind or "the head's own"
         quality = (auroc(scores, right), calibration_error(bins), float(scores.mean()), float(right.mean()))
         rows.append(ScoreRow(name, metrics.get("coco/AP"), *quality, bins, by_threshold(scores, right)))
     (out / "keypoint_scores.md").write_text(format_scores(rows, maxima) + "\n", encoding="utf-8")
@@ -154,7 +156,7 @@ def format_scores(rows: Sequence[ScoreRow], maxima: float | None) -> str:
         table.append([row.name, "-" if row.ap is None else f"{row.ap:.3f}", *figures])
     text = "\n".join(["Evaluated on annotated boxes.", "", *markdown_table(table)])
     for row in rows:
-        if row.name not in ("1.0", "the head's own") or len({entry.above for entry in row.thresholds}) > 1:
+        if row.name not in ("one", "the head's own") or len({entry.above for entry in row.thresholds}) > 1:
             table = [["threshold", "fraction above", "precision"]]
             table += [[f"{t:.1f}", f"{above:.3f}", f"{precision:.3f}"] for t, above, precision in row.thresholds]
             text += f"\n\nThresholds of the scores from {row.name}:\n\n" + "\n".join(markdown_table(table))

@@ -1,13 +1,12 @@
 # Two-stage TFPose with ResNet-50 on COCO: the recommended config. It is not in the paper.
-# Keypoint maps give y_0 and the scores; the OKS loss replaces L1. The recipe is that of the paper. The layers of the
-# maps have the full learning rate, as the auxiliary branch has.
+# Keypoint maps give y_0 and the scores; the OKS loss replaces L1. The recipe is that of the paper.
 _base_ = "tfpose_r50_coco_256x192.py"
 
 model = dict(
     head=dict(
-        type="TwoStageTFPoseHead",
-        first_stage=dict(type="KeypointMapStage", radius=4, loss=dict(type="KeypointMapLoss", sigma=2.0)),
-        refinement=dict(reference_position=True, token_position=True),
+        start=dict(type="KeypointMapStart", radius=4, loss=dict(type="KeypointMapLoss", sigma=2.0)),
+        reference_position=True,
+        token_position=True,
         loss=dict(
             reg_loss=dict(
                 type="KeypointSimilarityLoss",
@@ -22,4 +21,3 @@ model = dict(
     ),
     test_cfg=dict(keypoint_scores="keypoint_map"),
 )
-optim_wrapper = dict(paramwise_cfg=dict(custom_keys={"transformer_decoder.first_stage": dict(lr_mult=1.0)}))

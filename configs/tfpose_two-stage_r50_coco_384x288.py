@@ -4,4 +4,4 @@ _base_ = "tfpose_two-stage_r50_coco_256x192.py"
 from tfpose_mm.config import change_codec
 
 change_codec(_base_, input_size=(288, 384), sigma=3)
-model = dict(head=dict(first_stage=dict(radius=6, loss=dict(sigma=3.0))))
+model = dict(head=dict(start=dict(radius=6, loss=dict(sigma=3.0))))

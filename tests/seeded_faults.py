@@ -42,8 +42,8 @@ FAULTS = (
     Fault(
         "a sign in equation (4)",
         f"{LAYERS}/decoder.py",
-        "inverse_sigmoid(coordinates) + step[..., :2]",
-        "inverse_sigmoid(coordinates) - step[..., :2]",
+        "inverse_sigmoid(coordinates) + step",
+        "inverse_sigmoid(coordinates) - step",
         "tests/models/layers/test_decoder.py",
     ),
     Fault(
@@ -62,7 +62,7 @@ FAULTS = (
     ),
     Fault(
         "level embeddings in the wrong order",
-        f"{LAYERS}/token_maps.py",
+        f"{LAYERS}/positions.py",
         "level_embed[i][:, None, None]",
         "level_embed[-1 - i][:, None, None]",
         "tests/models/layers/test_encoder.py",
@@ -91,8 +91,8 @@ FAULTS = (
     Fault(
         "flip pairs are not swapped in the flip test",
         f"{HEADS}/tfpose_head.py",
-        "            flip_indices=flip_indices,\n            shift_coords",
-        "            flip_indices=range(len(flip_indices)),\n            shift_coords",
+        'flip_indices=metainfo["flip_indices"],\n                shift_coords',
+        'flip_indices=range(self.num_joints),\n                shift_coords',
         "tests/models/heads/test_tfpose_head.py",
     ),
     Fault(
@@ -118,14 +118,14 @@ FAULTS = (
     ),
     Fault(
         "heat maps are read half a pixel off",
-        f"{LAYERS}/keypoints.py",
+        f"{LAYERS}/keypoint_maps.py",
         "align_corners=True",
         "align_corners=False",
-        "tests/models/layers/test_keypoints.py",
+        "tests/models/layers/test_keypoint_maps.py",
     ),
     Fault(
         "a parent's init_cfg sets the sampling offsets to zero",
-        f"{LAYERS}/initialisation.py",
+        f"{LAYERS}/deformable_attention.py",
         "            child.init_weights()",
         "            pass",
         "tests/models/layers/test_decoder.py",

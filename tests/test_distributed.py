@@ -30,16 +30,7 @@ pytestmark = pytest.mark.slow
 HEADS = {
     "TFPose": {},
     "without auxiliary branch": dict(aux_branch=False),
-    "two-stage": dict(
-        type="TwoStageTFPoseHead",
-        first_stage=dict(type="KeypointMapStage", pooled_content=True),
-        refinement=dict(reference_position=True, token_position=True, reference_grad="twice"),
-    ),
-    "Poseur": dict(
-        type="TwoStageTFPoseHead",
-        first_stage=dict(type="RegressionStage"),
-        refinement=dict(token_position=True, reference_grad="all", output_branch=True),
-    ),
+    "two-stage": dict(start=dict(type="KeypointMapStart"), reference_position=True, token_position=True),
 }
 
 

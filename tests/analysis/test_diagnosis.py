@@ -80,7 +80,7 @@ def test_another_head(config, checkpoint):
 
 
 def test_a_two_stage_head(config, tmp_path):
-    config.model.head.type = "TwoStageTFPoseHead"
+    config.model.head.start = dict(type="KeypointMapStart")
     torch.save(dict(state_dict=randomise(MODELS.build(config.model)).state_dict()), tmp_path / "two_stage.pth")
     result = diagnose(config, tmp_path / "two_stage.pth", limit=3)
     assert result.layers.shape == (3, 3)

@@ -22,7 +22,7 @@ from tests.helpers.paths import TINY
 from tests.helpers.processes import NO_WORKERS, start
 from tfpose_mm.errors import UserError
 
-SIGMA = ["model.head.sigma=True", "model.head.loss.sigma_layers=all"]
+MAPS = ["model.head.start.type=KeypointMapStart"]
 
 
 def test_maxima_are_read_in_the_image():
@@ -40,14 +40,14 @@ def test_maxima_are_read_in_the_image():
 @pytest.mark.slow
 def test_a_row_for_each_score(people, tmp_path):
     cfg = Config.fromfile(str(TINY))
-    cfg.merge_from_dict({"model.head.sigma": True, "model.head.loss.sigma_layers": "all"})
+    cfg.merge_from_dict({"model.head.start.type": "KeypointMapStart"})
     torch.save(dict(state_dict=randomise(MODELS.build(cfg.model)).state_dict()), tmp_path / "moved.pth")
     tool = [sys.executable, "-m", "benchmarks.keypoint_scores", TINY, "moved.pth", "--out", "out"]
-    process = start(*tool, "--cfg-options", *NO_WORKERS, *SIGMA, cwd=tmp_path, SYNTHETIC_ROOT=people)
+    process = start(*tool, "--cfg-options", *NO_WORKERS, *MAPS, cwd=tmp_path, SYNTHETIC_ROOT=people)
     assert process.returncode == 0, process.stderr[-3000:]
     table = (tmp_path / "out/keypoint_scores.md").read_text()
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in table.splitlines()[4:7]]
-    assert [row[0] for row in rows] == ["1.0", "heatmap", "sigma"]
+    assert [row[0] for row in rows] == ["one", "heatmap", "keypoint_map"]
     assert rows[0][2:5:2] == ["0.500", "1.000"]
     assert len({row[5] for row in rows}) == 1  # scores do not change the keypoints
     assert rows[1][4] != rows[2][4]

@@ -93,7 +93,7 @@ def test_images_without_persons_are_kept(checkpoint, people, tmp_path):
         (dict(smooth=True), "Smoothing needs tracking"),
         (dict(boxes="nowhere.json"), r"The box file nowhere\.json does not exist"),
         (dict(inputs="nowhere"), "The input nowhere does not exist"),
-        (dict(keypoint_scores="sigma"), "need a head with sigma"),
+        (dict(keypoint_scores="keypoint_map"), "are auto, heatmap, one, but got keypoint_map"),
     ],
 )
 def test_wrong_options_write_nothing(options, message, checkpoint, people, tmp_path):

@@ -14,7 +14,6 @@ from tests.helpers.models import randomise
 from tests.helpers.paths import ROOT, TINY
 from tfpose_mm.errors import UserError
 from tfpose_mm.inference import FromFunction, Predictor
-from tfpose_mm.inference.predictor import choose_scores
 from tfpose_mm.inference.sources import Frame, Source
 
 
@@ -89,19 +88,8 @@ def test_scores(predictor, checkpoint, people):
     (one,) = Predictor(TINY, checkpoint, keypoint_scores="one")(path)
     assert set(one.keypoint_scores[0]) == {1.0}
     np.testing.assert_allclose(one.keypoints, heatmap.keypoints, atol=1e-4)
-    with pytest.raises(UserError, match="Keypoint scores sigma need a head with sigma, but the config's head has none"):
-        Predictor(TINY, checkpoint, keypoint_scores="sigma")
-    with pytest.raises(UserError, match="must be one of auto, heatmap, keypoint_map, sigma, one, but got 1"):
-        Predictor(TINY, checkpoint, keypoint_scores="1")
-
-
-def test_scores_of_heads():
-    assert choose_scores(dict(type="TFPoseHead", aux_branch=False), "auto") == "one"
-    assert choose_scores(dict(type="TFPoseHead", aux_branch=False, sigma=True), "sigma") == "sigma"
-    assert choose_scores(dict(type="TwoStageTFPoseHead"), "auto") == "keypoint_map"
-    assert choose_scores(dict(type="HeatmapHead"), "auto") == "own"
-    with pytest.raises(UserError, match="A HeatmapHead has keypoint scores of its own, but got one"):
-        choose_scores(dict(type="HeatmapHead"), "one")
+    with pytest.raises(UserError, match="are auto, heatmap, one, but got keypoint_map: use one of them"):
+        Predictor(TINY, checkpoint, keypoint_scores="keypoint_map")
 
 
 def test_another_head_predicts(people, tmp_path):
@@ -110,6 +98,8 @@ def test_another_head_predicts(people, tmp_path):
     torch.save(dict(state_dict=randomise(MODELS.build(cfg.model)).state_dict()), tmp_path / "moved.pth")
     (prediction,) = Predictor(cfg, tmp_path / "moved.pth")(people / "val/000000000001.jpg")
     assert prediction.keypoints.shape == (1, cfg.model.head.out_channels, 2)
+    with pytest.raises(UserError, match="A HeatmapHead has keypoint scores of its own, but got one"):
+        Predictor(cfg, tmp_path / "moved.pth", keypoint_scores="one")
 
 
 def test_what_does_not_fit(checkpoint, tmp_path):

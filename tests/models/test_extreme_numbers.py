@@ -14,11 +14,10 @@ from tests.helpers.models import feature_maps as make_maps
 CHANNELS, SHAPES = (32, 32, 32), [(16, 12), (8, 6), (4, 3)]
 HEADS = {
     "TFPoseHead": {},
-    "TFPoseHead with sigma": dict(sigma=True, loss=dict(type="TFPoseLoss", sigma_layers="all")),
-    "TwoStageTFPoseHead": dict(
-        type="TwoStageTFPoseHead",
-        first_stage=dict(type="KeypointMapStage", loss=dict(type="KeypointMapLoss")),
-        refinement=dict(reference_position=True, token_position=True),
+    "TFPoseHead with keypoint maps": dict(
+        start=dict(type="KeypointMapStart"),
+        reference_position=True,
+        token_position=True,
         loss=dict(
             type="TFPoseLoss",
             reg_loss=dict(type="KeypointSimilarityLoss", sigmas=[0.05] * 5, input_size=INPUT_SIZE, loss_weight=0.1),
@@ -36,10 +35,12 @@ def make_head(name):
 
 
 def scale_logits(head, factor):
-    """Multiply the last linear layer of every branch that predicts coordinates, sigma, maps or attention."""
+    """Multiply the last linear layer of every branch that predicts coordinates, maps or attention."""
     with torch.no_grad():
         for name, module in head.named_modules():
-            is_output = any(part in name for part in ("reg_branch", "sigma", "sampling_offsets", "attention_weights"))
+            is_output = any(
+                part in name for part in ("reg_branch", "classifiers", "sampling_offsets", "attention_weights")
+            )
             if is_output and isinstance(module, torch.nn.Linear) and not name.startswith("loss_module"):
                 module.weight.copy_(torch.randn_like(module.weight) * max(abs(factor), 1.0) * np.sign(factor or 1))
 

@@ -43,7 +43,10 @@ def test_the_shipped_config_agrees():
             dict(test_dataloader__dataset__pipeline__2__use_udp=False),
             ["test_dataloader has TopdownAffine without use"],
         ),
-        (dict(model__test_cfg__keypoint_scores="hetmap"), ["keypoint_scores is 'hetmap': choose None or 'heatmap'"]),
+        (
+            dict(model__test_cfg__keypoint_scores="hetmap"),
+            ["keypoint_scores is 'hetmap': choose 'auto' or 'heatmap' or 'one'"],
+        ),
         (dict(model__test_cfg__shift_coords=True), ["a mirrored label of TFPoseLabel is 1 - x"]),
         (
             dict(codec__heatmap_size=(20, 32), model__head__decoder__heatmap_size=(20, 32)),

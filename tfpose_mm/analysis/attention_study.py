@@ -14,8 +14,8 @@ from torch import nn
 from ..datasets.config_data import build_annotated_data
 from ..engine import load_model
 from ..errors import UserError
-from ..models.heads.score_kinds import is_tfpose_head
-from ..models.layers import EncoderRecords
+from ..models.heads import is_tfpose_head
+from ..models.layers import TransformerRecords
 from .annotated_batches import AnnotatedBatch, annotated_batches
 
 
@@ -188,7 +188,7 @@ def _record(
 
 
 def _encoder_attention(
-    records: EncoderRecords, pixel: tuple[float, float], size: np.ndarray
+    records: TransformerRecords, pixel: tuple[float, float], size: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
     """Sampling points and weights of the token of the finest level at a pixel: (N_E, B, heads, L, P[, 2])."""
     height, width = records.spatial_shapes[0]

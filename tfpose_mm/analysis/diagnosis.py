@@ -15,7 +15,7 @@ from ..datasets.config_data import build_annotated_data, need_annotations
 from ..engine import load_model
 from ..engine.running import need_device
 from ..errors import UserError
-from ..models.heads.score_kinds import is_tfpose_head
+from ..models.heads import is_tfpose_head
 from ..models.layers import maps_to_tokens
 from .annotated_batches import AnnotatedBatch, annotated_batches
 
@@ -96,20 +96,19 @@ def _measure(
     head = model.head
     maps = head.project(model.extract_feat(batch.inputs))
     memory, shapes = maps_to_tokens(maps)
-    decoder = head.transformer_decoder
-    initial = decoder.initial_coordinates(memory, shapes)
+    proposal = head.propose(memory, shapes)
 
     def layers(start: Tensor) -> np.ndarray:
-        refined = decoder(memory, shapes, head.reg_branches, coordinates=start)[..., :2]
+        refined = head.refine(memory, shapes, proposal._replace(coordinates=start))
         return torch.cat([start[None], refined]).cpu().numpy()
 
-    coordinates = layers(initial)
+    coordinates = layers(proposal.coordinates)
     found = dict(layers=batch.relative_distance(coordinates))
     if codec is not None:
         heatmaps = head.aux_branch(maps[-1:]).float().cpu().numpy()
         maxima = np.concatenate([codec.decode(one)[0] for one in heatmaps]) / np.array(codec.input_size)
         found["heatmaps"] = batch.relative_distance(maxima)
-        found["from_heatmaps"] = batch.relative_distance(layers(torch.from_numpy(maxima).to(initial)))
+        found["from_heatmaps"] = batch.relative_distance(layers(torch.from_numpy(maxima).to(proposal.coordinates)))
         counterparts = np.where(batch.labelled[:, flip, None], batch.targets[:, flip], np.inf)
         counterparts = np.where((np.array(flip) == np.arange(len(flip)))[:, None], np.inf, counterparts)
         found["mirrored"] = batch.relative_distance(coordinates[-1], counterparts)

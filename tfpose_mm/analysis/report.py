@@ -18,7 +18,7 @@ from ..engine.running import need_checkpoint, need_device
 from ..errors import UserError, need_at_least
 from ..evaluation import ERROR_KINDS
 from ..evaluation.metrics_table import format_table
-from ..models.heads.score_kinds import is_tfpose_head
+from ..models.heads import is_tfpose_head
 from .attention_study import AttentionStudy, study_attention
 from .contact_sheet import draw_contact_sheet
 from .diagnosis import Diagnosis, diagnose

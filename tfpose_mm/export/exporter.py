@@ -19,7 +19,7 @@ from ..engine.running import need_checkpoint
 from ..errors import UserError
 from ..host.requirements import installed_version, list_versions
 from ..inference import Predictor
-from ..models.heads.score_kinds import is_tfpose_head
+from ..models.heads import is_tfpose_head
 from ..version import __version__
 from .folded_attention import ATTENTIONS
 from .graph import InferenceGraph
@@ -82,7 +82,7 @@ def export_onnx(
     *,
     out: str | Path,
     attention: Literal["grid_sample", "gather"] = "grid_sample",
-    keypoint_scores: Literal["auto", "heatmap", "keypoint_map", "sigma", "one"] = "auto",
+    keypoint_scores: Literal["auto", "keypoint_map", "heatmap", "one"] = "auto",
     flip_test: bool = False,
     fp16: bool = False,
     runner: bool = False,

@@ -53,8 +53,7 @@ class InferenceGraph(nn.Module):
         """
         head = self.model.head
         coordinates, scores, _ = head.predict_tensors(self.features(images), self.sample.metainfo, self.test_cfg)
-        keypoints = coordinates * coordinates.new_tensor(head.decoder.input_size)
-        return keypoints, torch.ones_like(keypoints[..., 0]) if scores is None else scores
+        return coordinates * coordinates.new_tensor(head.decoder.input_size), scores
 
     def features(self, images: Tensor) -> tuple[Tensor, ...] | list[tuple[Tensor, ...]]:
         """The maps of neck or backbone, with flip test those of image and mirrored image."""

@@ -92,7 +92,7 @@ def predict(
     box_threshold: float = SCORE_THRESHOLD,
     batch_size: int = BATCH_SIZE,
     device: str = "cpu",
-    keypoint_scores: Literal["auto", "heatmap", "keypoint_map", "sigma", "one"] = "auto",
+    keypoint_scores: Literal["auto", "keypoint_map", "heatmap", "one"] = "auto",
     drawings: bool = True,
     threshold: float = DRAW_THRESHOLD,
     track: bool = False,

@@ -22,12 +22,11 @@ from ..datasets.config_data import keypoint_names, list_data_sets
 from ..engine import load_model
 from ..engine.running import need_device
 from ..errors import UserError
-from ..models.heads.score_kinds import is_tfpose_head, score_kinds
+from ..models.heads import TFPoseHead
 from .boxes import PERSON, AnyBoxes, BoxProvider, FromArrays, FromFile, make_provider
 from .sources import Frame, Source, Unreadable, find_sources, read_frames
 
 BATCH_SIZE = 8  # larger batches of the paper's models are slower on a CPU: docs/prediction.md
-SCORES = ("auto", "heatmap", "keypoint_map", "sigma", "one")
 
 
 @dataclass
@@ -78,9 +77,8 @@ class Predictor:
         config: Config of a top-down estimator, its path, or the name of a packaged one.
         checkpoint: Its weights.
         device: ``"cpu"`` or a CUDA device such as ``"cuda:0"``.
-        keypoint_scores: ``"keypoint_map"`` takes them from the keypoint maps of the two-stage head, ``"heatmap"`` from
-            the auxiliary heat maps, ``"sigma"`` from a learned sigma; ``"one"`` is the paper's 1.0. ``"auto"``, the
-            default, is the first of these that the model has, without ``"sigma"``.
+        keypoint_scores: Kind of keypoint scores, see :attr:`TFPoseHead.score_kinds`. ``"auto"``, the default, takes the
+            best that the head has; other heads than a ``TFPoseHead`` have only their own.
 
     Raises:
         UserError: If the checkpoint does not fit, or the head does not have such scores.
@@ -95,11 +93,9 @@ class Predictor:
         init_default_scope(cfg.get("default_scope", "mmpose"))
         model_cfg = cfg.model.copy()
         model_cfg.test_cfg = dict(model_cfg.get("test_cfg") or {})
-        self.keypoint_scores = choose_scores(model_cfg.head, keypoint_scores)
-        if is_tfpose_head(model_cfg.head):
-            model_cfg.test_cfg["keypoint_scores"] = None if self.keypoint_scores == "one" else self.keypoint_scores
         self.cfg = cfg
         self.model = load_model(model_cfg, checkpoint, device)
+        self.keypoint_scores = self._choose_scores(keypoint_scores)
         self.metainfo = dataset_meta_from_config(cfg, dataset_mode="test")
         if self.metainfo is None:
             raise UserError(
@@ -115,6 +111,18 @@ class Predictor:
         self.unreadable: list[Unreadable] = []
         self.unmatched = 0
         self.others: dict[str, int] = {}
+
+    def _choose_scores(self, wanted: str) -> str:
+        """Set the kind of keypoint scores of the model, and return it."""
+        if isinstance(self.model.head, TFPoseHead):
+            kind = self.model.head.choose_scores(wanted)
+            self.model.test_cfg["keypoint_scores"] = kind
+            return kind
+        if wanted != "auto":
+            raise UserError(
+                f"A {type(self.model.head).__name__} has keypoint scores of its own, but got {wanted}: use auto."
+            )
+        return "own"
 
     def _check_keypoints(self) -> None:
         head = getattr(self.model.head, "num_joints", None) or getattr(self.model.head, "out_channels", None)
@@ -254,32 +262,3 @@ class _Waiting:
             self.image_id,
             self.category_ids,
         )
-
-
-def choose_scores(head: dict, wanted: str) -> str:
-    """Choose the kind of keypoint scores.
-
-    Args:
-        head: Config of the head.
-        wanted: One of :data:`SCORES`.
-
-    Returns:
-        One of :data:`SCORES` but ``"auto"`` for a ``TFPoseHead``; ``"own"`` for other heads.
-
-    Raises:
-        UserError: If the head does not have them.
-    """
-    if wanted not in SCORES:
-        raise UserError(f"Keypoint scores must be one of {', '.join(SCORES)}, but got {wanted}.")
-    if not is_tfpose_head(head):
-        if wanted != "auto":
-            raise UserError(f"A {head['type']} has keypoint scores of its own, but got {wanted}: use auto.")
-        return "own"
-    kinds = score_kinds(head)
-    if wanted == "auto":
-        return next((kind for kind in ("keypoint_map", "heatmap") if kind in kinds), "one")
-    if wanted not in [*kinds, "one"]:
-        raise UserError(
-            f"Keypoint scores {wanted} need a head with {wanted}, but the config's head has none: use auto."
-        )
-    return wanted

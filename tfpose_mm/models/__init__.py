@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .heads import TFPoseHead, TwoStageTFPoseHead
+from .heads import KeypointMapStart, TFPoseHead
 from .layers import set_attn_implementation
 from .losses import KeypointMapLoss, KeypointSimilarityLoss, TFPoseLoss
 from .necks import DeformableTransformerNeck, SequentialNeck
@@ -10,10 +10,10 @@ from .necks import DeformableTransformerNeck, SequentialNeck
 __all__ = [
     "DeformableTransformerNeck",
     "KeypointMapLoss",
+    "KeypointMapStart",
     "KeypointSimilarityLoss",
     "SequentialNeck",
     "TFPoseHead",
     "TFPoseLoss",
-    "TwoStageTFPoseHead",
     "set_attn_implementation",
 ]

@@ -23,7 +23,7 @@ from ..datasets.config_data import (
     list_evaluators,
     read_metainfo,
 )
-from ..models.heads.score_kinds import is_tfpose_head, score_kinds
+from ..models.heads import TFPoseHead
 
 TEST_CFG = ("flip_test", "shift_coords", "output_heatmaps", "keypoint_scores")  # keys that TFPoseHead reads
 OTHERS = ("flip_mode", "shift_heatmap")  # keys that may remain from the config of another head
@@ -48,7 +48,7 @@ def find_problems(cfg: Config, model: BaseModel) -> list[str]:
         _pipelines(cfg),
         _codecs(cfg),
         _coordinates(cfg),
-        _test_cfg(cfg),
+        _test_cfg(cfg, model),
         _keypoints(cfg),
     )
     problems = [*_custom_keys(cfg, model), *itertools.chain(*checks), *_heatmaps(cfg, model)]
@@ -123,17 +123,16 @@ def _coordinates(cfg: Config) -> Iterator[str]:
         yield "test_cfg has shift_coords=True, but a mirrored label of TFPoseLabel is 1 - x: set it to False."
 
 
-def _test_cfg(cfg: Config) -> Iterator[str]:
+def _test_cfg(cfg: Config, model: BaseModel) -> Iterator[str]:
     """Heads silently ignore keys that they do not read."""
-    if not is_tfpose_head(cfg.model.head):
+    if not isinstance(model.head, TFPoseHead):
         return
     test_cfg = cfg.model.get("test_cfg") or {}
     for key in sorted(set(test_cfg) - {*TEST_CFG, *OTHERS}):
         yield f"test_cfg has '{key}', which TFPoseHead does not read: choose among {', '.join(TEST_CFG)}."
-    kinds = [None, *score_kinds(cfg.model.head)]
-    if test_cfg.get("keypoint_scores") not in kinds:
-        choices = " or ".join(map(repr, kinds))
-        yield f"test_cfg.keypoint_scores is {test_cfg['keypoint_scores']!r}: choose {choices}."
+    kinds = ("auto", *model.head.score_kinds)
+    if (test_cfg.get("keypoint_scores") or "one") not in kinds:
+        yield f"test_cfg.keypoint_scores is {test_cfg['keypoint_scores']!r}: choose {' or '.join(map(repr, kinds))}."
 
 
 def _test_data(cfg: Config) -> Iterator[str]:
@@ -231,7 +230,9 @@ def _heatmaps(cfg: Config, model: BaseModel) -> Iterator[str]:
     width, height = cfg.codec.input_size
     was_training = model.training
     with torch.no_grad():
-        predicted = model.eval().head.forward_heatmaps(model.extract_feat(torch.zeros(1, 3, height, width))).shape
+        head = model.eval().head
+        maps = head.project(model.extract_feat(torch.zeros(1, 3, height, width)))
+        predicted = head.aux_branch(maps[-1:]).shape
     model.train(was_training)
     size = (predicted[3], predicted[2])
     if size != tuple(cfg.codec.heatmap_size):

@@ -22,7 +22,8 @@ from tests.helpers.models import (
     tiny_model_cfg,
 )
 from tfpose_mm.models import set_attn_implementation
-from tfpose_mm.models.layers import DeformableAttention, maps_to_tokens, sample_heatmaps
+from tfpose_mm.models.heads import is_tfpose_head
+from tfpose_mm.models.layers import DeformableAttention, sample_heatmaps
 
 SHAPES = ((16, 12), (8, 6), (4, 3))
 
@@ -265,7 +266,7 @@ def test_checkpoint_gives_the_same_bits(tmp_path):
 @pytest.mark.parametrize(
     ("cfg", "message"),
     [
-        (dict(embed_dims=30, num_heads=4), "got 30 channels and 4 heads"),
+        (dict(embed_dims=30, num_heads=4, norm_cfg=None), "got 30 channels and 4 heads"),
         (dict(num_layers=0), "num_layers of 1 or more, but got 0"),
         (dict(num_points=0), "num_points of 1 or more, but got 0"),
         (dict(num_joints=0), "num_joints of 1 or more, but got 0"),
@@ -307,36 +308,9 @@ def test_a_head_without_codec_says_so():
         head.predict(maps(), samples(), {})
 
 
-RLE = dict(sigma=True, loss=dict(type="TFPoseLoss", sigma_layers="all"))
-
-
-def sigma_of(head, view):
-    """(B, K, 2): the last layer's sigma, from the decoder itself."""
-    memory, shapes = maps_to_tokens(view)
-    return head.transformer_decoder(memory, shapes, head.reg_branches)[-1][..., 2:].sigmoid()
-
-
 def scores(head, views, **test_cfg):
     with torch.no_grad():
         return np.concatenate([pred.keypoint_scores for pred in head.predict(views, samples(), test_cfg)])
-
-
-def test_sigma_trains_and_its_parameters_get_gradients():
-    model = randomise(build(tiny_model_cfg(**RLE)))
-    sum(model.loss(images(), samples()).values()).backward()
-    assert not [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
-    assert model.eval()(images(), None).shape == (3, 5, 2)
-
-
-def test_score_of_sigma_against_its_definition():
-    head = randomise(build_head(**RLE)).eval()
-    views = [maps(seed=0), maps(seed=1)]
-    with torch.no_grad():
-        first, second = (sigma_of(head, view) for view in views)
-    np.testing.assert_allclose(scores(head, views[0], keypoint_scores="sigma"), 1 - first.mean(-1), atol=1e-6)
-    expected = 1 - (first + second[:, flip_indices(5)]).mean(-1) / 2
-    np.testing.assert_allclose(scores(head, views, keypoint_scores="sigma", flip_test=True), expected, atol=1e-6)
-    assert expected.std() > 1e-3
 
 
 def test_score_of_the_heat_map_against_its_definition():
@@ -355,7 +329,7 @@ def test_score_of_the_heat_map_against_its_definition():
 
 
 def test_scores_do_not_move_keypoints_and_are_off_by_default():
-    head = randomise(build_head(**RLE)).eval()
+    head = randomise(build_head()).eval()
     assert (scores(head, maps()) == 1).all()
     with torch.no_grad():
         plain, scored = (head.predict(maps(), samples(), dict(keypoint_scores=kind)) for kind in (None, "heatmap"))
@@ -364,24 +338,35 @@ def test_scores_do_not_move_keypoints_and_are_off_by_default():
         assert b.keypoint_scores.shape == (1, 5)
 
 
-def test_sigma_without_its_loss_is_refused_at_once():
-    with pytest.raises(ValueError, match="sigma=True, but its loss sigma_layers=None: set both"):
-        build_head(sigma=True)
-    with pytest.raises(ValueError, match="sigma=False, but its loss sigma_layers='last'"):
-        build_head(loss=dict(type="TFPoseLoss", sigma_layers="last"))
+MAPS = dict(type="KeypointMapStart")
 
 
 @pytest.mark.parametrize(
-    ("cfg", "kind", "message"),
+    ("cfg", "kinds"),
     [
-        (dict(), "sigma", "predicts no sigma: train it with sigma=True"),
-        (dict(aux_branch=False), "heatmap", "no auxiliary branch .* remove keypoint_scores='heatmap'"),
-        (dict(), "rle", "keypoint_scores of None, 'heatmap' or 'sigma', but got 'rle'"),
+        (dict(), ("heatmap", "one")),
+        (dict(aux_branch=False), ("one",)),
+        (dict(start=MAPS), ("keypoint_map", "heatmap", "one")),
+        (dict(start=MAPS, aux_branch=False), ("keypoint_map", "one")),
     ],
 )
-def test_scores_that_cannot_be_are_refused(cfg, kind, message):
-    with pytest.raises(ValueError, match=message):
-        build_head(**cfg).predict(maps(), samples(), dict(keypoint_scores=kind))
+def test_the_scores_that_a_head_has(cfg, kinds):
+    head = randomise(build_head(**cfg)).eval()
+    assert head.score_kinds == kinds
+    of_kind = {kind: scores(head, maps(), keypoint_scores=kind) for kind in (*kinds, "auto", None)}
+    np.testing.assert_array_equal(of_kind["auto"], of_kind[kinds[0]])
+    np.testing.assert_array_equal(of_kind[None], of_kind["one"])
+    for missing in {"keypoint_map", "heatmap", "sigma"} - set(kinds):
+        with pytest.raises(
+            ValueError, match=f"scores of this TFPoseHead are auto, .*{kinds[-1]}, but got {missing}: use"
+        ):
+            head.predict(maps(), samples(), dict(keypoint_scores=missing))
+
+
+def test_kinds_of_heads():
+    assert is_tfpose_head(dict(type="TFPoseHead"))
+    assert not is_tfpose_head(dict(type="RLEHead"))
+    assert not is_tfpose_head(dict(type="NoSuchHead"))
 
 
 def test_channels_need_not_be_a_multiple_of_four():
@@ -405,8 +390,8 @@ def test_records_beside_the_same_coordinates(query_attention):
     assert (records.layers[0].query_attention is not None) == query_attention
 
 
-def test_records_of_a_head_that_projects_and_predicts_sigma():
-    head = randomise(build_head(in_channels=[6, 10, 14], **RLE)).eval()
+def test_records_of_a_head_that_projects():
+    head = randomise(build_head(in_channels=[6, 10, 14])).eval()
     feats = feature_maps((6, 10, 14), SHAPES)
     coordinates, records = head.forward_with_records(feats)
     torch.testing.assert_close(coordinates, head.forward(feats), atol=1e-6, rtol=0)

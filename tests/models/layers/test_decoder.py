@@ -12,7 +12,7 @@ SHAPES = ((5, 3), (3, 2))
 K, C = 5, 8
 
 
-def build(query_attention, num_layers=3):
+def build(query_attention=True, num_layers=3, **parts):
     decoder = DeformableTransformerDecoder(
         num_keypoints=K,
         num_layers=num_layers,
@@ -22,6 +22,7 @@ def build(query_attention, num_layers=3):
         num_points=2,
         feedforward_channels=12,
         query_attention=query_attention,
+        **parts,
     )
     branches = nn.ModuleList(RegressionBranch(C) for _ in range(num_layers))
     return randomise(decoder).eval().double(), randomise(branches).double()
@@ -31,10 +32,16 @@ def memory(batch=3):
     return torch.randn(batch, 21, C, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
+def decode(decoder, branches, tokens=None, y0=None, records=None):
+    """The coordinates of all layers, from the learned y_0 unless another one is given."""
+    tokens = memory() if tokens is None else tokens
+    return decoder(tokens, SHAPES, branches, decoder.learned_coordinates(len(tokens)) if y0 is None else y0, records)
+
+
 @pytest.mark.parametrize("query_attention", [True, False])
 def test_equation_4(query_attention):
     decoder, branches = build(query_attention)
-    coordinates = decoder(memory(), SHAPES, branches)
+    coordinates = decode(decoder, branches)
     position, query = (half.expand(3, K, C) for half in decoder.query_embedding.weight.split(C, dim=1))
     y0 = 1 / (1 + torch.exp(-decoder.reference_points)).expand(3, K, 2)
     expected = oracle.decode(decoder, branches, query, position, memory(), y0, SHAPES)
@@ -44,25 +51,25 @@ def test_equation_4(query_attention):
 
 def test_layers_differ():
     """Each layer changes the coordinates, so the comparison with the reference is not trivial."""
-    decoder, branches = build(True)
+    decoder, branches = build()
     y0 = decoder.reference_points.sigmoid().expand(1, 3, K, 2)
-    coordinates = decoder(memory(), SHAPES, branches)
+    coordinates = decode(decoder, branches)
     assert (torch.diff(torch.cat([y0, coordinates]), dim=0).abs().amax((1, 2, 3)) > 1e-2).all()
 
 
 def test_queries_see_each_other_only_with_query_attention():
     for query_attention in (True, False):
         decoder, branches = build(query_attention)
-        before = decoder(memory(), SHAPES, branches)[-1]
+        before = decode(decoder, branches)[-1]
         with torch.no_grad():
             decoder.query_embedding.weight[0] += 1
-        after = decoder(memory(), SHAPES, branches)[-1]
+        after = decode(decoder, branches)[-1]
         assert ((before[:, 1:] - after[:, 1:]).abs().max() > 1e-6) == query_attention
 
 
 def test_a_layer_takes_the_coordinates_before_it_as_given():
-    decoder, branches = build(True)
-    coordinates = decoder(memory(), SHAPES, branches)
+    decoder, branches = build()
+    coordinates = decode(decoder, branches)
     y0, first = decoder.reference_points, branches[0].layers[-1].bias
     for parameter in (y0, first):
         assert torch.autograd.grad(coordinates[0].sum(), parameter, retain_graph=True)[0].abs().sum() > 0
@@ -70,15 +77,15 @@ def test_a_layer_takes_the_coordinates_before_it_as_given():
 
 
 def test_an_untrained_decoder_predicts_y0():
-    decoder, branches = build(True)
+    decoder, branches = build()
     for branch in branches:
         branch.init_weights()
     y0 = decoder.reference_points.sigmoid().expand(3, K, 2)
-    torch.testing.assert_close(decoder(memory(), SHAPES, branches)[-1], y0, atol=1e-5, rtol=0)
+    torch.testing.assert_close(decode(decoder, branches)[-1], y0, atol=1e-5, rtol=0)
 
 
 def test_initialising_leaves_queries_and_y0():
-    decoder, _ = build(True)
+    decoder, _ = build()
     before = {name: parameter.clone() for name, parameter in decoder.named_parameters()}
     decoder.init_weights()
     same = [name for name, parameter in decoder.named_parameters() if torch.equal(parameter, before[name])]
@@ -87,7 +94,7 @@ def test_initialising_leaves_queries_and_y0():
 
 
 def test_sampling_offsets_start_as_in_mmcv():
-    decoder, _ = build(True)
+    decoder, _ = build()
     decoder.init_weights()
     fresh = DeformableAttention(C, 2, 2, 2)
     for layer in decoder.layers:
@@ -99,8 +106,8 @@ def test_sampling_offsets_start_as_in_mmcv():
 def test_the_records_are_those_of_each_layer(query_attention):
     decoder, branches = build(query_attention)
     records = []
-    coordinates = decoder(memory(), SHAPES, branches, records)
-    torch.testing.assert_close(coordinates, decoder(memory(), SHAPES, branches), atol=1e-9, rtol=0)
+    coordinates = decode(decoder, branches, records=records)
+    torch.testing.assert_close(coordinates, decode(decoder, branches), atol=1e-9, rtol=0)
     assert len(records) == 3
     for record in records:
         assert record.sampling_locations.shape == (3, K, 2, 2, 2, 2)
@@ -114,29 +121,80 @@ def test_the_records_are_those_of_each_layer(query_attention):
 
 def test_a_layer_samples_around_the_coordinates_before_it():
     """With no offsets every sampling point is the reference point: y_0 in the first layer, y_1 in the second."""
-    decoder, branches = build(True)
+    decoder, branches = build()
     for layer in decoder.layers:
         nn.init.zeros_(layer.cross_attn.sampling_offsets.weight)
         nn.init.zeros_(layer.cross_attn.sampling_offsets.bias)
     records = []
-    coordinates = decoder(memory(), SHAPES, branches, records)
-    before = torch.cat([decoder.initial_coordinates(memory(), SHAPES)[None], coordinates[:-1]])
+    coordinates = decode(decoder, branches, records=records)
+    before = torch.cat([decoder.learned_coordinates(3)[None], coordinates[:-1]])
     for record, reference in zip(records, before):
         expected = reference[:, :, None, None, None].expand_as(record.sampling_locations)
         torch.testing.assert_close(record.sampling_locations, expected, atol=1e-12, rtol=0)
 
 
 def test_y0_belongs_to_the_caller():
-    decoder, branches = build(True)
-    expected = decoder(memory(), SHAPES, branches)
+    decoder, branches = build()
+    expected = decode(decoder, branches)
     with torch.no_grad():
-        decoder.initial_coordinates(memory(), SHAPES).zero_()
-    torch.testing.assert_close(decoder(memory(), SHAPES, branches), expected, atol=0, rtol=0)
+        decoder.learned_coordinates(3).zero_()
+    torch.testing.assert_close(decode(decoder, branches), expected, atol=0, rtol=0)
 
 
 def test_half_precision_keeps_the_coordinates_in_float32():
-    decoder, branches = build(True)
+    decoder, branches = build()
     decoder, branches = decoder.bfloat16(), branches.bfloat16()
-    output = decoder(memory().bfloat16(), SHAPES, branches)
+    output = decode(decoder, branches, memory().bfloat16())
     assert output.dtype is torch.float32
     assert (output * 256 % 1).any()  # finer than the 8 bits of bfloat16
+
+
+def test_another_y0_is_the_coordinates_of_the_first_layer():
+    decoder, branches = build(learned_start=False)
+    assert "reference_points" not in decoder.state_dict()
+    y0 = torch.rand(3, K, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    plain, _ = build()
+    plain.load_state_dict(decoder.state_dict(), strict=False)
+    torch.testing.assert_close(decode(decoder, branches, y0=y0), decode(plain, branches, y0=y0))
+    assert (decode(plain, branches, y0=y0) - decode(plain, branches)).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize(
+    "parts", [("reference_position",), ("token_position",), ("reference_position", "token_position")]
+)
+def test_positions_change_the_coordinates_of_each_image_alone(parts):
+    torch.manual_seed(0)
+    decoder, branches = build(**dict.fromkeys(parts, True))
+    plain, _ = build()
+    plain.load_state_dict(decoder.state_dict(), strict=False)
+    records = []
+    coordinates = decode(decoder, branches, records=records)
+    assert len(records) == 3
+    assert ((coordinates > 0) & (coordinates < 1)).all()
+    assert (coordinates - decode(plain, branches)).abs().max() > 1e-3
+    single = torch.cat([decode(decoder, branches, memory()[i : i + 1]) for i in range(3)], dim=1)
+    torch.testing.assert_close(coordinates, single)
+
+
+def test_positions_against_the_oracle():
+    """A query gets MLP(sine(y_{d-1})) and values get their position: the oracle computes layer by layer."""
+    decoder, branches = build(num_layers=1, reference_position=True, token_position=True)
+    position, query = (half.expand(3, K, C) for half in decoder.query_embedding.weight.split(C, dim=1))
+    y0 = torch.rand(3, K, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    values = memory() + decoder.token_position(SHAPES)
+    located = position + decoder.reference_position(y0)
+    expected = oracle.decode(decoder, branches, query, located, values, y0, SHAPES)
+    torch.testing.assert_close(decode(decoder, branches, y0=y0), expected, atol=1e-9, rtol=0)
+
+
+def test_positions_in_half_precision_keep_the_coordinates_in_float32():
+    decoder, branches = build(reference_position=True, token_position=True)
+    output = decode(decoder.bfloat16(), branches.bfloat16(), memory().bfloat16())
+    assert output.dtype is torch.float32
+
+
+def test_positions_need_a_multiple_of_four_channels():
+    with pytest.raises(ValueError, match=r"TokenPosition needs a multiple of 4 channels .* but got 6"):
+        DeformableTransformerDecoder(K, 1, 6, num_levels=2, num_heads=2, token_position=True)
+    with pytest.raises(ValueError, match=r"CoordinateEmbedding needs a multiple of 4 channels .* but got 6"):
+        DeformableTransformerDecoder(K, 1, 6, num_levels=2, num_heads=2, reference_position=True)

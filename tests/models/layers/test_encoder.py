@@ -7,10 +7,16 @@ from torch import nn
 
 from tests.helpers import oracle
 from tests.helpers.models import randomise
-from tfpose_mm.models.layers import DeformableTransformerEncoder, encoder_reference_points
+from tfpose_mm.models.layers import DeformableTransformerEncoder
+from tfpose_mm.models.layers.positions import embed_token_positions
+from tfpose_mm.models.layers.token_maps import encoder_reference_points
 
 SHAPES = ((4, 3), (2, 1))
 C = 8
+
+
+def position_of(encoder):
+    return embed_token_positions(encoder.positional_encoding, encoder.level_embed, SHAPES)
 
 
 def test_a_layer_equals_the_formula():
@@ -18,7 +24,7 @@ def test_a_layer_equals_the_formula():
         1, embed_dims=C, num_levels=2, num_heads=2, num_points=2, feedforward_channels=12, dropout=0.1
     )
     encoder = randomise(encoder).eval().double()
-    tokens, position = torch.randn(3, 14, C).double(), encoder.position(SHAPES)
+    tokens, position = torch.randn(3, 14, C).double(), position_of(encoder)
     centres = encoder_reference_points(SHAPES, tokens.device)[:, :, 0].double().expand(3, -1, -1)
     layer = encoder.layers[0]
     expected = oracle.deformable_attention(layer.self_attn, tokens, position, tokens, centres, SHAPES)
@@ -53,7 +59,7 @@ def test_position_is_level_plus_sine_and_cosine():
             angle = 2 * math.pi * centre / wavelength
             expected += [math.sin(angle), math.cos(angle)]
     expected = torch.tensor(expected) + encoder.level_embed[0]
-    torch.testing.assert_close(encoder.position(SHAPES)[0, 1 * 3 + 2], expected, atol=1e-5, rtol=0)
+    torch.testing.assert_close(position_of(encoder)[0, 1 * 3 + 2], expected, atol=1e-5, rtol=0)
 
 
 def test_the_records_are_those_of_each_layer():
@@ -72,7 +78,7 @@ def test_what_a_caller_changes_stays_with_the_caller():
     encoder, tokens = randomise(encoder).eval(), torch.randn(3, 14, C)
     with torch.no_grad():
         expected = encoder(tokens, SHAPES)
-        encoder.position(SHAPES).mul_(2)
+        position_of(encoder).mul_(2)
         encoder_reference_points(SHAPES, tokens.device).mul_(2)
         assert torch.equal(encoder(tokens, SHAPES), expected)
 
@@ -87,4 +93,4 @@ def test_the_position_is_computed_by_its_module():
     encoder = DeformableTransformerEncoder(1, embed_dims=C, num_levels=2, num_heads=2, num_points=2)
     encoder.positional_encoding = Threes()
     expected = torch.cat([encoder.level_embed[0].expand(12, -1), encoder.level_embed[1].expand(2, -1)]) + 3
-    torch.testing.assert_close(encoder.position(SHAPES)[0], expected)
+    torch.testing.assert_close(position_of(encoder)[0], expected)

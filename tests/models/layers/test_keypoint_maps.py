@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from mmpose.codecs import UDPHeatmap
 
-from tfpose_mm.models.layers import KeypointMaps, gaussian_targets, local_maximum, pool_tokens, probability_near
+from tfpose_mm.models.layers import gaussian_targets, local_maximum, probability_near, sample_heatmaps
 from tfpose_mm.models.layers.keypoint_maps import smooth_probabilities
 
 H, W, K = 9, 7, 5
@@ -77,36 +79,6 @@ def test_a_maximum_at_the_border(row, column):
     torch.testing.assert_close(local_maximum(logits), expected)
 
 
-def test_a_token_predicts_its_pixels_on_all_levels():
-    torch.manual_seed(0)
-    maps = KeypointMaps(8, K, num_levels=2, upscale=2)
-    memory = torch.randn(3, H * W + 1, 8)  # the coarse level has one token, which all pixels get
-    logits = maps(memory, ((H, W), (1, 1)))
-    assert logits.shape == (3, K, 2 * H, 2 * W)
-    finest, coarse = maps.classifiers
-    token = memory[1, 2 * W + 4]  # row 2, column 4
-    for row, column in ((0, 0), (0, 1), (1, 0), (1, 1)):
-        channel = 3 * 4 + 2 * row + column
-        expected = finest(token)[channel] + coarse(memory[1, -1])[channel]
-        torch.testing.assert_close(logits[1, 3, 4 + row, 8 + column], expected)
-
-
-@pytest.mark.parametrize("upscale", [1, 2, 3])
-def test_pooled_tokens(upscale):
-    torch.manual_seed(0)
-    logits = torch.randn(3, K, upscale * H, upscale * W)
-    memory = torch.randn(3, H * W + 6, 8)
-    pooled = pool_tokens(logits, memory, ((H, W), (3, 2)), upscale)
-    weights = logits[1, 3].flatten().softmax(0).view(upscale * H, upscale * W)
-    tokens = memory[1, : H * W].view(H, W, 8)
-    expected = sum(
-        weights[row, column] * tokens[row // upscale, column // upscale]
-        for row in range(upscale * H)
-        for column in range(upscale * W)
-    )
-    torch.testing.assert_close(pooled[1, 3], expected)
-
-
 def test_the_probability_near_a_point():
     logits = torch.full((2, K, H, W), -40.0)
     logits[..., 4, 3] = logits[..., 4, 6] = 0.0  # two pixels with a probability of 0.5
@@ -117,11 +89,33 @@ def test_the_probability_near_a_point():
     assert probability_near(logits, torch.tensor([50.0, -3.0]).expand(2, K, 2)).max() == 0
 
 
-def test_half_precision_gives_float32_maps():
-    maps = KeypointMaps(8, K, num_levels=2).bfloat16()
-    shapes = ((H, W), (3, 2))
-    memory = torch.randn(3, H * W + 6, 8).bfloat16()
-    logits = maps(memory, shapes)
-    assert logits.dtype is torch.float32
-    assert local_maximum(logits).dtype is torch.float32
-    assert pool_tokens(logits, memory, shapes, upscale=2).dtype is torch.bfloat16
+def test_between_pixels_bilinearly():
+    heatmaps = torch.zeros(1, 1, 3, 5)
+    heatmaps[0, 0, 1, 2], heatmaps[0, 0, 1, 3], heatmaps[0, 0, 2, 2] = 0.4, 0.8, 1.0
+    for (x, y), value in (((2, 1), 0.4), ((2.5, 1), 0.6), ((2, 1.25), 0.55), ((0, 0), 0.0)):
+        point = torch.tensor([[[x / 4, y / 2]]])
+        torch.testing.assert_close(sample_heatmaps(heatmaps, point), torch.tensor([[value]]))
+
+
+def test_each_joint_reads_its_own_map():
+    heatmaps = torch.rand(3, 5, 4, 6, generator=torch.Generator().manual_seed(0))
+    corner = torch.tensor([1.0, 0.0]).expand(3, 5, 2)
+    torch.testing.assert_close(sample_heatmaps(heatmaps, corner), heatmaps[:, :, 0, -1])
+
+
+def test_a_udp_gaussian_is_highest_at_its_keypoint():
+    codec = UDPHeatmap(input_size=(96, 128), heatmap_size=(24, 32), sigma=2)
+    keypoint = np.array([[[37.0, 81.0]]], dtype=np.float32)
+    heatmaps = torch.from_numpy(codec.encode(keypoint, np.ones((1, 1)))["heatmaps"])[None]
+    label = torch.from_numpy(keypoint) / torch.tensor([95.0, 127.0])
+    at_keypoint = sample_heatmaps(heatmaps, label)
+    assert at_keypoint > 0.9
+    for offset in ((0.1, 0.0), (-0.1, 0.0), (0.0, 0.1), (0.0, -0.1)):
+        assert sample_heatmaps(heatmaps, label + torch.tensor(offset)) < at_keypoint
+
+
+def test_what_lies_outside_is_cut_off():
+    heatmaps = torch.tensor([[[[-2.0, 3.0]]]])
+    assert sample_heatmaps(heatmaps, torch.tensor([[[0.0, 0.5]]])) == 0
+    assert sample_heatmaps(heatmaps, torch.tensor([[[1.0, 0.5]]])) == 1
+    assert sample_heatmaps(heatmaps, torch.tensor([[[-4.0, 0.5]]])) == 0  # the border's value

@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 
 from tests.helpers.models import feature_maps
-from tfpose_mm.models.layers import encoder_reference_points, maps_to_tokens, tokens_to_maps
+from tfpose_mm.models.layers.token_maps import encoder_reference_points, maps_to_tokens, tokens_to_maps
 
 SHAPES = ((5, 3), (2, 4))
 

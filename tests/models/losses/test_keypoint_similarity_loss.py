@@ -6,7 +6,7 @@ import torch
 
 from tfpose_mm.errors import UserError
 from tfpose_mm.evaluation import keypoint_similarity
-from tfpose_mm.models.losses import KeypointSimilarityLoss, TFPoseLoss
+from tfpose_mm.models.losses import KeypointSimilarityLoss
 
 SIGMAS, SIZE = (0.03, 0.05, 0.08), (96, 128)
 
@@ -28,18 +28,6 @@ def test_far_keypoints_get_a_smaller_gradient():
     near, far, exact = prediction.grad[0, :, 0]
     assert near > 10 * far
     assert exact == 0
-
-
-def test_beside_l1():
-    coordinates, labels, weights = torch.rand(3, 2, 3, 2), torch.rand(2, 3, 2), torch.ones(2, 3)
-    similarity = dict(type="KeypointSimilarityLoss", sigmas=SIGMAS, input_size=SIZE)
-    plain = TFPoseLoss()(coordinates, labels, weights)
-    losses = TFPoseLoss(similarity_loss=similarity)(coordinates, labels, weights)
-    assert set(losses) - set(plain) == {"loss_oks_layer1", "loss_oks_layer2", "loss_oks"}
-    for layer, name in enumerate(("loss_oks_layer1", "loss_oks_layer2", "loss_oks")):
-        torch.testing.assert_close(
-            losses[name], KeypointSimilarityLoss(SIGMAS, SIZE)(coordinates[layer], labels, weights)
-        )
 
 
 def test_another_number_of_keypoints():

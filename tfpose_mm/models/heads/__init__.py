@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from .first_stages import KeypointMapStage, RegressionStage
-from .tfpose_head import TFPoseHead
-from .two_stage_tfpose_head import TwoStageTFPoseHead
+from .starts import KeypointMapStart, Proposal
+from .tfpose_head import TFPoseHead, is_tfpose_head
 
-__all__ = ["KeypointMapStage", "RegressionStage", "TFPoseHead", "TwoStageTFPoseHead"]
+__all__ = ["KeypointMapStart", "Proposal", "TFPoseHead", "is_tfpose_head"]

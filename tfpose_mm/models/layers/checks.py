@@ -9,11 +9,11 @@ from torch import Tensor
 from ...errors import UserError
 
 
-def check_num_heads(owner: str, channels: int, num_heads: int) -> None:
+def check_num_heads(channels: int, num_heads: int) -> None:
     """Raise a UserError if the attention heads do not divide the channels C."""
     if num_heads < 1 or channels % num_heads:
         raise UserError(
-            f"{owner} needs channels that its heads divide, but got {channels} channels and {num_heads} heads: "
+            f"Attention needs channels that its heads divide, but got {channels} channels and {num_heads} heads: "
             "change one of them, as in 256 and 8."
         )
 

@@ -11,19 +11,28 @@ from mmengine.model import BaseModule, ModuleList
 from torch import Tensor, nn
 
 from ...ops import SpatialShapes
-from .deformable_attention import DeformableAttention
-from .initialisation import init_transformer
-from .records import AttentionRecord, DecoderLayerRecord
+from .deformable_attention import DeformableAttention, init_transformer
+from .positions import CoordinateEmbedding, TokenPosition
+from .records import AttentionRecord
 from .transformer import FFN, SelfAttention
 
 
 class DeformableTransformerDecoderLayer(BaseModule):
     """Query-to-query attention, pixel-to-query deformable attention and FFN, each followed by a layer norm.
 
-    The arguments are those of :class:`TFPoseHead`. The names of the submodules are those of mmdet's
-    ``DeformableDetrTransformerDecoderLayer``, whose query-to-query attention cannot be switched off.
+    The names of the submodules are those of mmdet's ``DeformableDetrTransformerDecoderLayer``, whose query-to-query
+    attention cannot be switched off.
 
     Source: TFPose, section 3.3 and Figure 4.
+
+    Args:
+        embed_dims: Channels C of the queries and of the memory.
+        num_levels: Levels L of the memory.
+        num_heads: Attention heads; they must divide C. Defaults to 8.
+        num_points: Sampling points of a head on a level. Defaults to 4.
+        feedforward_channels: Hidden channels of the FFN. Defaults to 1024.
+        dropout: Dropout of attention and FFN. Defaults to 0.1, as in Deformable DETR.
+        query_attention: Whether keypoint queries attend to each other ("q2q" of Table 1). Defaults to ``True``.
     """
 
     def __init__(
@@ -35,12 +44,10 @@ class DeformableTransformerDecoderLayer(BaseModule):
         feedforward_channels: int = 1024,
         dropout: float = 0.1,
         query_attention: bool = True,
-        attn_implementation: str | None = None,
     ) -> None:
         super().__init__()
         self.self_attn = SelfAttention(embed_dims, num_heads, dropout) if query_attention else None
-        sizes = (embed_dims, num_heads, num_levels, num_points)
-        self.cross_attn = DeformableAttention(*sizes, dropout, attn_implementation)
+        self.cross_attn = DeformableAttention(embed_dims, num_heads, num_levels, num_points, dropout)
         self.ffn = FFN(embed_dims, feedforward_channels, ffn_drop=dropout)
         self.norms = ModuleList(nn.LayerNorm(embed_dims) for _ in range(3))
         if not query_attention:
@@ -50,17 +57,17 @@ class DeformableTransformerDecoderLayer(BaseModule):
         self,
         query: Tensor,
         query_pos: Tensor,
-        memory: Tensor,
+        values: Tensor,
         reference_points: Tensor,
         spatial_shapes: SpatialShapes,
-        records: list[DecoderLayerRecord] | None = None,
+        records: list[AttentionRecord] | None = None,
     ) -> Tensor:
         """Update the keypoint queries from each other and from the memory.
 
         Args:
             query: Q_{d-1}, (B, K, C).
             query_pos: (B or 1, K, C).
-            memory: M, (B, N, C).
+            values: The memory M, perhaps with positions, (B, N, C).
             reference_points: y_{d-1}, (B, K, 2), (x, y) in [0, 1].
             spatial_shapes: (h, w) of each level.
             records: If a list is given, the layer's record is appended to it.
@@ -69,33 +76,31 @@ class DeformableTransformerDecoderLayer(BaseModule):
             Q_d, (B, K, C).
         """
         query_weights = None
-        sampled: list[AttentionRecord] | None = None if records is None else []
         if self.self_attn is not None:
             query, query_weights = self.self_attn(query, query_pos, need_weights=records is not None)
             query = self.norms[0](query)
         query = self.cross_attn(
-            query, memory, reference_points[:, :, None], spatial_shapes, query_pos=query_pos, records=sampled
+            query, values, reference_points[:, :, None], spatial_shapes, query_pos=query_pos, records=records
         )
-        query = self.norms[2](self.ffn(self.norms[1](query)))
-        if records is not None and sampled:
-            records.append(DecoderLayerRecord(query_weights, *sampled[0]))
-        return query
+        if records is not None:
+            records[-1] = records[-1]._replace(query_attention=query_weights)
+        return self.norms[2](self.ffn(self.norms[1](query)))
 
 
 class RegressionBranch(MLP):
     """MLP of three layers from a keypoint query to the step of its coordinates before the sigmoid.
 
-    Its last layer starts at zero, so that an untrained model predicts y_0 and a sigma of 0.5.
+    Its last layer starts at zero, so that an untrained model predicts y_0.
 
     Source: TFPose, section 3.3 and eq. (4); depth and initialisation as in Deformable DETR.
 
     Args:
         embed_dims: Channels C.
-        sigma: Whether to predict the logits of sigma_x and sigma_y as well. Defaults to ``False``.
+        out_channels: Numbers for each query. Defaults to 2, the step along x and y.
     """
 
-    def __init__(self, embed_dims: int, sigma: bool = False) -> None:
-        super().__init__(embed_dims, embed_dims, 4 if sigma else 2, num_layers=3)
+    def __init__(self, embed_dims: int, out_channels: int = 2) -> None:
+        super().__init__(embed_dims, embed_dims, out_channels, num_layers=3)
 
     def init_weights(self) -> None:
         """Initialise as torch does, the last layer with zeros, in spite of any parent's ``init_cfg``."""
@@ -116,66 +121,80 @@ class DeformableTransformerDecoder(BaseModule):
         num_keypoints: Keypoints K.
         num_layers: Layers N_D, at least 1.
         embed_dims: Channels C.
-        **layer_cfg: Arguments of :class:`DeformableTransformerDecoderLayer`.
+        num_levels: Levels L of the memory.
+        learned_start: Whether y_0 is a parameter, as in the paper. Defaults to ``True``.
+        reference_position: Whether MLP(sine(y_{d-1})) is added to the position of a query, as in Group Pose; C must be
+            a multiple of 4. Defaults to ``False``, as in the paper.
+        token_position: Whether position and level embeddings are added to the values, see :class:`TokenPosition`.
+            Defaults to ``False``, as in the paper.
+        **layer_cfg: Further arguments of :class:`DeformableTransformerDecoderLayer`.
     """
 
-    def __init__(self, num_keypoints: int, num_layers: int, embed_dims: int, **layer_cfg: Any) -> None:  # noqa: ANN401
+    def __init__(
+        self,
+        num_keypoints: int,
+        num_layers: int,
+        embed_dims: int,
+        num_levels: int,
+        learned_start: bool = True,
+        reference_position: bool = False,
+        token_position: bool = False,
+        **layer_cfg: Any,  # noqa: ANN401 - the arguments of a config
+    ) -> None:
         super().__init__()
-        self.embed_dims = embed_dims
         self.query_embedding = nn.Embedding(num_keypoints, 2 * embed_dims)  # position and content, as in mmdet
-        self.reference_points = nn.Parameter(torch.logit(torch.empty(num_keypoints, 2).uniform_(0.25, 0.75)))
-        self.layers = ModuleList(DeformableTransformerDecoderLayer(embed_dims, **layer_cfg) for _ in range(num_layers))
+        y_0 = nn.Parameter(torch.logit(torch.empty(num_keypoints, 2).uniform_(0.25, 0.75))) if learned_start else None
+        self.register_parameter("reference_points", y_0)
+        self.layers = ModuleList(
+            DeformableTransformerDecoderLayer(embed_dims, num_levels, **layer_cfg) for _ in range(num_layers)
+        )
+        self.reference_position = CoordinateEmbedding(embed_dims) if reference_position else None
+        self.token_position = TokenPosition(embed_dims, num_levels) if token_position else None
 
     def init_weights(self) -> None:
         """Initialise as Deformable DETR does, after any parent's ``init_cfg`` and in spite of it."""
         super().init_weights()
         init_transformer(self.layers)
 
-    def initial_coordinates(self, memory: Tensor, spatial_shapes: SpatialShapes) -> Tensor:
-        """y_0, the same for every image.
+    def learned_coordinates(self, batch_size: int) -> Tensor:
+        """The learned y_0, (B, K, 2), (x, y) in [0, 1], the same for every image.
 
-        Args:
-            memory: M, (B, N, C); only B matters here.
-            spatial_shapes: (h, w) of each level.
-
-        Returns:
-            (B, K, 2), (x, y) in [0, 1], at least float32: half precision would be off by half a pixel of the input.
+        At least float32: half precision would be off by half a pixel of the input.
         """
-        logits = self.reference_points
-        logits = logits.float() if logits.dtype in (torch.float16, torch.bfloat16) else logits
-        return logits.sigmoid().expand(memory.shape[0], -1, -1)
+        logits = self.reference_points.to(torch.promote_types(self.reference_points.dtype, torch.float32))
+        return logits.sigmoid().expand(batch_size, -1, -1)
 
     def forward(
         self,
         memory: Tensor,
         spatial_shapes: SpatialShapes,
         reg_branches: Sequence[nn.Module],
-        records: list[DecoderLayerRecord] | None = None,
-        coordinates: Tensor | None = None,
+        coordinates: Tensor,
+        records: list[AttentionRecord] | None = None,
     ) -> Tensor:
         """Refine y_0 to y_1 .. y_{N_D}.
 
         Args:
             memory: M, (B, N, C).
             spatial_shapes: (h, w) of each level.
-            reg_branches: For each layer a module (B, K, C) -> (B, K, 2), the step before the sigmoid; (B, K, 4) with
-                the logits of sigma.
+            reg_branches: For each layer a module (B, K, C) -> (B, K, 2), the step before the sigmoid.
+            coordinates: y_0, (B, K, 2), (x, y) in [0, 1], at least float32.
             records: If a list is given, each layer's record is appended to it.
-            coordinates: Another y_0, (B, K, 2), (x, y) in [0, 1]. ``None`` takes the learned one, as in the paper.
 
         Returns:
-            The coordinates of every layer, (N_D, B, K, 2), (x, y) in [0, 1]; with sigma (N_D, B, K, 4), the last two
-            being its logits. They are at least float32.
+            The coordinates of every layer, (N_D, B, K, 2), (x, y) in [0, 1], at least float32.
         """
-        embedding = self.query_embedding.weight
-        query_pos = embedding[None, :, : self.embed_dims]  # (1, K, C)
-        query = embedding[:, self.embed_dims :].expand(memory.shape[0], -1, -1)  # (B, K, C)
-        coordinates = self.initial_coordinates(memory, spatial_shapes) if coordinates is None else coordinates
+        keypoint_pos, content = self.query_embedding.weight.chunk(2, dim=1)  # (K, C) each
+        query = content.expand(memory.shape[0], -1, -1)  # (B, K, C)
+        values = memory if self.token_position is None else memory + self.token_position(spatial_shapes)
         outputs = []
         for layer, reg_branch in zip(self.layers, reg_branches):
-            query = layer(query, query_pos, memory, coordinates, spatial_shapes, records)
-            step = reg_branch(query).to(coordinates.dtype)  # (B, K, 2), or (B, K, 4) with sigma
-            refined = torch.sigmoid(inverse_sigmoid(coordinates) + step[..., :2])  # eq. (4)
-            outputs.append(torch.cat([refined, step[..., 2:]], dim=-1))
+            query_pos = keypoint_pos[None]  # (1, K, C)
+            if self.reference_position is not None:
+                query_pos = query_pos + self.reference_position(coordinates)  # (B, K, C)
+            query = layer(query, query_pos, values, coordinates, spatial_shapes, records)
+            step = reg_branch(query).to(coordinates.dtype)  # (B, K, 2)
+            refined = torch.sigmoid(inverse_sigmoid(coordinates) + step)  # eq. (4)
+            outputs.append(refined)
             coordinates = refined.detach()
         return torch.stack(outputs)

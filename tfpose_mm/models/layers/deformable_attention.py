@@ -7,6 +7,7 @@ from torch import Tensor, nn
 
 from ...errors import UserError
 from ...ops import SpatialShapes, check_implementation, level_sizes, multi_scale_deformable_attention
+from .checks import check_num_heads, check_positive
 from .records import AttentionRecord
 
 
@@ -27,10 +28,13 @@ class DeformableAttention(MultiScaleDeformableAttention):
         num_levels: Levels L of the feature pyramid.
         num_points: Points P that each head samples on each level.
         dropout: Dropout of the output, before the residual is added. Defaults to 0.1.
-        attn_implementation: ``"cuda"``, ``"gather"`` or ``"grid_sample"``. Defaults to ``None``, the device's default.
+
+    Attributes:
+        attn_implementation: ``"cuda"``, ``"gather"`` or ``"grid_sample"``; ``None``, the initial value, is the default
+            of the device. :func:`set_attn_implementation` sets it.
 
     Raises:
-        ValueError: If the heads do not divide the channels, or there is no such implementation.
+        UserError: If the heads do not divide the channels, or a number is below 1.
     """
 
     def __init__(
@@ -40,12 +44,11 @@ class DeformableAttention(MultiScaleDeformableAttention):
         num_levels: int,
         num_points: int,
         dropout: float = 0.1,
-        attn_implementation: str | None = None,
     ) -> None:
+        check_num_heads(embed_dims, num_heads)
+        check_positive("DeformableAttention", num_levels=num_levels, num_points=num_points)
         super().__init__(embed_dims, num_heads, num_levels, num_points, dropout=dropout, batch_first=True)
-        if attn_implementation is not None:
-            check_implementation(attn_implementation)
-        self.attn_implementation = attn_implementation
+        self.attn_implementation: str | None = None
 
     def forward(
         self,
@@ -108,3 +111,18 @@ def set_attn_implementation(model: nn.Module, implementation: str | None) -> Non
         )
     for attention in attentions:
         attention.attn_implementation = implementation
+
+
+def init_transformer(module: nn.Module) -> None:
+    """Initialise layers as Deformable DETR does: Xavier for matrices, mmcv's radial bias for the sampling offsets.
+
+    Call this in the ``init_weights`` of encoder and decoder: MMEngine applies a parent's ``init_cfg`` before that and a
+    ``Pretrained`` one after it. A parent that initialises every ``Linear``, as ``VisPredictHead`` does, would otherwise
+    set that bias to zero: all heads and points would sample the same place.
+    """
+    for parameter in module.parameters():
+        if parameter.dim() > 1:
+            nn.init.xavier_uniform_(parameter)
+    for child in module.modules():
+        if isinstance(child, DeformableAttention):
+            child.init_weights()

@@ -10,19 +10,27 @@ from mmengine.model import BaseModule, ModuleList
 from torch import Tensor, nn
 
 from ...ops import SpatialShapes
-from .deformable_attention import DeformableAttention
-from .initialisation import init_transformer
+from .deformable_attention import DeformableAttention, init_transformer
+from .positions import embed_token_positions
 from .records import AttentionRecord
-from .token_maps import embed_token_positions, encoder_reference_points
+from .token_maps import encoder_reference_points
 from .transformer import FFN
 
 
 class DeformableTransformerEncoderLayer(BaseModule):
     """Pixel-to-pixel deformable attention and FFN, each followed by a layer norm.
 
-    The arguments are those of :class:`DeformableTransformerNeck`. The names of the submodules are mmdet's.
+    The names of the submodules are mmdet's.
 
     Source: TFPose, Figure 4; Deformable DETR, appendix A.4.
+
+    Args:
+        embed_dims: Channels C of the tokens.
+        num_levels: Levels L of the feature pyramid.
+        num_heads: Attention heads; they must divide C. Defaults to 8.
+        num_points: Sampling points of a head on a level. Defaults to 4.
+        feedforward_channels: Hidden channels of the FFN. Defaults to 1024.
+        dropout: Dropout of attention and FFN. Defaults to 0.1, as in Deformable DETR.
     """
 
     def __init__(
@@ -33,11 +41,9 @@ class DeformableTransformerEncoderLayer(BaseModule):
         num_points: int = 4,
         feedforward_channels: int = 1024,
         dropout: float = 0.1,
-        attn_implementation: str | None = None,
     ) -> None:
         super().__init__()
-        sizes = (embed_dims, num_heads, num_levels, num_points)
-        self.self_attn = DeformableAttention(*sizes, dropout, attn_implementation)
+        self.self_attn = DeformableAttention(embed_dims, num_heads, num_levels, num_points, dropout)
         self.ffn = FFN(embed_dims, feedforward_channels, ffn_drop=dropout)
         self.norms = ModuleList(nn.LayerNorm(embed_dims) for _ in range(2))
 
@@ -74,7 +80,7 @@ class DeformableTransformerEncoder(BaseModule):
         num_layers: Layers N_E, at least 1.
         embed_dims: Channels C, a multiple of 4.
         num_levels: Levels L of the feature pyramid.
-        **layer_cfg: Arguments of :class:`DeformableTransformerEncoderLayer`.
+        **layer_cfg: Further arguments of :class:`DeformableTransformerEncoderLayer`.
     """
 
     def __init__(self, num_layers: int, embed_dims: int, num_levels: int, **layer_cfg: Any) -> None:  # noqa: ANN401
@@ -90,10 +96,6 @@ class DeformableTransformerEncoder(BaseModule):
         super().init_weights()
         init_transformer(self.layers)
 
-    def position(self, spatial_shapes: SpatialShapes) -> Tensor:
-        """E^L + E^P, (1, N, C). It is added to the queries of attention, not to the values."""
-        return embed_token_positions(self.positional_encoding, self.level_embed, spatial_shapes)
-
     def forward(
         self, tokens: Tensor, spatial_shapes: SpatialShapes, records: list[AttentionRecord] | None = None
     ) -> Tensor:
@@ -107,7 +109,8 @@ class DeformableTransformerEncoder(BaseModule):
         Returns:
             The memory M, (B, N, C).
         """
-        query_pos = self.position(spatial_shapes)
+        # E^L + E^P: added to the queries of attention, not to the values
+        query_pos = embed_token_positions(self.positional_encoding, self.level_embed, spatial_shapes)
         reference_points = encoder_reference_points(spatial_shapes, tokens.device)
         for layer in self.layers:
             tokens = layer(tokens, query_pos, reference_points, spatial_shapes, records)

@@ -1,55 +1,10 @@
-"""Keypoint maps from the tokens. They give y_0, the content of the queries and scores."""
+"""Keypoint maps: targets, maxima, probabilities; and values of heat maps."""
 
 from __future__ import annotations
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
-
-from ...ops import SpatialShapes
-from .token_maps import tokens_to_maps
-
-
-class KeypointMaps(nn.Module):
-    """Linear layers from the tokens to a map for each keypoint.
-
-    The layer of each level predicts ``upscale`` x ``upscale`` pixels of each map for a token. The predictions of coarse
-    levels are interpolated to the finest level and added. A pixel shuffle then arranges the pixels.
-
-    Not in TFPose. PETR, Group Pose and DETRPose start their decoders from such proposals on encoder tokens.
-
-    Args:
-        embed_dims: Channels C of the tokens.
-        num_keypoints: Keypoints K.
-        num_levels: Levels L.
-        upscale: Pixels for a token of the finest level in each direction. Defaults to 2: a stride of 8 becomes 4.
-    """
-
-    def __init__(self, embed_dims: int, num_keypoints: int, num_levels: int, upscale: int = 2) -> None:
-        super().__init__()
-        self.upscale = upscale
-        outputs = num_keypoints * upscale**2
-        self.classifiers = nn.ModuleList(nn.Linear(embed_dims, outputs) for _ in range(num_levels))
-
-    def forward(self, memory: Tensor, spatial_shapes: SpatialShapes) -> Tensor:
-        """Predict the maps.
-
-        Args:
-            memory: M, (B, N, C).
-            spatial_shapes: (h, w) of each level, the finest first.
-
-        Returns:
-            Logits (B, K, upscale * h, upscale * w), with (h, w) of the finest level, at least float32. Their softmax
-            over the pixels is the probability of the keypoint's pixel.
-        """
-        levels = memory.split([h * w for h, w in spatial_shapes], dim=1)
-        finest = spatial_shapes[0]
-        logits = []
-        for classifier, tokens, shape in zip(self.classifiers, levels, spatial_shapes):
-            level = tokens_to_maps(classifier(tokens), [shape])[0]  # (B, K * upscale^2, h_l, w_l)
-            level = level.float() if level.dtype in (torch.float16, torch.bfloat16) else level
-            logits.append(F.interpolate(level, size=finest, mode="bilinear", align_corners=False))
-        return F.pixel_shuffle(sum(logits[1:], logits[0]), self.upscale)
+from torch import Tensor
 
 
 def pixel_centres(height: int, width: int, like: Tensor) -> tuple[Tensor, Tensor]:
@@ -116,24 +71,6 @@ def local_maximum(logits: Tensor, radius: int = 2) -> Tensor:
     return torch.stack([(weights.sum(-2) * x).sum(-1), (weights.sum(-1) * y).sum(-1)], dim=-1)
 
 
-def pool_tokens(logits: Tensor, memory: Tensor, spatial_shapes: SpatialShapes, upscale: int) -> Tensor:
-    """Mean of the finest level's tokens, weighted by the softmax of each keypoint's map.
-
-    Args:
-        logits: Keypoint maps (B, K, upscale * h, upscale * w).
-        memory: M, (B, N, C).
-        spatial_shapes: (h, w) of each level, the finest first.
-        upscale: Pixels for a token in each direction.
-
-    Returns:
-        (B, K, C).
-    """
-    height, width = spatial_shapes[0]
-    probabilities = spatial_softmax(logits)
-    weights = F.avg_pool2d(probabilities, upscale, divisor_override=1).flatten(2)  # sums over the pixels of each token
-    return weights.to(memory.dtype) @ memory[:, : height * width]
-
-
 def probability_near(logits: Tensor, coordinates: Tensor, radius: int = 2) -> Tensor:
     """The probability that each map gives to the square around a point. It is a score of the point.
 
@@ -170,3 +107,20 @@ def gaussian_targets(labels: Tensor, height: int, width: int, sigma: float) -> T
     squared_y = ((y - labels[..., 1:]) * height) ** 2
     exponent = -(squared_y[..., :, None] + squared_x[..., None, :]) / (2 * sigma**2)
     return exponent.flatten(2).softmax(-1).unflatten(-1, (height, width))
+
+
+def sample_heatmaps(heatmaps: Tensor, coordinates: Tensor) -> Tensor:
+    """Interpolate each keypoint's heat map bilinearly at the keypoint's coordinates.
+
+    Args:
+        heatmaps: (B, K, H, W), UDP: the centres of the first and last pixel are label 0 and 1.
+        coordinates: (B, K, 2), (x, y) in [0, 1], label units.
+
+    Returns:
+        (B, K), clamped to [0, 1].
+    """
+    batch, joints, height, width = heatmaps.shape
+    grid = (2 * coordinates - 1).reshape(batch * joints, 1, 1, 2)
+    maps = heatmaps.reshape(batch * joints, 1, height, width)
+    values = F.grid_sample(maps, grid.to(maps.dtype), align_corners=True, padding_mode="border")
+    return values.reshape(batch, joints).clamp(0, 1)

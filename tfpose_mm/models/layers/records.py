@@ -8,54 +8,30 @@ from torch import Tensor
 
 
 class AttentionRecord(NamedTuple):
-    """One deformable attention.
+    """The attention of one layer. In the encoder the queries are the tokens, Q = N; in the decoder Q = K.
 
     Attributes:
-        sampling_locations: (B, Q, heads, L, P, 2), (x, y); (0, 0) and (1, 1) are the outer corners of a level's
-            first and last pixel.
-        attention_weights: (B, Q, heads, L, P); they sum to 1 over L and P.
+        sampling_locations: Of deformable attention, (B, Q, heads, L, P, 2), (x, y); (0, 0) and (1, 1) are the outer
+            corners of a level's first and last pixel.
+        attention_weights: Of deformable attention, (B, Q, heads, L, P); they sum to 1 over L and P.
+        query_attention: Weights of query-to-query attention, (B, heads, K, K); row i says what query i attends to and
+            sums to 1. ``None`` in the encoder, and in a decoder layer without this attention.
     """
 
     sampling_locations: Tensor
     attention_weights: Tensor
+    query_attention: Tensor | None = None
 
 
-class EncoderRecords(NamedTuple):
-    """Pixel-to-pixel attention of the encoder. Its queries are the tokens: Q = N.
+class TransformerRecords(NamedTuple):
+    """The encoder or the decoder.
 
     Attributes:
         spatial_shapes: (h, w) of each level; token i of a level is its pixel (i // w, i % w).
-        layers: One record for each of the N_E layers.
+        layers: One record for each of the N_E or N_D layers.
+        coordinates: y_0 .. y_{N_D}, (N_D + 1, B, K, 2), (x, y) in [0, 1], label units; ``None`` for the encoder.
     """
 
     spatial_shapes: tuple[tuple[int, int], ...]
     layers: tuple[AttentionRecord, ...]
-
-
-class DecoderLayerRecord(NamedTuple):
-    """One decoder layer.
-
-    Attributes:
-        query_attention: Query-to-query attention weights (B, heads, K, K); row i says what query i attends to and sums
-            to 1. ``None`` if the layer has no query-to-query attention.
-        sampling_locations: Of pixel-to-query attention, as in :class:`AttentionRecord` with Q = K.
-        attention_weights: Of pixel-to-query attention.
-    """
-
-    query_attention: Tensor | None
-    sampling_locations: Tensor
-    attention_weights: Tensor
-
-
-class DecoderRecords(NamedTuple):
-    """The decoder.
-
-    Attributes:
-        spatial_shapes: (h, w) of each level of the memory.
-        coordinates: y_0 .. y_{N_D}, (N_D + 1, B, K, 2), (x, y) in [0, 1], label units.
-        layers: One record for each of the N_D layers.
-    """
-
-    spatial_shapes: tuple[tuple[int, int], ...]
-    coordinates: Tensor
-    layers: tuple[DecoderLayerRecord, ...]
+    coordinates: Tensor | None = None

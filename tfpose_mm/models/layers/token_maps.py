@@ -1,11 +1,11 @@
-"""Feature maps to tokens and back, and the position of each token."""
+"""Feature maps to tokens and back, and the reference point of each token."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ...ops import SpatialShapes
 
@@ -25,22 +25,6 @@ def tokens_to_maps(tokens: Tensor, spatial_shapes: SpatialShapes) -> tuple[Tenso
     levels = tokens.transpose(1, 2).split([h * w for h, w in spatial_shapes], dim=2)
     # not unflatten, which fixes the batch size in an exported ONNX model
     return tuple(level.reshape(*level.shape[:2], h, w) for level, (h, w) in zip(levels, spatial_shapes))
-
-
-def embed_token_positions(encoding: nn.Module, level_embed: Tensor, spatial_shapes: SpatialShapes) -> Tensor:
-    """Embed the position and the level of each token.
-
-    Args:
-        encoding: mmdet's ``SinePositionalEncoding``, from a mask (1, h, w) to (1, C, h, w).
-        level_embed: (L, C).
-        spatial_shapes: (h, w) of each level.
-
-    Returns:
-        (1, N, C), in the order of the tokens.
-    """
-    masks = [torch.zeros(1, h, w, dtype=torch.bool, device=level_embed.device) for h, w in spatial_shapes]
-    maps = [encoding(mask) + level_embed[i][:, None, None] for i, mask in enumerate(masks)]
-    return maps_to_tokens(maps)[0].to(level_embed.dtype)
 
 
 def encoder_reference_points(spatial_shapes: SpatialShapes, device: torch.device) -> Tensor:

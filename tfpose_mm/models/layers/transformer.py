@@ -5,6 +5,8 @@ from __future__ import annotations
 from mmcv.cnn.bricks import transformer
 from torch import Tensor
 
+from .checks import check_num_heads
+
 
 class FFN(transformer.FFN):
     """mmcv's ``FFN`` with two differences.
@@ -31,6 +33,7 @@ class SelfAttention(transformer.MultiheadAttention):
     """mmcv's ``MultiheadAttention`` of queries to each other, with a forward that returns its weights on request."""
 
     def __init__(self, embed_dims: int, num_heads: int, dropout: float = 0.0) -> None:
+        check_num_heads(embed_dims, num_heads)
         output = dict(type="Dropout", drop_prob=dropout)
         super().__init__(embed_dims, num_heads, attn_drop=dropout, dropout_layer=output, batch_first=True)
 

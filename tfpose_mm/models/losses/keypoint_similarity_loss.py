@@ -26,9 +26,6 @@ class KeypointSimilarityLoss(nn.Module):
         input_size: Width and height of the model's input in pixels.
         padding: The input is the box enlarged by this factor. Defaults to MMPose's 1.25.
         loss_weight: Weight of the loss. Defaults to 1.
-
-    Raises:
-        UserError: In :meth:`forward`, if the number of keypoints differs from that of the sigmas.
     """
 
     def __init__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from mmengine.model import BaseModule
 from mmpose.models.necks import ChannelMapper
@@ -14,12 +15,10 @@ from ...errors import UserError
 from ..layers import (
     AttentionRecord,
     DeformableTransformerEncoder,
-    EncoderRecords,
+    TransformerRecords,
     check_feature_maps,
     check_norm,
-    check_num_heads,
     check_position_channels,
-    check_positive,
     maps_to_tokens,
     tokens_to_maps,
 )
@@ -47,14 +46,10 @@ class DeformableTransformerNeck(BaseModule):
         in_channels: Channels of each input map, fine to coarse.
         out_channels: Channels C of every output map. Defaults to 256.
         num_layers: Encoder layers N_E; with 0 the neck only projects. Defaults to 6.
-        num_heads: Attention heads; they must divide C. Defaults to 8.
-        num_points: Sampling points per head and level. Defaults to 4.
-        feedforward_channels: Hidden channels of the FFN. Defaults to 1024.
-        dropout: Dropout of the encoder. Defaults to 0.1, as in Deformable DETR.
         norm_cfg: Norm after the projection. Defaults to group norm with 32 groups.
-        attn_implementation: ``"cuda"``, ``"gather"`` or ``"grid_sample"``, see
-            :func:`tfpose_mm.ops.multi_scale_deformable_attention`. Defaults to ``None``, the default of the device.
         init_cfg: MMEngine's initialisation of the whole neck. Defaults to ``None``.
+        **layer_cfg: Arguments of :class:`DeformableTransformerEncoderLayer`: ``num_heads`` (8), ``num_points`` (4),
+            ``feedforward_channels`` (1024) and ``dropout`` (0.1).
 
     Raises:
         UserError: If sizes do not agree, on construction or in :meth:`forward`.
@@ -65,13 +60,9 @@ class DeformableTransformerNeck(BaseModule):
         in_channels: Sequence[int],
         out_channels: int = 256,
         num_layers: int = 6,
-        num_heads: int = 8,
-        num_points: int = 4,
-        feedforward_channels: int = 1024,
-        dropout: float = 0.1,
         norm_cfg: ConfigType | None = dict(type="GN", num_groups=32),  # noqa: B006 - read only, as in MMPose
-        attn_implementation: str | None = None,
         init_cfg: OptMultiConfig = None,
+        **layer_cfg: Any,  # noqa: ANN401 - the arguments of a config
     ) -> None:
         super().__init__(init_cfg)
         check_norm("DeformableTransformerNeck", out_channels, norm_cfg)
@@ -82,19 +73,10 @@ class DeformableTransformerNeck(BaseModule):
         self.input_proj = ChannelMapper(self.in_channels, out_channels, kernel_size=1, norm_cfg=norm_cfg, act_cfg=None)
         self.transformer_encoder = None
         if num_layers:
-            check_num_heads("DeformableTransformerNeck", out_channels, num_heads)
-            check_positive("DeformableTransformerNeck", num_points=num_points)
-            check_position_channels("DeformableTransformerNeck", out_channels)
             self.transformer_encoder = DeformableTransformerEncoder(
-                embed_dims=out_channels,
-                num_layers=num_layers,
-                num_levels=len(self.in_channels),
-                num_heads=num_heads,
-                num_points=num_points,
-                feedforward_channels=feedforward_channels,
-                dropout=dropout,
-                attn_implementation=attn_implementation,
+                num_layers, out_channels, len(self.in_channels), **layer_cfg
             )
+            check_position_channels("DeformableTransformerNeck", out_channels)
 
     def forward(self, feats: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Compute the memory M as maps.
@@ -107,11 +89,11 @@ class DeformableTransformerNeck(BaseModule):
         """
         return self._encode(feats, None)
 
-    def forward_with_records(self, feats: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], EncoderRecords]:
+    def forward_with_records(self, feats: Sequence[Tensor]) -> tuple[tuple[Tensor, ...], TransformerRecords]:
         """Return the maps of :meth:`forward` and the attention record of each encoder layer (none without layers)."""
         records: list[AttentionRecord] = []
         maps = self._encode(feats, records)
-        return maps, EncoderRecords(tuple((level.shape[-2], level.shape[-1]) for level in maps), tuple(records))
+        return maps, TransformerRecords(tuple((level.shape[-2], level.shape[-1]) for level in maps), tuple(records))
 
     def _encode(self, feats: Sequence[Tensor], records: list[AttentionRecord] | None) -> tuple[Tensor, ...]:
         check_feature_maps("DeformableTransformerNeck", feats, self.in_channels)
