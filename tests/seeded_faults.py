@@ -92,7 +92,7 @@ FAULTS = (
         "flip pairs are not swapped in the flip test",
         f"{HEADS}/tfpose_head.py",
         'flip_indices=metainfo["flip_indices"],\n                shift_coords',
-        'flip_indices=range(self.num_joints),\n                shift_coords',
+        "flip_indices=range(self.num_joints),\n                shift_coords",
         "tests/models/heads/test_tfpose_head.py",
     ),
     Fault(
