@@ -69,16 +69,16 @@ FAULTS = (
     ),
     Fault(
         "samples half a pixel off",
-        "tfpose_mm/ops/gather.py",
-        "coordinate * length - 0.5",
-        "coordinate * length",
+        "tfpose_mm/ops/grid_sample.py",
+        "align_corners=False",
+        "align_corners=True",
         "tests/ops",
     ),
     Fault(
-        "half of the gradient of the values",
-        "tfpose_mm/ops/gather.py",
-        "matrix.T @ gradient.numpy()",
-        "0.5 * (matrix.T @ gradient.numpy())",
+        "attention weights of another query",
+        "tfpose_mm/ops/grid_sample.py",
+        "weight = weights[:, :, level]",
+        "weight = weights.flip(-1)[:, :, level]",
         "tests/ops",
     ),
     Fault(

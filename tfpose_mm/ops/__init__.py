@@ -1,4 +1,4 @@
-"""Multi-scale deformable attention: one function, three implementations."""
+"""Multi-scale deformable attention: one function, two implementations."""
 
 from __future__ import annotations
 

@@ -15,7 +15,6 @@ from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttnFunction
 from torch import Tensor
 
 from ..errors import UserError
-from .gather import gather_attention
 from .grid_sample import grid_sample_attention
 
 SpatialShapes = Sequence[Sequence[int]]
@@ -32,11 +31,10 @@ def multi_scale_deformable_attention(
 
     Implementations:
         - ``"cuda"``: mmcv's CUDA kernel; float32, float64 and float16. bfloat16 is computed in float32.
-        - ``"gather"``: a sparse matrix product of gathered pixels, the fastest one on the CPU.
         - ``"grid_sample"``: ``torch.nn.functional.grid_sample``, on any device; it can be traced and compiled, and
           ``torch.func.grad`` takes it.
 
-    All have first derivatives. Second derivatives raise a RuntimeError, except with ``"grid_sample"`` in torch 2.13.
+    Both have first derivatives. Second derivatives raise a RuntimeError, except with ``"grid_sample"`` in torch 2.13.
 
     Outside of CUDA half precision is computed in float32.
 
@@ -72,10 +70,8 @@ def default_implementation(device: torch.device) -> str:
         device: Where the values are.
 
     Returns:
-        ``"gather"`` on the CPU, ``"cuda"`` on a GPU if mmcv was compiled with CUDA, else ``"grid_sample"``.
+        ``"cuda"`` on a GPU if mmcv was compiled with CUDA, else ``"grid_sample"``.
     """
-    if device.type == "cpu":
-        return "gather"
     return "cuda" if device.type == "cuda" and has_cuda_kernel() else "grid_sample"
 
 
@@ -94,11 +90,10 @@ def check_implementation(implementation: str, device: torch.device | None = None
             f"Deformable attention has the implementations {', '.join(IMPLEMENTATIONS)}, but got {implementation!r}: "
             "choose one of them, or None for the default of the device."
         )
-    needed = "cuda" if implementation == "cuda" else "cpu"
-    if device is not None and implementation != "grid_sample" and device.type != needed:
+    if device is not None and implementation == "cuda" and device.type != "cuda":
         raise UserError(
-            f"The implementation {implementation!r} of deformable attention runs on {needed}, but the values are on "
-            f"{device.type}: move the model, or choose 'grid_sample', which runs on every device."
+            f"The implementation 'cuda' of deformable attention runs on cuda, but the values are on {device.type}: "
+            "move the model, or choose 'grid_sample', which runs on every device."
         )
 
 
@@ -168,4 +163,4 @@ def _check_shapes(value: Tensor, spatial_shapes: SpatialShapes, sampling_locatio
         )
 
 
-IMPLEMENTATIONS = {"cuda": _cuda_attention, "gather": gather_attention, "grid_sample": grid_sample_attention}
+IMPLEMENTATIONS = {"cuda": _cuda_attention, "grid_sample": grid_sample_attention}

@@ -22,7 +22,7 @@ def inputs():
     return torch.randn(3, 5, 12), torch.randn(3, NUM_TOKENS, 12), torch.rand(3, 5, 1, 2), torch.randn(1, 5, 12)
 
 
-@pytest.mark.parametrize("implementation", [None, "gather", "grid_sample"])
+@pytest.mark.parametrize("implementation", [None, "grid_sample"])
 def test_equals_mmcv_with_the_same_parameters(implementation):
     ours = attention()
     set_attn_implementation(ours, implementation)
@@ -84,7 +84,7 @@ def test_one_call_sets_the_implementation_of_a_whole_model():
 
 
 def test_mistakes_in_the_choice_are_refused():
-    with pytest.raises(ValueError, match="implementations cuda, gather, grid_sample, but got 'flash'"):
+    with pytest.raises(ValueError, match="implementations cuda, grid_sample, but got 'flash'"):
         set_attn_implementation(build(tiny_model_cfg()), "flash")
     with pytest.raises(ValueError, match="needs a model with deformable attention, but Linear has none"):
-        set_attn_implementation(nn.Linear(2, 2), "gather")
+        set_attn_implementation(nn.Linear(2, 2), "grid_sample")

@@ -30,8 +30,8 @@ class DeformableAttention(MultiScaleDeformableAttention):
         dropout: Dropout of the output, before the residual is added. Defaults to 0.1.
 
     Attributes:
-        attn_implementation: ``"cuda"``, ``"gather"`` or ``"grid_sample"``; ``None``, the initial value, is the default
-            of the device. :func:`set_attn_implementation` sets it.
+        attn_implementation: ``"cuda"`` or ``"grid_sample"``; ``None``, the initial value, is the default of the
+            device. :func:`set_attn_implementation` sets it.
 
     Raises:
         UserError: If the heads do not divide the channels, or a number is below 1.
@@ -92,11 +92,11 @@ class DeformableAttention(MultiScaleDeformableAttention):
 def set_attn_implementation(model: nn.Module, implementation: str | None) -> None:
     """Choose how every deformable attention of a model is computed.
 
-    Tracing, ``torch.compile`` and export need ``"grid_sample"``.
+    Tracing, ``torch.compile`` and export need ``"grid_sample"``, the default on the CPU.
 
     Args:
         model: A model, neck or head with :class:`DeformableAttention` in it; it is changed.
-        implementation: ``"cuda"``, ``"gather"``, ``"grid_sample"``, or ``None`` for the default of the device.
+        implementation: ``"cuda"``, ``"grid_sample"``, or ``None`` for the default of the device.
 
     Raises:
         UserError: If there is no such implementation, or the model has no deformable attention.
