@@ -30,8 +30,8 @@ def rows(monkeypatch, tmp_path):
     def report(mode, outcome, tried):
         reliability = Reliability()
         reliability.mode = mode
-        reliability.row("load", "a fault", tried, outcome)
-        return json.loads(helper.ROWS.read_text())["load"]["a fault"]
+        reliability.row("numbers", "a fault", tried, outcome)
+        return json.loads(helper.ROWS.read_text())["numbers"]["a fault"]
 
     return report
 

@@ -28,7 +28,6 @@ PARTS = {
     "numbers": "Numbers",
     "training": "Faults in training",
     "determinism": "Determinism",
-    "load": "Load",
 }
 HEAD = """# Reliability
 
