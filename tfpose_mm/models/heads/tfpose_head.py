@@ -107,12 +107,8 @@ class TFPoseHead(BaseHead):
         self.reg_branches = ModuleList(RegressionBranch(embed_dims) for _ in range(num_layers))
         self.aux_branch = None
         if aux_branch:
-            self.aux_branch = HeatmapHead(
-                in_channels=embed_dims,
-                out_channels=num_joints,
-                deconv_out_channels=deconv_out_channels,
-                deconv_kernel_sizes=deconv_kernel_sizes,
-            )
+            deconvs = dict(deconv_out_channels=deconv_out_channels, deconv_kernel_sizes=deconv_kernel_sizes)
+            self.aux_branch = HeatmapHead(in_channels=embed_dims, out_channels=num_joints, **deconvs)
 
     def forward(self, feats: Sequence[Tensor]) -> Tensor:
         """Predict the coordinates.
@@ -302,7 +298,8 @@ class TFPoseHead(BaseHead):
         ``"one"`` is 1.0 for every keypoint, as in the paper.
         """
         of_start = () if self.start is None else self.start.score_kinds
-        return (*of_start, *(() if self.aux_branch is None else ("heatmap",)), "one")
+        of_branch = () if self.aux_branch is None else ("heatmap",)
+        return (*of_start, *of_branch, "one")
 
     def choose_scores(self, wanted: str) -> str:
         """Choose the kind of keypoint scores.
