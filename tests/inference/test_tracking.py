@@ -3,15 +3,14 @@ from __future__ import annotations
 import numpy as np
 
 from tfpose_mm.inference import OneEuroFilter, Prediction, smooth, track
-from tfpose_mm.inference.sources import Source
 
 
-def prediction(boxes, index=0, name="clip.mp4", keypoints=None, kind="video"):
+def prediction(boxes, index=0, name="clip.mp4", keypoints=None, fps=30.0):
     boxes = np.array(boxes, dtype=float).reshape(-1, 4)
     keypoints = np.zeros((len(boxes), 5, 2)) if keypoints is None else keypoints
     scores = np.ones(keypoints.shape[:2])
-    source = Source(name, kind, None, 30.0)
-    return Prediction(name, index, (99, 88), keypoints, scores, boxes, np.ones(len(boxes)), np.ones(len(boxes)), source)
+    ones = np.ones(len(boxes))
+    return Prediction(name, index, (99, 88), keypoints, scores, boxes, ones, ones, [1] * len(boxes), fps)
 
 
 def ids(predictions, **settings):
@@ -70,7 +69,7 @@ def test_noise_at_rest_is_removed_and_motion_is_followed():
 
 def test_images_are_not_smoothed():
     points = np.random.default_rng(0).normal(size=(2, 1, 5, 2))
-    frames = [prediction([[0, 0, 9, 9]], 0, f"{index}.jpg", points[index], "image") for index in range(2)]
+    frames = [prediction([[0, 0, 9, 9]], 0, f"{index}.jpg", points[index], None) for index in range(2)]
     for entry, expected in zip(smooth(track(frames)), points):
         assert np.array_equal(entry.keypoints, expected)
 

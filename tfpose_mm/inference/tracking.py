@@ -26,23 +26,22 @@ def track(predictions: Iterable[Prediction], min_iou: float = 0.3, max_missing: 
     Yields:
         The predictions.
     """
-    name, numbers, last = None, itertools.count(1), {}  # number of a person: (box, frame)
-    for prediction in predictions:
-        if prediction.name != name:
-            name, numbers, last = prediction.name, itertools.count(1), {}
-        last = {person: seen for person, seen in last.items() if prediction.index - seen[1] <= max_missing + 1}
-        ids = np.zeros(len(prediction.boxes), dtype=int)
-        if last and len(ids):
-            people = list(last)
-            overlaps = bbox_overlaps(prediction.boxes, np.array([last[person][0] for person in people]))
-            for row, column in zip(*linear_sum_assignment(overlaps, maximize=True)):
-                if overlaps[row, column] >= min_iou:
-                    ids[row] = people[column]
-        for row in np.flatnonzero(ids == 0):
-            ids[row] = next(numbers)
-        last.update({int(person): (box, prediction.index) for person, box in zip(ids, prediction.boxes)})
-        prediction.track_ids = ids
-        yield prediction
+    for _, frames in itertools.groupby(predictions, key=lambda prediction: prediction.name):
+        numbers, last = itertools.count(1), {}  # number of a person: (box, frame)
+        for frame in frames:
+            last = {person: seen for person, seen in last.items() if frame.index - seen[1] <= max_missing + 1}
+            ids = np.zeros(len(frame.boxes), dtype=int)
+            if last and len(ids):
+                people = list(last)
+                overlaps = bbox_overlaps(frame.boxes, np.array([box for box, _ in last.values()]))
+                for row, column in zip(*linear_sum_assignment(overlaps, maximize=True)):
+                    if overlaps[row, column] >= min_iou:
+                        ids[row] = people[column]
+            for row in np.flatnonzero(ids == 0):
+                ids[row] = next(numbers)
+            last.update({int(person): (box, frame.index) for person, box in zip(ids, frame.boxes)})
+            frame.track_ids = ids
+            yield frame
 
 
 class OneEuroFilter:
@@ -76,8 +75,7 @@ class OneEuroFilter:
             self.value, self.speed = value.astype(float), np.zeros_like(value, dtype=float)
             return self.value
         rate = self.fps / steps
-        speed = (value - self.value) * rate
-        self.speed = self.speed + _smoothing(rate, self.speed_cutoff) * (speed - self.speed)
+        self.speed = self.speed + _smoothing(rate, self.speed_cutoff) * ((value - self.value) * rate - self.speed)
         size = np.linalg.norm(self.speed, axis=-1, keepdims=True) / unit
         self.value = self.value + _smoothing(rate, self.min_cutoff + self.beta * size) * (value - self.value)
         return self.value
@@ -88,32 +86,28 @@ def _smoothing(rate: float, cutoff: float | np.ndarray) -> float | np.ndarray:
     return ratio / (ratio + 1)
 
 
-def smooth(predictions: Iterable[Prediction], min_cutoff: float = 1.0, beta: float = 1.0) -> Iterator[Prediction]:
+def smooth(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
     """Smooth the keypoints of each numbered person in a video with a One-Euro filter.
 
     The speed is measured in box sizes per second, so that the same settings suit persons of any size.
 
     Args:
         predictions: From :func:`track`; ``keypoints`` are replaced.
-        min_cutoff: See :class:`OneEuroFilter`.
-        beta: See :class:`OneEuroFilter`.
 
     Yields:
         The predictions.
     """
-    name, filters = None, {}  # number of a person: (filter, last frame)
-    for prediction in predictions:
-        if prediction.name != name:
-            name, filters = prediction.name, {}
-        if prediction.source.fps is not None and prediction.track_ids is not None:  # a video
-            keypoints = np.array(prediction.keypoints, dtype=float)
-            for row, person in enumerate(prediction.track_ids):
-                filtered, last = filters.get(person) or (
-                    OneEuroFilter(prediction.source.fps, min_cutoff, beta),
-                    prediction.index - 1,
-                )
-                size = float((prediction.boxes[row, 2:] - prediction.boxes[row, :2]).max())
-                keypoints[row] = filtered(keypoints[row], size, prediction.index - last)
-                filters[person] = (filtered, prediction.index)
-            prediction.keypoints = keypoints
-        yield prediction
+    for _, frames in itertools.groupby(predictions, key=lambda prediction: prediction.name):
+        filters, last = {}, {}  # by the number of the person
+        for frame in frames:
+            if frame.fps is not None and frame.track_ids is not None:  # a video
+                sizes = (frame.boxes[:, 2:] - frame.boxes[:, :2]).max(1)
+                smoothed = [
+                    filters.setdefault(person, OneEuroFilter(frame.fps))(
+                        points, float(size), frame.index - last.get(person, frame.index - 1)
+                    )
+                    for person, points, size in zip(frame.track_ids, frame.keypoints, sizes)
+                ]
+                frame.keypoints = np.reshape(smoothed, frame.keypoints.shape)
+                last.update(dict.fromkeys(frame.track_ids, frame.index))
+            yield frame
