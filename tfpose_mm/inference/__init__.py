@@ -6,12 +6,11 @@ from .boxes import FromDetector
 from .prediction import PredictionSummary, predict
 from .predictor import Prediction, Predictor
 from .sources import find_sources
-from .tracking import OneEuroFilter, smooth, track
+from .tracking import smooth, track
 from .writers import PredictionWriter, coco_results
 
 __all__ = [
     "FromDetector",
-    "OneEuroFilter",
     "Prediction",
     "PredictionSummary",
     "PredictionWriter",

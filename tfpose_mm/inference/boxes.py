@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Callable, Union
+from typing import Any, Callable, NamedTuple, Union
 
 import numpy as np
 from mmengine.registry import DefaultScope, init_default_scope
@@ -22,21 +21,13 @@ PERSON = 1  # COCO's category; MMPose takes the boxes of this one
 AnyBoxes = Union[None, str, Path, np.ndarray, Sequence, Callable[[np.ndarray], np.ndarray]]
 
 
-@dataclass
-class PersonBoxes:
-    """The person boxes of all inputs.
+class PersonBoxes(NamedTuple):
+    """The person boxes of all inputs."""
 
-    Attributes:
-        find: Takes a frame and returns its boxes (P, 6): x1, y1, x2, y2 in pixels of the image, score, category id.
-        image_ids: COCO's ids of the images, by the names of the sources.
-        unmatched: Number of boxes of images that are not among the inputs.
-        others: Number of boxes of other categories, by the name or id of the category.
-    """
-
-    find: Callable[[Frame], np.ndarray]
-    image_ids: dict[str, int] = field(default_factory=dict)
-    unmatched: int = 0
-    others: dict[str, int] = field(default_factory=dict)
+    find: Callable[[Frame], np.ndarray]  # boxes of a frame (P, 6): x1, y1, x2, y2 in pixels, score, category id
+    image_ids: Mapping[str, int] = {}  # COCO's ids of the images, by the names of the sources
+    unmatched: int = 0  # boxes of images that are not among the inputs
+    others: Mapping[str, int] = {}  # boxes of other categories, by the name or id of the category
 
 
 def find_boxes(
@@ -82,17 +73,10 @@ def find_boxes(
 
 
 def as_boxes(boxes: Sequence | np.ndarray, what: str) -> np.ndarray:
-    """Check boxes; those without scores get the score 1, and all the category of persons.
-
-    Args:
-        boxes: (P, 4) or (P, 5).
-        what: Where they are from, for the message.
-
-    Returns:
-        (P, 6) float32.
+    """Check boxes (P, 4) or (P, 5); return (P, 6) float32 with the score 1 and the category of persons by default.
 
     Raises:
-        UserError: If they have another shape, or a box has no area or is not finite.
+        UserError: If they have another shape, or a box has no area or is not finite; ``what`` says whose boxes.
     """
     try:
         if len(boxes) == 0:
@@ -226,38 +210,33 @@ def choose_categories(
         wanted: Id of the category that the user chose.
         what: Where the boxes are from, for the message.
 
-    Returns:
-        The ids.
-
     Raises:
         UserError: If none fits, or it is not clear which one.
     """
     found = set(found)
     listed = ", ".join(map(str, sorted(found)))
-    if wanted is not None:
-        if found and wanted not in found:
-            raise UserError(f"{what} must have boxes of category {wanted}, but has those of {listed}: choose another.")
-        return {wanted}
+    if wanted is not None and found and wanted not in found:
+        raise UserError(f"{what} must have boxes of category {wanted}, but has those of {listed}: choose another.")
     entries = {entry["id"]: entry for entry in descriptions if "id" in entry}
     lists = {number: entry.get("keypoints") for number, entry in entries.items()}
     lengths = {number: len(names) for number, names in lists.items() if isinstance(names, list) and names}
-    if lengths and keypoints:
-        fitting = {number for number, length in lengths.items() if length == len(keypoints)}
-        if fitting:
-            return fitting
+    fitting = {number for number, length in lengths.items() if length == len(keypoints)}
+    if wanted is None and lengths and keypoints and not fitting:
         number, length = next(iter(lengths.items()))
         raise UserError(
             f"{what} must have a category with the {len(keypoints)} keypoints of the model, but category "
             f"{entries[number].get('name', number)} has {length}: use the model's own data, or --category."
         )
     persons = found & {number for number, entry in entries.items() if str(entry.get("name")).lower() == "person"}
-    if persons:
-        return persons
-    if PERSON in found or not found:
-        return {PERSON}
-    if len(found) == 1:
-        return found
-    raise UserError(f"{what} has boxes of the categories {listed}, and none is {PERSON}: choose one with --category.")
+    wishes: set[int] = set() if wanted is None else {wanted}
+    for choice in (wishes, fitting, persons, found & {PERSON}, found if len(found) == 1 else set()):
+        if choice:
+            return choice
+    if found:
+        raise UserError(
+            f"{what} has boxes of the categories {listed}, and none is {PERSON}: choose one with --category."
+        )
+    return {PERSON}
 
 
 class FromDetector:

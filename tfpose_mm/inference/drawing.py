@@ -123,7 +123,8 @@ class VideoWriter:
     def __init__(self, path: Path, fps: float, size: tuple[int, int]) -> None:
         self.process = None
         program = shutil.which("ffmpeg")
-        if program and _has_h264(program):
+        encoders = [program or "", "-hide_banner", "-encoders"]
+        if program and "libx264" in subprocess.run(encoders, capture_output=True, text=True, check=False).stdout:
             raw = ["-f", "rawvideo", "-pix_fmt", "bgr24", "-s", f"{size[0]}x{size[1]}", "-r", f"{fps:.6g}", "-i", "-"]
             # players need even sizes
             coded = ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "20"]
@@ -154,8 +155,3 @@ class VideoWriter:
         self.process.communicate()
         if self.process.returncode != 0:
             raise RuntimeError("ffmpeg could not write the video: see its message above.")
-
-
-def _has_h264(program: str) -> bool:
-    encoders = subprocess.run([program, "-hide_banner", "-encoders"], capture_output=True, text=True, check=False)
-    return "libx264" in encoders.stdout

@@ -49,7 +49,7 @@ class PredictionSummary:
     seconds: float = 0.0
     unreadable: list[str] = field(default_factory=list)
     unmatched: int = 0
-    others: dict[str, int] = field(default_factory=dict)
+    others: Mapping[str, int] = field(default_factory=dict)
     interrupted: bool = False
 
     def __str__(self) -> str:

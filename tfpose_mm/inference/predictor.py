@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -117,7 +117,7 @@ class Predictor:
         self.pipeline = Compose(sets[0].steps)
         self.unreadable: list[str] = []
         self.unmatched = 0
-        self.others: dict[str, int] = {}
+        self.others: Mapping[str, int] = {}
 
     def __call__(
         self,

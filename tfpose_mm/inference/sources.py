@@ -28,39 +28,24 @@ BAD_FRAMES = 100  # a video has ended if so many reads in a row fail
 
 
 class Source(NamedTuple):
-    """Something that has images.
+    """Something that has images."""
 
-    Attributes:
-        name: The path, as it was given or found; ``webcam:0`` for a webcam, ``array_0`` for an array.
-        kind: ``"image"``, ``"video"``, ``"webcam"``, ``"stack"`` (an animation, or an image file with several pages),
-            ``"array"`` or ``"stream"`` (of arrays or paths).
-        frames: Number of frames, as the file states it; ``None`` if unknown.
-        fps: Frames per second, ``None`` for images.
-        data: The array or the stream.
-    """
-
-    name: str
-    kind: str
-    frames: int | None = 1
-    fps: float | None = None
-    data: Any = None
-
-
-Inputs = Union[str, Path, np.ndarray, Iterable[Union[str, Path, np.ndarray, Source]]]
+    name: str  # the path, as it was given or found; "webcam:0" for a webcam, "array_0" for an array
+    kind: str  # "image", "video", "webcam", "stack" (an animation, several pages), "array" or "stream" (an iterator)
+    frames: int | None = 1  # number of frames, as the file states it; None if unknown
+    fps: float | None = None  # frames per second, None for images
+    data: Any = None  # the array or the stream
 
 
 class Frame(NamedTuple):
-    """A decoded image or video frame.
-
-    Attributes:
-        source: Where it is from.
-        index: Number in the video, from 0; 0 for an image.
-        image: (H, W, 3) uint8 BGR.
-    """
+    """A decoded image or video frame."""
 
     source: Source
-    index: int
-    image: np.ndarray
+    index: int  # number in the video, from 0; 0 for an image
+    image: np.ndarray  # (H, W, 3) uint8 BGR
+
+
+Inputs = Union[str, Path, np.ndarray, Iterable[Union[str, Path, np.ndarray, Source]]]
 
 
 def find_sources(inputs: Inputs) -> list[Source]:
@@ -170,16 +155,8 @@ def read_frames(sources: Sequence[Source], unreadable: list[str]) -> Iterator[Fr
         if source.kind == "stream":
             yield from _read_stream(source, unreadable)
             continue
-        reasons, too_long = [], []
-        for frame in (_read_video if source.kind in ("video", "webcam") else _read_pages)(source, reasons):
-            if max(frame.image.shape[:2]) <= LARGEST:
-                yield frame
-            else:
-                too_long.append(frame.image.shape[1::-1])
-        if too_long:
-            number = f" of {len(too_long)} of its frames" if source.kind not in SINGLE else ""
-            size = "{} x {}".format(*too_long[0])
-            reasons.append(f"the size{number} is {size}, but no side may be longer than {LARGEST} pixels")
+        reasons: list[str] = []
+        yield from (_read_video if source.kind in ("video", "webcam") else _read_pages)(source, reasons)
         unreadable += [f"{source.name} could not be read: {reason}." for reason in reasons]
 
 
@@ -209,40 +186,42 @@ def _read_pages(source: Source, reasons: list[str]) -> Iterator[Frame]:
     for index in range(source.frames or 0):
         try:
             image = source.data if source.kind == "array" else _decode(source, index)
+            height, width = image.shape[:2]
+            if max(height, width) > LARGEST:
+                raise OSError(0, f"the size is {width} x {height}, but no side may be longer than {LARGEST} pixels")
         except Exception as error:  # a broken file raises any kind of error
             errors.append(getattr(error, "strerror", None) or "it is not an image that OpenCV or Pillow can decode")
-            continue
-        yield Frame(source, index, image)
-    if errors and source.kind == "image":
-        reasons += errors
-    elif errors:
-        reasons.append(f"{len(errors)} of its {source.frames} frames cannot be decoded ({errors[-1]})")
+        else:
+            yield Frame(source, index, image)
+    if errors:
+        number = f"{len(errors)} of its {source.frames} frames cannot be decoded ({errors[-1]})"
+        reasons.append(errors[-1] if source.kind in SINGLE else number)
 
 
 def _decode(source: Source, page: int) -> np.ndarray:
     """Decode with OpenCV, as MMPose does, else with Pillow; both turn an image as its EXIF data say.
 
     Raises:
-        OSError: If neither can decode it, or if the values have 32 bits, whose range is not known.
+        OSError: If neither can decode it, or if the values have 32 bits: OpenCV and Pillow cut them at 0 and 255.
     """
-    too_deep = OSError(0, "it has 32 bits per value: convert it to 8 bits")
+    image, is_deep = None, False
     if source.kind == "image":
         data = np.fromfile(source.name, np.uint8)
-        with contextlib.suppress(cv2.error):  # for example if the header gives a size above OpenCV's limits
-            image = cv2.imdecode(data, cv2.IMREAD_COLOR) if data.size else None
-            if image is not None:
-                if source.name.lower().endswith((".tif", ".tiff")):  # OpenCV cuts the values at 0 and 255
-                    raw = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-                    if raw is not None and raw.dtype.itemsize > 2:
-                        raise too_deep
-                return image
-    with Image.open(source.name) as file:
-        file.seek(page)
-        if file.mode in ("F", "I"):
-            raise too_deep
-        if file.mode.startswith("I;16"):
-            file = Image.fromarray((np.asarray(file) // 257).astype(np.uint8))
-        return np.ascontiguousarray(np.asarray(ImageOps.exif_transpose(file).convert("RGB"))[..., ::-1])
+        with contextlib.suppress(cv2.error):  # an empty file, or a header that gives a size above OpenCV's limits
+            image = cv2.imdecode(data, cv2.IMREAD_COLOR)
+            if image is not None and source.name.lower().endswith((".tif", ".tiff")):
+                raw = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+                is_deep = raw is not None and raw.dtype.itemsize > 2
+    if image is None:
+        with Image.open(source.name) as file:
+            file.seek(page)
+            is_deep = file.mode in ("F", "I")
+            if file.mode.startswith("I;16"):
+                file = Image.fromarray((np.asarray(file) // 257).astype(np.uint8))
+            image = np.ascontiguousarray(np.asarray(ImageOps.exif_transpose(file).convert("RGB"))[..., ::-1])
+    if is_deep:
+        raise OSError(0, "it has 32 bits per value: convert it to 8 bits")
+    return image
 
 
 def _open_video(name: str | int) -> cv2.VideoCapture:

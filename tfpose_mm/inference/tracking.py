@@ -44,70 +44,42 @@ def track(predictions: Iterable[Prediction], min_iou: float = 0.3, max_missing: 
             yield frame
 
 
-class OneEuroFilter:
-    """Smooth a signal: strongly while it is at rest, so that it does not jitter, and little while it moves.
+def smooth(
+    predictions: Iterable[Prediction], min_cutoff: float = 1.0, beta: float = 1.0, speed_cutoff: float = 1.0
+) -> Iterator[Prediction]:
+    """Smooth the keypoints of each numbered person in a video with a One-Euro filter.
+
+    It smooths strongly at rest, so that keypoints do not jitter, and little in motion. The speed is measured in box
+    sizes per second, so that the same settings suit persons of any size.
 
     Source: Casiez, Roussel, Vogel: 1 Euro Filter, CHI 2012.
 
     Args:
-        fps: Samples per second.
+        predictions: From :func:`track`; ``keypoints`` are replaced.
         min_cutoff: Cutoff frequency at rest, in Hz; lower values jitter less.
         beta: How fast the cutoff frequency grows with the speed; higher values lag less.
         speed_cutoff: Cutoff frequency of the speed, in Hz.
-    """
-
-    def __init__(self, fps: float, min_cutoff: float = 1.0, beta: float = 1.0, speed_cutoff: float = 1.0) -> None:
-        self.fps, self.min_cutoff, self.beta, self.speed_cutoff = fps, min_cutoff, beta, speed_cutoff
-        self.value: np.ndarray | None = None
-
-    def __call__(self, value: np.ndarray, unit: float = 1.0, steps: int = 1) -> np.ndarray:
-        """Filter the next sample.
-
-        Args:
-            value: The sample, (..., 2); it is not changed.
-            unit: The speed is divided by this length, for example the box size in pixels.
-            steps: Samples since the last one, above 1 where some are missing.
-
-        Returns:
-            The smoothed sample.
-        """
-        if self.value is None:
-            self.value, self.speed = value.astype(float), np.zeros_like(value, dtype=float)
-            return self.value
-        rate = self.fps / steps
-        self.speed = self.speed + _smoothing(rate, self.speed_cutoff) * ((value - self.value) * rate - self.speed)
-        size = np.linalg.norm(self.speed, axis=-1, keepdims=True) / unit
-        self.value = self.value + _smoothing(rate, self.min_cutoff + self.beta * size) * (value - self.value)
-        return self.value
-
-
-def _smoothing(rate: float, cutoff: float | np.ndarray) -> float | np.ndarray:
-    ratio = 2 * np.pi * cutoff / rate
-    return ratio / (ratio + 1)
-
-
-def smooth(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
-    """Smooth the keypoints of each numbered person in a video with a One-Euro filter.
-
-    The speed is measured in box sizes per second, so that the same settings suit persons of any size.
-
-    Args:
-        predictions: From :func:`track`; ``keypoints`` are replaced.
 
     Yields:
         The predictions.
     """
     for _, frames in itertools.groupby(predictions, key=lambda prediction: prediction.name):
-        filters, last = {}, {}  # by the number of the person
+        last = {}  # number of a person: (smoothed keypoints, their speed, frame)
         for frame in frames:
             if frame.fps is not None and frame.track_ids is not None:  # a video
-                sizes = (frame.boxes[:, 2:] - frame.boxes[:, :2]).max(1)
-                smoothed = [
-                    filters.setdefault(person, OneEuroFilter(frame.fps))(
-                        points, float(size), frame.index - last.get(person, frame.index - 1)
-                    )
-                    for person, points, size in zip(frame.track_ids, frame.keypoints, sizes)
-                ]
-                frame.keypoints = np.reshape(smoothed, frame.keypoints.shape)
-                last.update(dict.fromkeys(frame.track_ids, frame.index))
+                smoothed = np.array(frame.keypoints, dtype=float)
+                for points, person, box in zip(smoothed, frame.track_ids, frame.boxes):
+                    value, speed, index = last.get(person, (points, np.zeros_like(points), frame.index - 1))
+                    rate = frame.fps / (frame.index - index)
+                    speed = speed + _weight(rate, speed_cutoff) * ((points - value) * rate - speed)
+                    size = np.linalg.norm(speed, axis=-1, keepdims=True) / (box[2:] - box[:2]).max()
+                    points[:] = value + _weight(rate, min_cutoff + beta * size) * (points - value)
+                    last[person] = points, speed, frame.index
+                frame.keypoints = smoothed
             yield frame
+
+
+def _weight(rate: float, cutoff: float | np.ndarray) -> float | np.ndarray:
+    """Weight of a new sample; both arguments in Hz."""
+    ratio = 2 * np.pi * cutoff / rate
+    return ratio / (ratio + 1)
