@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import threading
 
 import cv2
@@ -41,6 +42,15 @@ def test_it_predicts_what_mmpose_predicts(predictor, checkpoint, people):
         np.testing.assert_allclose(prediction.keypoint_scores[row], sample.pred_instances.keypoint_scores[0], atol=1e-6)
     assert prediction.size == cv2.imread(path).shape[1::-1]
     assert prediction.image is None
+
+
+def test_the_documented_expression_converts_to_supervision(predictor, people):
+    sv = pytest.importorskip("supervision", minversion="0.29")
+    (expression,) = re.findall(r"`(sv\.KeyPoints\(.*\))`", (ROOT / "docs/prediction.md").read_text())
+    (prediction,) = predictor(people / "val/000000000001.jpg", two_boxes)
+    converted = eval(expression, dict(sv=sv, prediction=prediction))
+    assert converted.xy.shape == (2, 17, 2)
+    np.testing.assert_array_equal(converted.keypoint_confidence, prediction.keypoint_scores)
 
 
 @pytest.mark.parametrize("batch_size", [1, 2, 3, 100])
