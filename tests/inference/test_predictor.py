@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import os
 import re
 import threading
@@ -128,24 +127,13 @@ def test_what_does_not_fit(checkpoint, tmp_path):
         Predictor(TINY, tmp_path / "missing.pth")
     with pytest.raises(UserError, match="nowhere is neither a file nor a packaged config"):
         Predictor("nowhere", checkpoint)
-    assert Predictor(TINY.stem, checkpoint).metainfo["num_keypoints"] == 17
-
-
-def test_boxes_of_other_images_are_counted(predictor, people, tmp_path):
-    content = json.loads((people / "annotations/person_keypoints_val.json").read_text())
-    inputs = sorted((people / "val").glob("*.jpg"))[:2]
-    predictions = predictor(inputs, people / "annotations/person_keypoints_val.json")
-    assert predictor.unmatched == len(content["annotations"]) - 2
-    assert [prediction.image_id for prediction in predictions] == [1, 2]
-
-
-def test_a_batch_size_of_zero(predictor, people):
+    predictor = Predictor(TINY.stem, checkpoint)
+    assert predictor.metainfo["num_keypoints"] == 17
     with pytest.raises(UserError, match="batch-size must be 1 or more, but got 0"):
-        predictor(people / "val", batch_size=0)
+        predictor(np.zeros((50, 40, 3), np.uint8), batch_size=0)
 
 
-def test_arrays_are_inputs(checkpoint, people, reliability):
-    predictor = Predictor(TINY, checkpoint)
+def test_arrays_are_inputs(predictor, people, reliability):
     path = str(people / "val/000000000001.jpg")
     image = cv2.imread(path)
     boxes = np.array([[5.0, 6, 80, 120], [10, 20, 70, 150]])
@@ -160,10 +148,9 @@ def test_arrays_are_inputs(checkpoint, people, reliability):
     reliability.row("inputs", "arrays (H, W, 3), lists of them, a generator; boxes as arrays", 1, outcome)
 
 
-def test_a_list_of_boxes_belongs_to_the_images_not_to_those_that_can_be_read(checkpoint, people, tmp_path):
+def test_a_list_of_boxes_belongs_to_the_images_not_to_those_that_can_be_read(predictor, people, tmp_path):
     (tmp_path / "bad.jpg").write_bytes(b"no image")
     good = str(people / "val/000000000001.jpg")
-    predictor = Predictor(TINY, checkpoint)
     first, second = np.array([[5.0, 6, 40, 50]]), np.array([[10.0, 20, 70, 150], [1, 2, 30, 40]])
     (found,) = predictor([str(tmp_path / "bad.jpg"), good], [first, second])
     assert np.array_equal(found.boxes[:, :4], second)
@@ -172,25 +159,23 @@ def test_a_list_of_boxes_belongs_to_the_images_not_to_those_that_can_be_read(che
         list(predictor([str(tmp_path / "bad.jpg"), good], [first, second, first]))
 
 
-def test_a_stream_that_fails_keeps_what_it_gave(checkpoint):
+def test_a_stream_that_fails_keeps_what_it_gave(predictor, people):
+    paths = sorted(map(str, (people / "val").glob("*.jpg")))[:2]
+
     def stream():
         yield np.zeros((50, 40, 3), np.uint8)
         yield np.zeros((50, 40), np.uint8)
+        yield from paths
+        yield "nowhere.jpg"
         yield np.ones((50, 40, 3), np.uint8)
         raise ConnectionError("the camera is gone")
 
-    predictor = Predictor(TINY, checkpoint)
-    found = list(predictor(stream()))
-    assert [result.index for result in found] == [0, 2]
-    shape, end = map(str, predictor.unreadable)
+    found = [(result.name, result.index) for result in predictor(stream())]
+    assert found == [("stream", 0), (paths[0], 0), (paths[1], 0), ("stream", 5)]
+    shape, path, end = predictor.unreadable
     assert "image 1 must be an array (H, W, 3)" in shape
-    assert "after 3 images it raised ConnectionError: the camera is gone" in end
-
-
-def test_an_iterator_of_paths(checkpoint, people):
-    paths = sorted(map(str, (people / "val").glob("*.jpg")))[:3]
-    predictor = Predictor(TINY, checkpoint)
-    assert [found.name for found in predictor(iter(paths))] == paths
+    assert "The input nowhere.jpg does not exist" in path
+    assert "after 6 images it raised ConnectionError: the camera is gone" in end
 
 
 @pytest.mark.parametrize(
@@ -203,8 +188,7 @@ def test_an_iterator_of_paths(checkpoint, people):
         ([[[5, 6, 7, 8], [5, 6]]], r"The boxes of image 0 must give boxes \(P, 4\) or \(P, 5\)"),
     ],
 )
-def test_other_boxes_are_a_sentence(boxes, message, checkpoint):
-    predictor = Predictor(TINY, checkpoint)
+def test_other_boxes_are_a_sentence(boxes, message, predictor):
     with pytest.raises(UserError, match=message):
         list(predictor(np.zeros((50, 40, 3), np.uint8), boxes))
 
