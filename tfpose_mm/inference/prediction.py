@@ -30,27 +30,16 @@ DRAW_THRESHOLD = 0.3
 
 @dataclass
 class PredictionSummary:
-    """What :func:`predict` did.
+    """What :func:`predict` did."""
 
-    Attributes:
-        out: Folder of the results.
-        images: Number of images and frames.
-        persons: Number of persons.
-        seconds: Time, without the loading of the model.
-        unreadable: A sentence for each input that could not be read.
-        unmatched: Boxes of images that are not among the inputs.
-        others: Boxes of other categories, by their name or id.
-        interrupted: Whether Ctrl-C ended it early. The files have all that was done.
-    """
-
-    out: Path
-    images: int = 0
+    out: Path  # folder of the results
+    images: int = 0  # number of images and frames
     persons: int = 0
-    seconds: float = 0.0
-    unreadable: list[str] = field(default_factory=list)
-    unmatched: int = 0
-    others: Mapping[str, int] = field(default_factory=dict)
-    interrupted: bool = False
+    seconds: float = 0.0  # without the loading of the model
+    unreadable: list[str] = field(default_factory=list)  # a sentence for each input that could not be read
+    unmatched: int = 0  # boxes of images that are not among the inputs
+    others: Mapping[str, int] = field(default_factory=dict)  # boxes of other categories, by their name or id
+    interrupted: bool = False  # whether Ctrl-C ended it early; the files have all that was done
 
     def __str__(self) -> str:
         """A line, and one each on unmatched boxes and on other categories."""

@@ -30,37 +30,21 @@ BATCH_SIZE = 8  # larger batches of the paper's models are slower on a CPU: docs
 
 @dataclass
 class Prediction:
-    """The persons of an image or of a video frame.
+    """The persons of an image or of a video frame."""
 
-    Attributes:
-        name: Path of the image or video.
-        index: Number of the frame, from 0; 0 for an image.
-        size: Width and height of the image, in pixels.
-        keypoints: (P, K, 2), (x, y) in pixels of the image.
-        keypoint_scores: (P, K), in [0, 1] for the scores of this package.
-        boxes: (P, 4), x1, y1, x2, y2 in pixels of the image.
-        box_scores: (P,).
-        areas: (P,), area of the enlarged box that the model sees, for the NMS of COCO's results.
-        category_ids: P ids of the boxes' categories.
-        fps: Frames per second of the video, ``None`` for an image.
-        image: (H, W, 3) uint8 BGR; ``None`` unless it was asked for.
-        image_id: COCO's id of the image, ``None`` if unknown.
-        track_ids: (P,), numbers of the persons in a video; ``None`` without tracking.
-    """
-
-    name: str
-    index: int
-    size: tuple[int, int]
-    keypoints: np.ndarray
-    keypoint_scores: np.ndarray
-    boxes: np.ndarray
-    box_scores: np.ndarray
-    areas: np.ndarray
-    category_ids: list[int]
-    fps: float | None = None
-    image: np.ndarray | None = None
-    image_id: int | None = None
-    track_ids: np.ndarray | None = None
+    name: str  # path of the image or video
+    index: int  # number of the frame, from 0; 0 for an image
+    size: tuple[int, int]  # width and height of the image, in pixels
+    keypoints: np.ndarray  # (P, K, 2), (x, y) in pixels of the image
+    keypoint_scores: np.ndarray  # (P, K), in [0, 1] for the scores of this package
+    boxes: np.ndarray  # (P, 4), x1, y1, x2, y2 in pixels of the image
+    box_scores: np.ndarray  # (P,)
+    areas: np.ndarray  # (P,), area of the enlarged box that the model sees, for the NMS of COCO's results
+    category_ids: list[int]  # P ids of the boxes' categories
+    fps: float | None = None  # frames per second of the video, None for an image
+    image: np.ndarray | None = None  # (H, W, 3) uint8 BGR; None unless it was asked for
+    image_id: int | None = None  # COCO's id of the image, None if unknown
+    track_ids: np.ndarray | None = None  # (P,), numbers of the persons in a video; None without tracking
 
 
 class Predictor:

@@ -72,7 +72,7 @@ class _JsonList:
 def coco_results(
     prediction: Prediction, image_id: int, sigmas: np.ndarray, keypoint_score_thr: float, nms_thr: float
 ) -> list[dict]:
-    """COCO's results of an image, as MMPose's ``CocoMetric`` computes them.
+    """Entries of COCO's result format for an image, as MMPose's ``CocoMetric`` computes them.
 
     The score of a person is the score of its box times the mean of its keypoint scores above the threshold. Of persons
     whose OKS is above ``nms_thr`` the best is kept. A data set without sigmas has no OKS: then all are kept.
@@ -83,9 +83,6 @@ def coco_results(
         sigmas: (K,), of OKS.
         keypoint_score_thr: The threshold.
         nms_thr: See above.
-
-    Returns:
-        The entries of COCO's result format.
     """
     points = np.concatenate([prediction.keypoints, prediction.keypoint_scores[..., None]], axis=-1)  # (P, K, 3)
     valid = [scores[scores > keypoint_score_thr] for scores in prediction.keypoint_scores]
