@@ -193,6 +193,22 @@ def test_ctrl_c_waits_until_a_record_is_written(monkeypatch):
         signal.signal(signal.SIGUSR1, before)
 
 
+def test_an_error_leaves_complete_files(checkpoint, people, tmp_path):
+    """Also a second Ctrl-C, which does not wait."""
+    calls = []
+
+    def boxes(image):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return [[0, 0, 40, 60]] * 2
+
+    with pytest.raises(KeyboardInterrupt):
+        draw_nothing(checkpoint, people / "val", tmp_path, boxes=boxes, batch_size=1)
+    assert len(json.loads((tmp_path / "predictions.json").read_text())["instance_info"]) == 2
+    assert {entry["image_id"] for entry in json.loads((tmp_path / "results.json").read_text())} == {1, 2}
+
+
 @pytest.mark.slow
 def test_ctrl_c_leaves_complete_records(checkpoint, people, tmp_path):
     (tmp_path / "images").mkdir()
