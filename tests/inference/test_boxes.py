@@ -67,7 +67,7 @@ def test_coco_detections(tmp_path):
     entries = [
         dict(image_id=139, bbox=[1, 2, 10, 20], score=0.9, category_id=1),
         dict(image_id=139, bbox=[1, 2, 10, 20], score=0.1),
-        dict(file_name="b.jpg", bbox=[0, 0, 3, 5], score=0.5),
+        dict(file_name="b.jpg", bbox=[0, 0, 3, 5], score=0.5, frame=4),  # an image has no frames
         dict(file_name="elsewhere.jpg", bbox=[0, 0, 3, 5], score=0.5),
     ]
     inputs = [frame("val2017/000000000139.jpg"), frame("x/b.jpg")]

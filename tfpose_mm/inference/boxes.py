@@ -141,8 +141,9 @@ def _from_file(
 
     def find(frame: Frame) -> np.ndarray:
         listed = rows[keys[frame.source.name]] if frame.source.name in keys else []
-        fitting = (row[5] in chosen and row[4] >= threshold and row[6] in (None, frame.index) for row in listed)
-        return np.array([row[:6] for row, fits in zip(listed, fitting) if fits]).reshape(-1, 6)
+        if frame.source.kind not in SINGLE:
+            listed = [row for row in listed if row[6] in (None, frame.index)]
+        return np.array([row[:6] for row in listed if row[4] >= threshold and row[5] in chosen]).reshape(-1, 6)
 
     return PersonBoxes(
         find,
@@ -173,11 +174,12 @@ def _read_file(path: Path) -> tuple[dict[str, list[list]], dict[str, Any], list[
         for entry in entries:
             name = entry["file_name"] if "file_name" in entry else str(int(entry["image_id"]))
             x, y, width, height = map(float, entry["bbox"])
-            row = [x, y, x + width, y + height, float(entry["score"])]
-            as_boxes([row], f"The box file {path}, {name},")
-            rows.setdefault(name, []).append([*row, int(entry.get("category_id", PERSON)), entry.get("frame")])
+            box = [x, y, x + width, y + height, float(entry["score"])]
+            rows.setdefault(name, []).append([*box, int(entry.get("category_id", PERSON)), entry.get("frame")])
             if "image_id" in entry:
                 ids[name] = entry["image_id"]
+        for name, listed in rows.items():
+            as_boxes([row[:5] for row in listed], f"The box file {path}, {name},")
     except UserError:
         raise
     except (KeyError, TypeError, AttributeError, ValueError) as error:
