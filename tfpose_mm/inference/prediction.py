@@ -143,7 +143,8 @@ def predict(
     start = time.monotonic()
     counts = [source.frames for source in sources]
     total = None if None in counts else sum(count or 0 for count in counts)
-    writers: list[PredictionWriter | DrawingWriter] = [PredictionWriter(out, predictor.metainfo, _coco_settings(cfg))]
+    metric = next((one for one in list_evaluators(cfg, ("test_evaluator",)) if one.get("type") == "CocoMetric"), {})
+    writers: list[PredictionWriter | DrawingWriter] = [PredictionWriter(out, predictor.metainfo, metric)]
     if drawings:
         writers.append(DrawingWriter(out / "drawn", predictor.metainfo, threshold))
     with _collect_interrupts() as interrupts, contextlib.ExitStack() as stack:
@@ -166,25 +167,17 @@ def predict(
 def _collect_interrupts() -> Generator[list[int], None, None]:
     """Collect the first Ctrl-C, so that all files get the same images; the next one raises KeyboardInterrupt."""
     interrupts: list[int] = []
-    if threading.current_thread() is not threading.main_thread():  # other threads get no KeyboardInterrupt
-        yield interrupts
-        return
     before = signal.getsignal(signal.SIGINT) or signal.default_int_handler
+    is_main = threading.current_thread() is threading.main_thread()  # other threads get no KeyboardInterrupt
 
     def handle(number: int, _: object) -> None:
         interrupts.append(number)
         signal.signal(signal.SIGINT, before)
 
-    signal.signal(signal.SIGINT, handle)
+    if is_main:
+        signal.signal(signal.SIGINT, handle)
     try:
         yield interrupts
     finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _coco_settings(cfg: Config) -> dict:
-    """Settings of the config's ``CocoMetric``."""
-    for evaluator in list_evaluators(cfg, ("test_evaluator",)):
-        if evaluator.get("type") == "CocoMetric":
-            return {name: evaluator[name] for name in ("keypoint_score_thr", "nms_thr") if name in evaluator}
-    return {}
+        if is_main:
+            signal.signal(signal.SIGINT, before)

@@ -64,8 +64,8 @@ def find_sources(inputs: Inputs) -> list[Source]:
     """
     if isinstance(inputs, Iterator):
         return [Source("stream", "stream", None, None, inputs)]
-    several = isinstance(inputs, Iterable) and not isinstance(inputs, str)
-    listed = list(inputs) if several and getattr(inputs, "ndim", 4) >= 4 else [inputs]
+    is_list = isinstance(inputs, Iterable) and not isinstance(inputs, str) and getattr(inputs, "ndim", 4) >= 4
+    listed = list(inputs) if is_list else [inputs]  # an array (N, H, W, 3) is a list of images
     if not listed:
         raise UserError("Prediction needs at least one input, but got none: name an image, folder, glob or video.")
     found: dict[str, Source] = {}

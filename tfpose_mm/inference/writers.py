@@ -25,12 +25,13 @@ class PredictionWriter:
     Args:
         folder: Where the files go; it is made.
         metainfo: MMPose's metainfo of the keypoints.
-        coco: ``keypoint_score_thr`` and ``nms_thr`` of the config's ``CocoMetric``.
+        coco: The config's ``CocoMetric``, for its ``keypoint_score_thr`` and ``nms_thr``.
     """
 
     def __init__(self, folder: Path, metainfo: dict, coco: dict | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self.sigmas, self.coco = metainfo["sigmas"], {**COCO, **(coco or {})}
+        self.sigmas = metainfo["sigmas"]
+        self.coco = {name: (coco or {}).get(name, value) for name, value in COCO.items()}
         meta = json.dumps(metainfo, default=np.ndarray.tolist)
         self.results = _JsonList(folder / "results.json", "[", "]")
         self.predictions = _JsonList(folder / "predictions.json", f'{{"meta_info": {meta},\n"instance_info": [', "]}")
