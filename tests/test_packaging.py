@@ -84,7 +84,7 @@ def test_tools_work_from_an_installed_wheel(installed, checkpoint, people, tmp_p
     for command, files in (
         (
             ["tfpose_mm", "predict", *model, images, "--boxes", boxes, "--out", "boxes"],
-            ["results.json", "predictions.csv", "drawn"],
+            ["results.json", "predictions.json", "drawn"],
         ),
         (["tfpose_mm", "report", *model, "--out", "report", *options], ["report.html", "report.json", "figures"]),
     ):

@@ -226,6 +226,7 @@ def test_installing_the_plugin_installs_no_host_package():
         "scipy",
         "safetensors",
         "jinja2",
+        "tqdm",
         "cyclopts",
         "eval-type-backport",
     ]

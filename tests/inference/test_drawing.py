@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
 
-from tfpose_mm.inference.drawing import VideoWriter, draw_people
+from tests.inference.test_tracking import prediction
+from tfpose_mm.inference.drawing import VideoWriter, draw_prediction
 
 
 @pytest.fixture(scope="module")
@@ -16,18 +17,24 @@ def metainfo():
     return parse_pose_metainfo(dict(from_file="configs/_base_/datasets/coco.py"))
 
 
-def drawn_at(picture, point):
-    x, y = point.round().astype(int)
-    return picture[y - 1 : y + 2, x - 1 : x + 2].any()
+def draw(metainfo, keypoints, scores, boxes=None, threshold=0.5, track_ids=None, size=(200, 200)):
+    boxes = np.zeros((len(keypoints), 4)) if boxes is None else boxes
+    entry = prediction(boxes, keypoints=keypoints)
+    entry.size, entry.image = size, np.full((*size[::-1], 3), 7, np.uint8)
+    entry.keypoint_scores, entry.track_ids = scores, track_ids
+    picture = draw_prediction(entry, metainfo, threshold)
+    assert (entry.image == 7).all()
+    return picture != 7
 
 
 def test_only_keypoints_with_a_score_above_the_threshold_are_drawn(metainfo):
     keypoints = np.stack([10 + 20 * np.arange(17) % 180, 10 + 11 * np.arange(17)], axis=-1)[None].astype(float)
     scores = np.linspace(0, 0.8, 17)[None]
     without_links = dict(metainfo, skeleton_links=[], skeleton_link_colors=np.zeros((0, 3), np.uint8))
-    picture = draw_people(np.zeros((200, 200, 3), np.uint8), keypoints, scores, [], without_links, 0.42)
-    drawn = [drawn_at(picture, point) for point in keypoints[0]]
-    assert drawn == (scores[0] > 0.42).tolist()
+    drawn = draw(without_links, keypoints, scores, threshold=0.42)
+    seen = [drawn[y - 1 : y + 2, x - 1 : x + 2].any() for x, y in keypoints[0].round().astype(int)]
+    assert seen == (scores[0] > 0.42).tolist()
+    assert not draw(metainfo, np.zeros((0, 17, 2)), np.zeros((0, 17))).any()
 
 
 def test_links_need_both_ends(metainfo):
@@ -36,23 +43,14 @@ def test_links_need_both_ends(metainfo):
     for low, expected in ((0.9, True), (0.1, False)):
         scores = np.zeros((1, 17))
         scores[0, 5], scores[0, 7] = 0.9, low
-        picture = draw_people(np.zeros((200, 200, 3), np.uint8), keypoints, scores, [], metainfo, 0.5)
-        assert picture[70, 18:23].any() == expected
+        assert draw(metainfo, keypoints, scores)[70, 18:23].any() == expected
 
 
 def test_labels_stay_inside_the_image(metainfo):
-    image = np.zeros((60, 80, 3), np.uint8)
     none = np.zeros((1, 17, 2))
     for box in ([-20.0, -20.0, 30.0, 30.0], [70.0, 50.0, 200.0, 100.0]):
-        picture = draw_people(image, none, none[..., 0], np.array([box]), metainfo, 0.5, ["person 1"])
-        assert picture.max() > 240  # the white text
-        assert image.max() == 0
-
-
-def test_the_image_is_not_changed_and_nobody_is_drawn(metainfo):
-    image = np.full((40, 30, 3), 7, np.uint8)
-    picture = draw_people(image, np.zeros((0, 17, 2)), np.zeros((0, 17)), np.zeros((0, 4)), metainfo, 0.5)
-    assert np.array_equal(picture, image)
+        drawn = draw(metainfo, none, none[..., 0], [box], track_ids=np.array([1]), size=(80, 60))
+        assert drawn.sum() > 500  # the label
 
 
 def test_ctrl_c_in_the_terminal_does_not_end_ffmpeg(tmp_path, monkeypatch):

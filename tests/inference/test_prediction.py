@@ -21,7 +21,7 @@ from tests.helpers.paths import TINY
 from tests.helpers.processes import NO_WORKERS, mim, start
 from tests.inference.test_sources import write_video
 from tfpose_mm.errors import UserError
-from tfpose_mm.inference.prediction import _held_interrupts, predict
+from tfpose_mm.inference.prediction import _collect_interrupts, predict
 from tfpose_mm.inference.predictor import Predictor
 
 PREDICT = [sys.executable, "-m", "tfpose_mm", "predict"]
@@ -35,10 +35,12 @@ def draw_nothing(checkpoint, inputs, out, **options):
 def test_a_picture_for_each_image_and_a_video_that_plays(checkpoint, people, tmp_path):
     (tmp_path / "other").mkdir()
     shutil.copy(people / "val/000000000001.jpg", tmp_path / "other/000000000001.jpg")
-    write_video(tmp_path / "clip.mp4", 5, size=(65, 49) if shutil.which("ffmpeg") else (64, 48))
+    size = (65, 49) if shutil.which("ffmpeg") else (64, 48)
+    write_video(tmp_path / "clip.mp4", "mp4v", 5, size, brightness=20)
     inputs = [people / "val", tmp_path / "other", tmp_path / "clip.mp4"]
-    summary = predict(TINY, checkpoint, inputs, out=tmp_path / "out", threshold=0.0, track=True, progress=False)
     count = len(list((people / "val").glob("*.jpg")))
+    options = dict(batch_size=count, progress=False)  # the same batch in both predictions
+    summary = predict(TINY, checkpoint, inputs, out=tmp_path / "out", threshold=0.0, track=True, **options)
     assert (summary.images, summary.persons, summary.unreadable) == (count + 1 + 5, count + 1 + 5, [])
     drawn = tmp_path / "out/drawn"
     assert {path.name for path in drawn.iterdir()} == {
@@ -49,6 +51,11 @@ def test_a_picture_for_each_image_and_a_video_that_plays(checkpoint, people, tmp
     original, picture = cv2.imread(str(people / "val/000000000001.jpg")), cv2.imread(str(drawn / "000000000001.jpg"))
     assert picture.shape == original.shape
     assert 0.001 < (np.abs(picture.astype(int) - original).max(-1) > 60).mean() < 0.5
+    predict(TINY, checkpoint, people / "val", out=tmp_path / "none", threshold=1.1, **options)
+    unchanged = cv2.imread(str(tmp_path / "none/drawn/000000000001.jpg"))
+    assert (np.abs(unchanged.astype(int) - original).max(-1) > 60).mean() < 0.0005
+    written = [json.loads((tmp_path / name / "results.json").read_text()) for name in ("out", "none")]
+    assert written[1] == written[0][:count]  # the files have all keypoints
     video = cv2.VideoCapture(str(drawn / "clip.mp4"))
     frames = []
     while True:
@@ -63,23 +70,10 @@ def test_a_picture_for_each_image_and_a_video_that_plays(checkpoint, people, tmp
     assert means[-1] - means[0] > 40
 
 
-def test_keypoints_below_the_threshold_are_not_drawn(checkpoint, people, tmp_path):
-    image = people / "val/000000000001.jpg"
-    for name, threshold in (("all", 0.0), ("none", 1.1)):
-        predict(TINY, checkpoint, image, out=tmp_path / name, threshold=threshold, progress=False)
-    pictures = [cv2.imread(str(tmp_path / name / "drawn/000000000001.jpg")) for name in ("all", "none")]
-    changed = [(np.abs(p.astype(int) - cv2.imread(str(image))).max(-1) > 60).mean() for p in pictures]
-    assert changed[0] > 0.001
-    assert changed[1] < 0.0005
-    files = [(tmp_path / name / "predictions.json").read_text() for name in ("all", "none")]
-    assert files[0] == files[1]
-
-
 def test_images_without_persons_are_kept(checkpoint, people, tmp_path):
     inputs = sorted((people / "val").glob("*.jpg"))[:3]
-    (tmp_path / "boxes.json").write_text(
-        json.dumps({inputs[1].name: [[5, 5, 50, 90]], "elsewhere.jpg": [[0, 0, 9, 9]]})
-    )
+    boxes = [dict(file_name=name, bbox=[5, 5, 45, 85], score=1) for name in (inputs[1].name, "elsewhere.jpg")]
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
     summary = predict(TINY, checkpoint, inputs, out=tmp_path / "out", boxes=tmp_path / "boxes.json", progress=False)
     assert (summary.images, summary.persons, summary.unmatched) == (3, 1, 1)
     records = json.loads((tmp_path / "out/predictions.json").read_text())["instance_info"]
@@ -187,21 +181,32 @@ def test_ctrl_c_waits_until_a_record_is_written(monkeypatch):
     """A handler of Python: the signal can reach any thread, so a signal mask of the main thread does not hold it."""
     monkeypatch.setattr(signal, "SIGINT", signal.SIGUSR1)  # pytest handles SIGINT
     before = signal.signal(signal.SIGUSR1, signal.default_int_handler)
-    written = []
-
-    def write():
-        with _held_interrupts():
-            os.kill(os.getpid(), signal.SIGUSR1)
-            time.sleep(0.01)
-            written.append("record")
-
     try:
-        with pytest.raises(KeyboardInterrupt):
-            write()
-        assert written == ["record"]
+        with _collect_interrupts() as interrupts:
+            assert not interrupts
+            signal.raise_signal(signal.SIGUSR1)
+            assert interrupts
+            with pytest.raises(KeyboardInterrupt):
+                signal.raise_signal(signal.SIGUSR1)
         assert signal.getsignal(signal.SIGUSR1) is signal.default_int_handler
     finally:
         signal.signal(signal.SIGUSR1, before)
+
+
+def test_an_error_leaves_complete_files(checkpoint, people, tmp_path):
+    """Also a second Ctrl-C, which does not wait."""
+    calls = []
+
+    def boxes(image):
+        calls.append(1)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return [[0, 0, 40, 60]] * 2
+
+    with pytest.raises(KeyboardInterrupt):
+        draw_nothing(checkpoint, people / "val", tmp_path, boxes=boxes, batch_size=1)
+    assert len(json.loads((tmp_path / "predictions.json").read_text())["instance_info"]) == 2
+    assert {entry["image_id"] for entry in json.loads((tmp_path / "results.json").read_text())} == {1, 2}
 
 
 @pytest.mark.slow
@@ -221,27 +226,25 @@ def test_ctrl_c_leaves_complete_records(checkpoint, people, tmp_path):
         # a process in the background of a shell script ignores Ctrl-C, and so do its children
         preexec_fn=functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
     )
-    table = tmp_path / "out/predictions.csv"
+    file = tmp_path / "out/predictions.json"
     end = time.monotonic() + 120
-    while time.monotonic() < end and not (table.exists() and table.stat().st_size > 20000):
+    while time.monotonic() < end and not (file.exists() and file.stat().st_size > 40000):
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors[-2000:]
     assert errors.splitlines()[-1] == "Interrupted: the files contain all results up to this point."
-    records = json.loads((tmp_path / "out/predictions.json").read_text())["instance_info"]
+    records = json.loads(file.read_text())["instance_info"]
     assert 0 < len(records) < 3000
     assert [record["image"] for record in records] == [f"images/{index:05d}.jpg" for index in range(len(records))]
-    assert len(table.read_text().splitlines()) == 1 + len(records)
     assert len(json.loads((tmp_path / "out/results.json").read_text())) == len(records)
 
 
 @pytest.mark.slow
 def test_a_video_is_tracked_and_smoothed(checkpoint, tmp_path):
-    write_video(tmp_path / "clip.mp4", 4)
-    (tmp_path / "boxes.json").write_text(
-        json.dumps({"clip.mp4": [[[0, 0, 30, 40]], [[1, 0, 31, 40]], [], [[2, 0, 32, 40]]]})
-    )
+    write_video(tmp_path / "clip.mp4", "mp4v", 4)
+    boxes = [dict(file_name="clip.mp4", frame=frame, bbox=[frame, 0, 30, 40], score=1) for frame in (0, 1, 3)]
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
     command = [*PREDICT, NAME, checkpoint, "clip.mp4", "--boxes", "boxes.json", "--out", "out", "--track", "--smooth"]
     process = start(*command, "--cfg-options", *NO_WORKERS[:1], cwd=tmp_path)
     assert process.returncode == 0, process.stderr[-3000:]

@@ -1,35 +1,67 @@
+"""What people really predict: each input is read, or named in a sentence, and no bad one loses another."""
+
 from __future__ import annotations
+
+import struct
+import zlib
 
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from tfpose_mm.errors import UserError
 from tfpose_mm.inference import find_sources
-from tfpose_mm.inference.sources import read_frames
+from tfpose_mm.inference.sources import LARGEST, read_frames
+
+FRAMES, SIZE = 20, (64, 48)
 
 
-def write_video(path, frames, size=(64, 48)):
-    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 12.0, size)
+def write_video(path, code="MJPG", frames=FRAMES, size=SIZE, brightness=None):
+    """Frames of noise, so that each has its own data in the file, or of a brightness that grows."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*code), 12.0, size)
+    rng = np.random.default_rng(0)
     for index in range(frames):
-        writer.write(np.full((size[1], size[0], 3), 20 * index, np.uint8))
+        noise = rng.integers(0, 255, (*size[::-1], 3), dtype=np.uint8)
+        writer.write(noise if brightness is None else np.full_like(noise, brightness * index))
     writer.release()
-    return path
+    return bytearray(path.read_bytes())
+
+
+def write_image(path, size=(7, 5)):
+    cv2.imwrite(str(path), np.zeros((*size, 3), np.uint8))
+
+
+def frames_of(data):
+    """Start and length of each frame in an .avi file."""
+    starts = [place for place in range(len(data)) if data[place : place + 4] == b"00dc" and data[place + 8] == 0xFF]
+    return [(start + 8, struct.unpack("<I", data[start + 4 : start + 8])[0]) for start in starts]
+
+
+def read(*paths):
+    unreadable = []
+    frames = list(read_frames(find_sources([*map(str, paths)]), unreadable))
+    return frames, unreadable
+
+
+def names(frames):
+    return [frame.source.name.rpartition("/")[2] for frame in frames]
 
 
 @pytest.fixture
 def folder(tmp_path):
     for name in ("b.png", "a.JPG", "c.jpg"):
-        cv2.imwrite(str(tmp_path / name), np.zeros((7, 5, 3), np.uint8))
-    write_video(tmp_path / "d.mp4", 4)
+        write_image(tmp_path / name)
+    write_video(tmp_path / "d.mp4", "mp4v", 4, brightness=20)
     (tmp_path / "notes.txt").write_text("not an image")
     (tmp_path / "sub").mkdir()
     return tmp_path
 
 
 def test_folders_globs_files_and_webcams(folder):
-    names = [source.name.replace(f"{folder}/", "") for source in find_sources(folder)]
-    assert names == ["a.JPG", "b.png", "c.jpg", "d.mp4"]
+    assert [source.name for source in find_sources(folder)] == [
+        str(folder / name) for name in ("a.JPG", "b.png", "c.jpg", "d.mp4")
+    ]
     found = find_sources([folder / "c.jpg", f"{folder}/*.jpg", f"{folder}/?.png", "webcam:1", "webcam"])
     assert [source.name.replace(f"{folder}/", "") for source in found] == ["c.jpg", "b.png", "webcam:1", "webcam:0"]
     assert [source.kind for source in found] == ["image", "image", "webcam", "webcam"]
@@ -44,6 +76,13 @@ def test_folders_globs_files_and_webcams(folder):
         (["nowhere.jpg"], r"The input nowhere\.jpg does not exist"),
         (["*.gif"], r"The pattern \*\.gif must match files, but matches none"),
         (["sub"], "The folder sub must contain images or videos, but has none: known endings are .avif"),
+        (np.zeros((5, 7)), r"Input 0 must be an array \(H, W, 3\) of uint8 in the order BGR, but is float64 of shape"),
+        (np.zeros((5, 7, 4), np.uint8), r"but is uint8 of shape \(5, 7, 4\): convert it"),
+        ([np.zeros((5, 7, 3), np.float32)], r"but is float32 of shape \(5, 7, 3\)"),
+        ([3], "An input must be the path of an image, .* but got a int: convert it"),
+        (3, "but got a int"),
+        ("", "An input must be the path of an image"),
+        ([Image.new("RGB", (3, 4))], "but got a Image: convert it"),
     ],
 )
 def test_wrong_inputs(inputs, message, folder, monkeypatch):
@@ -52,24 +91,173 @@ def test_wrong_inputs(inputs, message, folder, monkeypatch):
         find_sources(inputs)
 
 
-def test_frames_are_read_in_order_and_the_rest_is_done(folder):
-    (folder / "bb.jpg").write_bytes(b"broken")
-    (folder / "empty.mp4").write_bytes(b"")
-    (folder / "b0.jpg").write_bytes(b"")
-    unreadable = []
-    frames = list(read_frames(find_sources(folder), unreadable))
-    names = [(frame.source.name.rpartition("/")[2], frame.index) for frame in frames]
-    assert names == [("a.JPG", 0), ("b.png", 0), ("c.jpg", 0), *(("d.mp4", index) for index in range(4))]
+def test_frames_are_read_in_order_one_at_a_time(folder, monkeypatch):
+    frames, unreadable = read(folder)
+    expected = [("a.JPG", 0), ("b.png", 0), ("c.jpg", 0), *(("d.mp4", index) for index in range(4))]
+    assert [*zip(names(frames), (frame.index for frame in frames))] == expected
+    assert unreadable == []
     assert frames[0].image.shape == (7, 5, 3)
     assert [round(frame.image.mean() / 20) for frame in frames[3:]] == [0, 1, 2, 3]
-    assert [name.rpartition("/")[2] for name, _ in unreadable] == ["b0.jpg", "bb.jpg", "empty.mp4"]
-    assert unreadable[2].reason == "it has no frame that OpenCV can decode"
-
-
-def test_frames_are_read_one_at_a_time(folder, monkeypatch):
     decoded = []
     real = cv2.imdecode
     monkeypatch.setattr(cv2, "imdecode", lambda *arguments: decoded.append(1) or real(*arguments))
-    frames = read_frames(find_sources(folder), [])
-    next(frames)
+    next(read_frames(find_sources(folder), []))
     assert len(decoded) == 1
+
+
+@pytest.mark.parametrize("numbers", [[0], [7, 8, 9], [3, 11, 12], [19], range(5, 18)], ids=str)
+def test_damaged_frames_of_a_video(tmp_path, numbers, reliability):
+    path = tmp_path / "clip.avi"
+    data = write_video(path)
+    for start, length in [frames_of(data)[number] for number in numbers]:
+        data[start : start + length] = bytes(length)
+    path.write_bytes(data)
+    write_image(tmp_path / "good.png")
+    frames, unreadable = read(path, tmp_path / "good.png")
+    left = [number for number in range(FRAMES) if number not in numbers]
+    assert [frame.index for frame in frames] == [*left, 0]
+    last_only = [*numbers] == [FRAMES - 1]  # some formats estimate the number of frames, so 1 less is no fault
+    expected = f"{path} could not be read: {len(numbers)} of its {FRAMES} frames cannot be decoded."
+    assert unreadable == ([] if last_only else [expected])
+    outcome = (
+        "the other frames are predicted with their own numbers; one sentence has the number of those that are missing"
+    )
+    reliability.row("inputs", "damaged frames in a video: first, middle, two places, most", 1, outcome, "these frames")
+
+
+@pytest.mark.parametrize("fraction", [0.3, 0.6, 0.8])
+def test_a_cut_video(tmp_path, fraction, reliability):
+    path = tmp_path / "clip.avi"
+    data = write_video(path)
+    end = int(fraction * len(data))
+    path.write_bytes(data[:end])
+    whole = sum(start + length <= end for start, length in frames_of(data))
+    frames, unreadable = read(path)
+    assert whole <= len(frames) <= whole + 1  # of a cut JPEG the decoder may give a part
+    assert unreadable[0].endswith(f"{FRAMES - len(frames)} of its {FRAMES} frames cannot be decoded.")
+    reliability.row("inputs", "a video without its end", 1, "as damaged frames", "the frames that are not in the file")
+
+
+@pytest.mark.parametrize(("degrees", "corner"), [(90, 0), (180, 1), (270, 2)])
+def test_a_rotated_video_is_turned_as_players_turn_it(tmp_path, degrees, corner, reliability):
+    """The matrix in tkhd turns the picture; a phone writes it."""
+    path = tmp_path / "phone.mp4"
+    data = write_video(path, "mp4v")
+    width, height = SIZE
+    matrix = {90: (0, 1, -1, 0, height, 0), 180: (-1, 0, 0, -1, width, height), 270: (0, -1, 1, 0, 0, width)}[degrees]
+    a, b, c, d, x, y = (value << 16 for value in matrix)
+    place = data.index(b"tkhd") + 4 + 4 + 20 + 16
+    upright = read(path)[0][3].image
+    data[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, x, y, 1 << 30)
+    path.write_bytes(data)
+    frames, unreadable = read(path)
+    assert unreadable == []
+    turn = (cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_COUNTERCLOCKWISE)[corner]
+    assert np.array_equal(frames[3].image, cv2.rotate(upright, turn))
+    reliability.row("inputs", "a phone's video, turned by 90, 180, 270 degrees", 1, "upright, as players show it")
+
+
+@pytest.mark.parametrize("ending", ["3gp", "flv", "m2ts", "mts", "ts", "wmv", "MP4", "", "dat"])
+def test_videos_are_known_by_their_content(tmp_path, ending, reliability):
+    path = tmp_path / f"clip.{ending}" if ending else tmp_path / "clip"
+    path.write_bytes(write_video(tmp_path / "clip.mp4", "mp4v"))
+    frames, unreadable = read(path)
+    assert (len(frames), unreadable) == (FRAMES, [])
+    if ending not in ("", "dat"):
+        assert len(find_sources(tmp_path)) == 2
+    reliability.row("inputs", "videos with the endings .wmv, .ts, .mts, .3gp, .flv, with none or another", 1, "read")
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "fps"),
+    [
+        ("stack.tif", {}, None),
+        ("animation.gif", dict(duration=100), 10.0),
+        ("animation.webp", dict(duration=50, lossless=True), 20.0),
+        ("animation.png", dict(duration=200), 5.0),
+    ],
+)
+def test_all_frames_of_a_stack_or_an_animation(tmp_path, name, options, fps, reliability):
+    rng = np.random.default_rng(0)
+    pages = [Image.fromarray(rng.integers(0, 255, (9, 7, 3), dtype=np.uint8)) for _ in range(3)]
+    pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:], **options)
+    (source,) = find_sources(tmp_path)
+    frames, unreadable = read(tmp_path / name)
+    assert ([frame.index for frame in frames], unreadable) == ([0, 1, 2], [])
+    assert source.fps == (None if fps is None else pytest.approx(fps, rel=0.01)) or name.endswith("webp")
+    for frame, page in zip(frames, pages):
+        assert frame.image.shape == (9, 7, 3)
+        if not name.endswith("gif"):  # it has 256 colours
+            assert np.array_equal(frame.image[..., ::-1], np.asarray(page))
+    reliability.row("inputs", "stacks and animations: .tif, .gif, .webp, .png", 1, "all frames are read")
+
+
+def png_header(width, height):
+    """A PNG file whose header gives a size, without pixels."""
+    body = b"IHDR" + struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
+
+
+UNKNOWN = "it is not an image that OpenCV or Pillow can decode"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("huge.png", png_header(100_000, 100_000), UNKNOWN),
+        ("wide.png", png_header(2**31 - 1, 3), UNKNOWN),
+        ("bad.bmp", b"BM" + bytes(12) + struct.pack("<IiiHHI", 40, -(2**31), 2**31 - 1, 1, 24, 0) + bytes(30), UNKNOWN),
+        ("empty.jpg", b"", UNKNOWN),
+        ("text.jpg", b"<html>not found</html>", UNKNOWN),
+        ("cut.webp", b"RIFF\x00\x01\x00\x00WEBPVP8 ", UNKNOWN),
+        ("cut.gif", b"GIF89a\x05\x00", UNKNOWN),
+        ("bad.tif", b"II*\x00\xff\xff\xff\x7f", UNKNOWN),
+        ("bad.mp4", b"\x00\x00\x00\x18ftypmp42", "it has no frame that OpenCV can decode"),
+        ("bad.avif", b"\x00\x00\x00\x1cftypavif", UNKNOWN),
+    ],
+)
+def test_what_no_decoder_reads_is_named_and_loses_nothing_else(tmp_path, name, content, reason, reliability):
+    for good in ("a.png", "z.png"):
+        write_image(tmp_path / good)
+    (tmp_path / name).write_bytes(content)
+    frames, unreadable = read(tmp_path)
+    assert names(frames) == ["a.png", "z.png"]
+    assert unreadable == [f"{tmp_path / name} could not be read: {reason}."]
+    outcome = "named in a sentence, exit status 3; all others are predicted"
+    reliability.row("inputs", "ten files that no decoder reads, or at which one raises an error", 1, outcome)
+
+
+def test_an_image_that_is_too_long_is_named(tmp_path, reliability):
+    write_image(tmp_path / "long.png", (2, LARGEST + 1))
+    write_image(tmp_path / "most.png", (2, LARGEST))
+    frames, unreadable = read(tmp_path)
+    assert names(frames) == ["most.png"]
+    size = f"the size is {LARGEST + 1} x 2, but no side may be longer than {LARGEST} pixels"
+    assert unreadable == [f"{tmp_path}/long.png could not be read: {size}."]
+    reliability.row("inputs", "an image longer than OpenCV's warpAffine takes", 1, "named in a sentence, exit status 3")
+
+
+def test_grey_images_and_images_turned_by_exif(tmp_path):
+    Image.fromarray(np.arange(63, dtype=np.uint8).reshape(9, 7)).save(tmp_path / "one.gif")
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees
+    page = Image.fromarray(np.zeros((9, 7, 3), np.uint8))
+    page.save(tmp_path / "turned.jpg", exif=exif)
+    page.save(tmp_path / "turned.tif", save_all=True, append_images=[page], exif=exif)
+    frames, unreadable = read(tmp_path / "one.gif", tmp_path / "turned.jpg", tmp_path / "turned.tif")
+    assert ([frame.image.shape for frame in frames][:3], unreadable) == ([(9, 7, 3), (7, 9, 3), (7, 9, 3)], [])
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int32])
+def test_pages_of_32_bits_are_named(tmp_path, dtype):
+    """Their range is not known: OpenCV and Pillow cut the values at 0 and 255."""
+    page = Image.fromarray(np.linspace(0, 300, 63).astype(dtype).reshape(9, 7))
+    page.save(tmp_path / "one.tif")
+    page.save(tmp_path / "two.tif", save_all=True, append_images=[page])
+    frames, unreadable = read(tmp_path)
+    assert frames == []
+    assert unreadable == [
+        f"{tmp_path}/one.tif could not be read: it has 32 bits per value: convert it to 8 bits.",
+        f"{tmp_path}/two.tif could not be read: 2 of its 2 frames cannot be decoded (it has 32 bits per value: convert "
+        "it to 8 bits).",
+    ]

@@ -2,16 +2,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from tfpose_mm.inference import OneEuroFilter, Prediction, smooth, track
-from tfpose_mm.inference.sources import Source
+from tfpose_mm.inference import Prediction, smooth, track
 
 
-def prediction(boxes, index=0, name="clip.mp4", keypoints=None, kind="video"):
+def prediction(boxes, index=0, name="clip.mp4", keypoints=None, fps=30.0):
     boxes = np.array(boxes, dtype=float).reshape(-1, 4)
     keypoints = np.zeros((len(boxes), 5, 2)) if keypoints is None else keypoints
     scores = np.ones(keypoints.shape[:2])
-    source = Source(name, kind, None, 30.0)
-    return Prediction(name, index, (99, 88), keypoints, scores, boxes, np.ones(len(boxes)), np.ones(len(boxes)), source)
+    ones = np.ones(len(boxes))
+    return Prediction(name, index, (99, 88), keypoints, scores, boxes, ones, ones, [1] * len(boxes), fps)
 
 
 def ids(predictions, **settings):
@@ -44,15 +43,23 @@ def test_the_assignment_is_the_best_of_all():
 
 
 def test_one_euro_filter_against_its_equations():
-    """Computed by hand from the paper's algorithm, at 10 samples per second."""
-    filtered = OneEuroFilter(10, min_cutoff=1.0, beta=0.5, speed_cutoff=1.0)
-    start = np.array([[0.0, 0.0]])
-    assert np.array_equal(filtered(start), start)
-    alpha = 1 / (1 + 10 / (2 * np.pi))
-    speed = alpha * 30.0  # 3 units in 0.1 s
-    cutoff = 1.0 + 0.5 * speed
-    expected = 3.0 / (1 + 10 / (2 * np.pi * cutoff))
-    np.testing.assert_allclose(filtered(np.array([[3.0, 0.0]])), [[expected, 0.0]])
+    """Computed by hand from the paper's algorithm, at 10 frames per second; the third frame is missing."""
+    frames = [
+        prediction([[0, 0, 1, 1]], index, keypoints=np.full((1, 5, 2), [x, 0.0]), fps=10.0)
+        for index, x in ((0, 0.0), (1, 3.0), (3, 5.0))
+    ]
+    first, second, third = smooth(track(frames), min_cutoff=1.0, beta=0.5, speed_cutoff=1.0)
+    assert not first.keypoints.any()
+
+    def alpha(rate, cutoff):
+        return 1 / (1 + rate / (2 * np.pi * cutoff))
+
+    speed = alpha(10, 1.0) * 30.0  # 3 units in 0.1 s
+    expected = alpha(10, 1.0 + 0.5 * speed) * 3.0
+    np.testing.assert_allclose(second.keypoints[0], [[expected, 0.0]] * 5)
+    speed += alpha(5, 1.0) * ((5.0 - expected) * 5 - speed)
+    expected += alpha(5, 1.0 + 0.5 * speed) * (5.0 - expected)
+    np.testing.assert_allclose(third.keypoints[0], [[expected, 0.0]] * 5)
 
 
 def test_noise_at_rest_is_removed_and_motion_is_followed():
@@ -70,7 +77,7 @@ def test_noise_at_rest_is_removed_and_motion_is_followed():
 
 def test_images_are_not_smoothed():
     points = np.random.default_rng(0).normal(size=(2, 1, 5, 2))
-    frames = [prediction([[0, 0, 9, 9]], 0, f"{index}.jpg", points[index], "image") for index in range(2)]
+    frames = [prediction([[0, 0, 9, 9]], 0, f"{index}.jpg", points[index], None) for index in range(2)]
     for entry, expected in zip(smooth(track(frames)), points):
         assert np.array_equal(entry.keypoints, expected)
 

@@ -1,10 +1,9 @@
-"""Draw predicted persons on images, and write videos."""
+"""Draw predictions: a picture for each image, a video for each video."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
 import cv2
@@ -13,51 +12,93 @@ from mmengine.structures import InstanceData
 from mmpose.structures import PoseDataSample
 from mmpose.visualization import PoseLocalVisualizer
 
+from .predictor import Prediction
+
 _BOX, _TEXT = (60, 180, 75), (255, 255, 255)
 
 
-def draw_people(
-    image: np.ndarray,
-    keypoints: np.ndarray,
-    scores: np.ndarray,
-    boxes: np.ndarray,
-    metainfo: dict,
-    threshold: float,
-    labels: Sequence[str] = (),
-) -> np.ndarray:
-    """Draw the skeletons of persons.
+class DrawingWriter:
+    """Write a ``.jpg`` for each image and an ``.mp4`` for each video; :meth:`close` completes the last video.
 
     Args:
-        image: (H, W, 3) uint8 BGR; it is not changed.
-        keypoints: (P, K, 2), (x, y) in pixels of the image.
-        scores: (P, K); keypoints with a lower score than the threshold are not drawn.
-        boxes: (P, 4), x1, y1, x2, y2 in pixels of the image; drawn only with labels.
+        folder: Where the files go; it is made with the first one.
+        metainfo: MMPose's metainfo of the keypoints.
+        threshold: Keypoints with a lower score are not drawn.
+    """
+
+    def __init__(self, folder: Path, metainfo: dict, threshold: float) -> None:
+        self.folder, self.metainfo, self.threshold = folder, metainfo, threshold
+        self.used: set[str] = set()
+        self.video: VideoWriter | None = None
+        self.name: str | None = None
+
+    def write(self, prediction: Prediction) -> None:
+        """Draw a prediction that has its image.
+
+        Raises:
+            RuntimeError: If the file cannot be written.
+        """
+        drawing = draw_prediction(prediction, self.metainfo, self.threshold)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if prediction.fps is None:  # an image
+            path = self._new_path(prediction.name, ".jpg")
+            if not cv2.imwrite(str(path), drawing):
+                raise RuntimeError(f"OpenCV could not write {path}: check permissions and free disk space.")
+            return
+        if prediction.name != self.name or self.video is None:
+            self.close()
+            self.name = prediction.name
+            self.video = VideoWriter(self._new_path(self.name, ".mp4"), prediction.fps, prediction.size)
+        self.video.write(drawing)
+
+    def _new_path(self, name: str, ending: str) -> Path:
+        """A path that no other input of this run has, as a.jpg of two folders."""
+        stem = Path(name).stem.replace(":", "")
+        path, number = self.folder / f"{stem}{ending}", 1
+        while path.name in self.used:
+            number += 1
+            path = self.folder / f"{stem}_{number}{ending}"
+        self.used.add(path.name)
+        return path
+
+    def close(self) -> None:
+        """Complete the last video."""
+        if self.video is not None:
+            self.video.close()
+            self.video = None
+
+
+def draw_prediction(prediction: Prediction, metainfo: dict, threshold: float) -> np.ndarray:
+    """Draw the skeletons of persons, and their boxes and numbers if they have numbers.
+
+    Args:
+        prediction: A prediction with its image, which is not changed.
         metainfo: MMPose's metainfo: skeleton links, colours, names.
-        threshold: See scores.
-        labels: A text for each person, above its box.
+        threshold: Keypoints with a lower score are not drawn.
 
     Returns:
         The drawing, (H, W, 3) uint8 BGR.
     """
-    width = max(1, round(max(image.shape[:2]) / 400))
-    drawn = np.ascontiguousarray(image)
-    if len(keypoints):
+    width = max(1, round(max(prediction.size) / 400))
+    drawn = np.ascontiguousarray(prediction.image)
+    if len(prediction.keypoints):
         visualizer = PoseLocalVisualizer(radius=width + 1, line_width=width)
         visualizer.set_dataset_meta(metainfo)
         sample = PoseDataSample()
-        # MMPose's visualizer compares keypoints_visible with the threshold
-        sample.pred_instances = InstanceData(keypoints=np.asarray(keypoints), keypoints_visible=np.asarray(scores))
-        rgb = visualizer.add_datasample(
-            "", cv2.cvtColor(drawn, cv2.COLOR_BGR2RGB), sample, draw_gt=False, draw_heatmap=False, kpt_thr=threshold
+        sample.pred_instances = InstanceData(
+            keypoints=prediction.keypoints,
+            keypoints_visible=prediction.keypoint_scores,  # this is what the visualizer compares with the threshold
         )
+        rgb = cv2.cvtColor(drawn, cv2.COLOR_BGR2RGB)
+        rgb = visualizer.add_datasample("", rgb, sample, draw_gt=False, draw_heatmap=False, kpt_thr=threshold)
         drawn = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
-    for box, label in zip(boxes, labels):
-        _draw_label(drawn, box.round().astype(int), label, width)
+    for box, number in zip(prediction.boxes, () if prediction.track_ids is None else prediction.track_ids):
+        _draw_label(drawn, box, f"person {number}", width)
     return drawn
 
 
 def _draw_label(image: np.ndarray, box: np.ndarray, label: str, width: int) -> None:
-    x1, y1, x2, y2 = (int(value) for value in box)
+    x1, y1, x2, y2 = box.round().astype(int).tolist()
     cv2.rectangle(image, (x1, y1), (x2, y2), _BOX, width)
     scale = 0.4 + 0.15 * width
     (text_width, height), below = cv2.getTextSize(label, cv2.FONT_HERSHEY_SIMPLEX, scale, width)
@@ -80,20 +121,20 @@ class VideoWriter:
     """
 
     def __init__(self, path: Path, fps: float, size: tuple[int, int]) -> None:
-        self.size = size
         self.process = None
         program = shutil.which("ffmpeg")
-        if program and _has_h264(program):
+        encoders = [program or "", "-hide_banner", "-encoders"]
+        if program and "libx264" in subprocess.run(encoders, capture_output=True, text=True, check=False).stdout:
             raw = ["-f", "rawvideo", "-pix_fmt", "bgr24", "-s", f"{size[0]}x{size[1]}", "-r", f"{fps:.6g}", "-i", "-"]
             # players need even sizes
             coded = ["-vf", "pad=ceil(iw/2)*2:ceil(ih/2)*2", "-c:v", "libx264", "-pix_fmt", "yuv420p", "-crf", "20"]
             command = [program, "-y", "-loglevel", "error", *raw, *coded, "-movflags", "+faststart", str(path)]
             # in a session of its own: Ctrl-C in the terminal must not end it before the last frame is written
             self.process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
-        else:
-            self.writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
-            if not self.writer.isOpened():
-                raise RuntimeError(f"OpenCV could not write {path}: check permissions and free disk space.")
+            return
+        self.writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"mp4v"), fps, size)
+        if not self.writer.isOpened():
+            raise RuntimeError(f"OpenCV could not write {path}: check permissions and free disk space.")
 
     def write(self, image: np.ndarray) -> None:
         """Append a frame, (H, W, 3) uint8 BGR."""
@@ -103,19 +144,14 @@ class VideoWriter:
             self.writer.write(image)
 
     def close(self) -> None:
-        """Finish the file.
+        """Complete the file.
 
         Raises:
             RuntimeError: If ffmpeg failed.
         """
-        if self.process is None or self.process.stdin is None:
+        if self.process is None:
             self.writer.release()
             return
-        self.process.stdin.close()
-        if self.process.wait() != 0:
+        self.process.communicate()
+        if self.process.returncode != 0:
             raise RuntimeError("ffmpeg could not write the video: see its message above.")
-
-
-def _has_h264(program: str) -> bool:
-    encoders = subprocess.run([program, "-hide_banner", "-encoders"], capture_output=True, text=True, check=False)
-    return "libx264" in encoders.stdout

@@ -11,20 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-import cv2
 from mmengine.config import Config
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
-from rich.text import Text
+from tqdm import tqdm
 
 from ..config_files import read_config
 from ..datasets.config_data import list_evaluators
 from ..errors import UserError, need_at_least
 from . import tracking
-from .boxes import SCORE_THRESHOLD, AnyBoxes, FromDetector, FromFile
-from .drawing import VideoWriter, draw_people
-from .predictor import BATCH_SIZE, Prediction, Predictor
-from .sources import Source, Unreadable, find_sources
+from .boxes import SCORE_THRESHOLD, AnyBoxes, FromDetector
+from .drawing import DrawingWriter
+from .predictor import BATCH_SIZE, Predictor
+from .sources import find_sources
 from .writers import PredictionWriter
 
 # Keypoints below this score are not drawn: docs/prediction.md has the measured precision.
@@ -33,30 +30,19 @@ DRAW_THRESHOLD = 0.3
 
 @dataclass
 class PredictionSummary:
-    """What :func:`predict` did.
+    """What :func:`predict` did."""
 
-    Attributes:
-        out: Folder of the results.
-        images: Number of images and frames.
-        persons: Number of persons.
-        seconds: Time, without the loading of the model.
-        unreadable: Inputs that could not be read.
-        unmatched: Boxes of images that are not among the inputs.
-        others: Boxes of other categories, by their name or id.
-        interrupted: Whether Ctrl-C ended it early. The files have all that was done.
-    """
-
-    out: Path
-    images: int = 0
+    out: Path  # folder of the results
+    images: int = 0  # number of images and frames
     persons: int = 0
-    seconds: float = 0.0
-    unreadable: list[Unreadable] = field(default_factory=list)
-    unmatched: int = 0
-    others: dict[str, int] = field(default_factory=dict)
-    interrupted: bool = False
+    seconds: float = 0.0  # without the loading of the model
+    unreadable: list[str] = field(default_factory=list)  # a sentence for each input that could not be read
+    unmatched: int = 0  # boxes of images that are not among the inputs
+    others: Mapping[str, int] = field(default_factory=dict)  # boxes of other categories, by their name or id
+    interrupted: bool = False  # whether Ctrl-C ended it early; the files have all that was done
 
     def __str__(self) -> str:
-        """One line, and a second one on unmatched boxes."""
+        """A line, and one each on unmatched boxes and on other categories."""
         text = f"{self.images} images or frames with {self.persons} persons in {self.seconds:.1f} s: {self.out}"
         if self.unmatched:
             text += f"\n{self.unmatched} boxes of the file are of images that are not among the inputs."
@@ -68,10 +54,8 @@ class PredictionSummary:
     @property
     def errors(self) -> list[str]:
         """A sentence for each problem."""
-        lines = [str(entry) for entry in self.unreadable]
-        if self.interrupted:
-            lines.append("Interrupted: the files contain all results up to this point.")
-        return lines
+        end = ["Interrupted: the files contain all results up to this point."]
+        return self.unreadable + (end if self.interrupted else [])
 
     @property
     def exit_status(self) -> int:
@@ -100,7 +84,7 @@ def predict(
     progress: bool = True,
     cfg_options: Mapping[str, Any] | Sequence[str] | None = None,
 ) -> PredictionSummary:
-    """Predict keypoints in images, videos or a webcam; write drawings, json and CSV.
+    """Predict keypoints in images, videos or a webcam; write drawings and json files.
 
     Without boxes or a detector the whole image is one person. The exit status is 3 if a file could not be read (the
     rest is done), and 130 after Ctrl-C (what was done is written).
@@ -109,9 +93,9 @@ def predict(
         config: Config of a top-down estimator, or the name of a packaged one.
         checkpoint: Checkpoint file.
         inputs: One or several: image, folder, glob pattern (in quotes), video, webcam or webcam:1.
-        out: Folder for results.json (COCO), predictions.json (MMPose), predictions.csv and the drawings in drawn/: a
-            picture for each image, an .mp4 for each video.
-        boxes: Person boxes: json file of COCO annotations or detections, or of boxes by file name.
+        out: Folder for results.json (COCO), predictions.json (MMPose) and the drawings in drawn/: a picture for each
+            image, an .mp4 for each video.
+        boxes: Person boxes: json file of COCO annotations or detections.
         category: Category id of the boxes in a json file, or number of the detector's class. Defaults to the categories
             with the model's keypoints, else to persons.
         detector: Config of a detector of MMDetection, in place of boxes.
@@ -145,12 +129,10 @@ def predict(
         raise UserError("A detector needs --detector and --detector-weights, and no --boxes: give both or neither.")
     cfg = read_config(config, cfg_options)
     sources = find_sources(inputs)
-    if detector and detector_weights:
+    if detector:
         boxes = FromDetector(detector, detector_weights, device, box_threshold, category or 0)
-    elif isinstance(boxes, (str, Path)):
-        boxes = FromFile(boxes, box_threshold, category)
     predictor = Predictor(cfg, checkpoint, device, keypoint_scores)
-    predictions = predictor.predict_sources(sources, boxes, batch_size, keep_images=drawings)
+    predictions = predictor(sources, boxes, batch_size, drawings, box_threshold, category)
     if track:
         predictions = tracking.track(predictions)
     if smooth:
@@ -159,115 +141,43 @@ def predict(
         out, unreadable=predictor.unreadable, unmatched=predictor.unmatched, others=predictor.others
     )
     start = time.monotonic()
-    with contextlib.ExitStack() as stack:
-        writer = stack.enter_context(PredictionWriter(out, predictor.metainfo, _coco_settings(predictor.cfg)))
-        drawer = stack.enter_context(contextlib.closing(_Drawer(out / "drawn", predictor.metainfo, threshold)))
-        bar = stack.enter_context(_progress(progress))
-        task = bar.add_task("predicting", total=_count(sources))
-        try:
-            for prediction in predictions:
-                with _held_interrupts():
-                    writer.write(prediction)
-                    if drawings:
-                        drawer.draw(prediction)
-                    summary.images += 1
-                    summary.persons += len(prediction.boxes)
-                bar.advance(task)
-        except KeyboardInterrupt:
-            summary.interrupted = True
+    counts = [source.frames for source in sources]
+    total = None if None in counts else sum(count or 0 for count in counts)
+    metric = next((one for one in list_evaluators(cfg, ("test_evaluator",)) if one.get("type") == "CocoMetric"), {})
+    writers: list[PredictionWriter | DrawingWriter] = [PredictionWriter(out, predictor.metainfo, metric)]
+    if drawings:
+        writers.append(DrawingWriter(out / "drawn", predictor.metainfo, threshold))
+    with _collect_interrupts() as interrupts, contextlib.ExitStack() as stack:
+        for writer in writers:
+            stack.callback(writer.close)
+        for prediction in tqdm(predictions, total=total, unit=" images", disable=not progress):
+            for writer in writers:
+                writer.write(prediction)
+            prediction.image = None
+            summary.images += 1
+            summary.persons += len(prediction.boxes)
+            if interrupts:
+                summary.interrupted = True
+                break
     summary.seconds = time.monotonic() - start
     return summary
 
 
 @contextlib.contextmanager
-def _held_interrupts() -> Generator[None, None, None]:
-    """Let Ctrl-C wait until the block has ended, so that all files have the same images."""
-    if threading.current_thread() is not threading.main_thread():  # other threads get no KeyboardInterrupt
-        yield
-        return
-    held = []
-    before = signal.signal(signal.SIGINT, lambda *_: held.append(True))
+def _collect_interrupts() -> Generator[list[int], None, None]:
+    """Collect the first Ctrl-C, so that all files get the same images; the next one raises KeyboardInterrupt."""
+    interrupts: list[int] = []
+    before = signal.getsignal(signal.SIGINT) or signal.default_int_handler
+    is_main = threading.current_thread() is threading.main_thread()  # other threads get no KeyboardInterrupt
+
+    def handle(number: int, _: object) -> None:
+        interrupts.append(number)
+        signal.signal(signal.SIGINT, before)
+
+    if is_main:
+        signal.signal(signal.SIGINT, handle)
     try:
-        yield
+        yield interrupts
     finally:
-        signal.signal(signal.SIGINT, before or signal.default_int_handler)
-    if held:
-        raise KeyboardInterrupt
-
-
-def _coco_settings(cfg: Config) -> dict:
-    """Settings of the config's ``CocoMetric``."""
-    for evaluator in list_evaluators(cfg, ("test_evaluator",)):
-        if evaluator.get("type") == "CocoMetric":
-            return {name: evaluator[name] for name in ("keypoint_score_thr", "nms_thr") if name in evaluator}
-    return {}
-
-
-def _count(sources: Sequence[Source]) -> int | None:
-    counts = [source.frames for source in sources if source.frames is not None]
-    return sum(counts) if len(counts) == len(sources) else None
-
-
-class _Rate(ProgressColumn):
-    """Images per second."""
-
-    def render(self, task: Task) -> Text:
-        return Text(f"{task.finished_speed or task.speed or 0:.1f} images/s")
-
-
-def _progress(shown: bool) -> Progress:
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
-    return Progress(*columns, console=Console(stderr=True), disable=not shown)
-
-
-class _Drawer:
-    """Write a picture for each image and a video for each video."""
-
-    def __init__(self, folder: Path, metainfo: dict, threshold: float) -> None:
-        self.folder, self.metainfo, self.threshold = folder, metainfo, threshold
-        self.used: set[str] = set()
-        self.video: VideoWriter | None = None
-        self.name: str | None = None
-
-    def draw(self, prediction: Prediction) -> None:
-        assert prediction.image is not None  # keep_images
-        ids = prediction.track_ids
-        labels = [] if ids is None else [f"person {number}" for number in ids]
-        image = draw_people(
-            prediction.image,
-            prediction.keypoints,
-            prediction.keypoint_scores,
-            prediction.boxes,
-            self.metainfo,
-            self.threshold,
-            labels,
-        )
-        prediction.image = None
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if prediction.source.fps is None:  # an image
-            path = self.folder / self._new_name(Path(prediction.name).stem, ".jpg")
-            if not cv2.imwrite(str(path), image):
-                raise RuntimeError(
-                    f"OpenCV could not write {path}: check the folder's permissions and the free disk space."
-                )
-            return
-        if prediction.name != self.name or self.video is None:
-            self.close()
-            self.name = prediction.name
-            path = self.folder / self._new_name(Path(prediction.name).stem.replace(":", ""), ".mp4")
-            self.video = VideoWriter(path, prediction.source.fps, prediction.size)
-        self.video.write(image)
-
-    def _new_name(self, stem: str, ending: str) -> str:
-        """A name that no other input of this run has, as a.jpg of two folders."""
-        name, number = f"{stem}{ending}", 1
-        while name in self.used:
-            number += 1
-            name = f"{stem}_{number}{ending}"
-        self.used.add(name)
-        return name
-
-    def close(self) -> None:
-        if self.video is not None:
-            self.video.close()
-            self.video = None
+        if is_main:
+            signal.signal(signal.SIGINT, before)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -15,53 +15,36 @@ from mmengine.config import Config
 from mmengine.dataset import Compose, pseudo_collate
 from mmengine.registry import init_default_scope
 from mmpose.apis.inference import dataset_meta_from_config
-from mmpose.structures import PoseDataSample
 
 from ..config_files import read_config
 from ..datasets.config_data import keypoint_names, list_data_sets
 from ..engine import load_model
 from ..engine.running import need_device
-from ..errors import UserError
+from ..errors import UserError, need_at_least
 from ..models.heads import TFPoseHead
-from .boxes import PERSON, AnyBoxes, BoxProvider, FromArrays, FromFile, make_provider
-from .sources import Frame, Source, Unreadable, find_sources, read_frames
+from .boxes import SCORE_THRESHOLD, AnyBoxes, PersonBoxes, find_boxes
+from .sources import Frame, Inputs, Source, find_sources, read_frames
 
 BATCH_SIZE = 8  # larger batches of the paper's models are slower on a CPU: docs/prediction.md
 
 
 @dataclass
 class Prediction:
-    """The persons of an image or of a video frame.
+    """The persons of an image or of a video frame."""
 
-    Attributes:
-        name: Path of the image or video.
-        index: Number of the frame, from 0; 0 for an image.
-        size: Width and height of the image, in pixels.
-        keypoints: (P, K, 2), (x, y) in pixels of the image.
-        keypoint_scores: (P, K), in [0, 1] for the scores of this package.
-        boxes: (P, 4), x1, y1, x2, y2 in pixels of the image.
-        box_scores: (P,).
-        areas: (P,), area of the enlarged box that the model sees, for the NMS of COCO's results.
-        source: Where the frame is from.
-        image: (H, W, 3) uint8 BGR; ``None`` unless it was asked for.
-        image_id: COCO's id of the image, ``None`` if unknown.
-        category_ids: P ids of the boxes' categories.
-        track_ids: (P,), numbers of the persons in a video; ``None`` without tracking.
-    """
-
-    name: str
-    index: int
-    size: tuple[int, int]
-    keypoints: np.ndarray
-    keypoint_scores: np.ndarray
-    boxes: np.ndarray
-    box_scores: np.ndarray
-    areas: np.ndarray
-    source: Source
-    image: np.ndarray | None = None
-    image_id: int | None = None
-    category_ids: list[int] = field(default_factory=list)
-    track_ids: np.ndarray | None = None
+    name: str  # path of the image or video
+    index: int  # number of the frame, from 0; 0 for an image
+    size: tuple[int, int]  # width and height of the image, in pixels
+    keypoints: np.ndarray  # (P, K, 2), (x, y) in pixels of the image
+    keypoint_scores: np.ndarray  # (P, K), in [0, 1] for the scores of this package
+    boxes: np.ndarray  # (P, 4), x1, y1, x2, y2 in pixels of the image
+    box_scores: np.ndarray  # (P,)
+    areas: np.ndarray  # (P,), area of the enlarged box that the model sees, for the NMS of COCO's results
+    category_ids: list[int]  # P ids of the boxes' categories
+    fps: float | None = None  # frames per second of the video, None for an image
+    image: np.ndarray | None = None  # (H, W, 3) uint8 BGR; None unless it was asked for
+    image_id: int | None = None  # COCO's id of the image, None if unknown
+    track_ids: np.ndarray | None = None  # (P,), numbers of the persons in a video; None without tracking
 
 
 class Predictor:
@@ -88,177 +71,126 @@ class Predictor:
         self, config: str | Path | Config, checkpoint: str | Path, device: str = "cpu", keypoint_scores: str = "auto"
     ) -> None:
         need_device(device)
-        use_one_thread_after_fork()
-        cfg = read_config(config)
-        init_default_scope(cfg.get("default_scope", "mmpose"))
-        model_cfg = cfg.model.copy()
+        _use_one_thread_after_fork()
+        self.cfg = read_config(config)
+        init_default_scope(self.cfg.get("default_scope", "mmpose"))
+        model_cfg = self.cfg.model.copy()
         model_cfg.test_cfg = dict(model_cfg.get("test_cfg") or {})
-        self.cfg = cfg
         self.model = load_model(model_cfg, checkpoint, device)
-        self.keypoint_scores = self._choose_scores(keypoint_scores)
-        self.metainfo = dataset_meta_from_config(cfg, dataset_mode="test")
-        if self.metainfo is None:
+        head = self.model.head
+        self.keypoint_scores = "own"
+        if isinstance(head, TFPoseHead):
+            self.keypoint_scores = self.model.test_cfg["keypoint_scores"] = head.choose_scores(keypoint_scores)
+        elif keypoint_scores != "auto":
             raise UserError(
-                "The config must name its keypoints in the metainfo of its test data, but names none: set it."
+                f"A {type(head).__name__} has keypoint scores of its own, but got {keypoint_scores}: use auto."
             )
-        self._check_keypoints()
-        sets = list_data_sets(cfg, "test_dataloader")
-        if not sets:
+        self.metainfo = dataset_meta_from_config(self.cfg, dataset_mode="test")
+        sets = list_data_sets(self.cfg, "test_dataloader")
+        if self.metainfo is None or not sets:
             raise UserError(
-                "The config must have a test_dataloader, whose pipeline crops the persons, but has none: set it."
+                "The config must have a test_dataloader, whose data name the keypoints and whose pipeline crops the "
+                "persons, but has none: set it."
+            )
+        predicted = getattr(head, "num_joints", None) or getattr(head, "out_channels", None)
+        number = self.metainfo["num_keypoints"]
+        if isinstance(predicted, int) and predicted != number:
+            raise UserError(
+                f"The model predicts {predicted} keypoints, but the config's data have {number}: use its own config."
             )
         self.pipeline = Compose(sets[0].steps)
-        self.unreadable: list[Unreadable] = []
+        self.unreadable: list[str] = []
         self.unmatched = 0
-        self.others: dict[str, int] = {}
-
-    def _choose_scores(self, wanted: str) -> str:
-        """Set the kind of keypoint scores of the model, and return it."""
-        if isinstance(self.model.head, TFPoseHead):
-            kind = self.model.head.choose_scores(wanted)
-            self.model.test_cfg["keypoint_scores"] = kind
-            return kind
-        if wanted != "auto":
-            raise UserError(
-                f"A {type(self.model.head).__name__} has keypoint scores of its own, but got {wanted}: use auto."
-            )
-        return "own"
-
-    def _check_keypoints(self) -> None:
-        head = getattr(self.model.head, "num_joints", None) or getattr(self.model.head, "out_channels", None)
-        number = self.metainfo["num_keypoints"]
-        if isinstance(head, int) and head != number:
-            raise UserError(
-                f"The model predicts {head} keypoints, but the config's data have {number}: use its own config."
-            )
+        self.others: Mapping[str, int] = {}
 
     def __call__(
         self,
-        inputs: str | Path | Sequence[str | Path],
+        inputs: Inputs | Sequence[Source],
         boxes: AnyBoxes = None,
         batch_size: int = BATCH_SIZE,
         keep_images: bool = False,
+        box_threshold: float = SCORE_THRESHOLD,
+        category: int | None = None,
     ) -> Iterator[Prediction]:
         """Predict all persons of the inputs.
 
         Args:
             inputs: See :func:`find_sources`.
-            boxes: Person boxes. ``None`` takes the whole image; a path is a json file, see :class:`FromFile`; a
-                function gets an image (H, W, 3) uint8 BGR and returns boxes (P, 4) or (P, 5) as x1, y1, x2, y2 and
-                score; or a :class:`FromDetector`.
+            boxes: Person boxes, see :func:`find_boxes`.
             batch_size: Number of persons in a batch. They come from several images.
             keep_images: Whether predictions have their image.
+            box_threshold: Lowest score of a box in a json file.
+            category: Category of the boxes in a json file, see :func:`find_boxes`.
 
         Yields:
-            A prediction for each image and frame, in order, also for those without persons. ``unreadable`` has the
-            files that could not be read, and ``unmatched`` the number of boxes of other images.
+            A prediction for each image and frame, in order, also for those without persons. ``unreadable`` has a
+            sentence for each file that could not be read, ``unmatched`` the number of boxes of other images and
+            ``others`` those of boxes of other categories.
 
         Raises:
             UserError: If an input does not exist, or the boxes cannot be used.
         """
-        return self.predict_sources(find_sources(inputs), boxes, batch_size, keep_images)
+        need_at_least(1, batch_size=batch_size)
+        sources = find_sources(inputs)
+        found = find_boxes(boxes, sources, keypoint_names(self.metainfo), box_threshold, category)
+        self.unreadable, self.unmatched, self.others = [], found.unmatched, found.others
+        return self._predict_frames(read_frames(sources, self.unreadable), found, batch_size, keep_images)
 
-    def predict_sources(
-        self,
-        sources: Sequence[Source],
-        boxes: AnyBoxes = None,
-        batch_size: int = BATCH_SIZE,
-        keep_images: bool = False,
+    def _predict_frames(
+        self, frames: Iterator[Frame], boxes: PersonBoxes, batch_size: int, keep_images: bool
     ) -> Iterator[Prediction]:
-        """Predict all persons of sources that :func:`find_sources` found; see :meth:`__call__`."""
-        provider = make_provider(boxes)
-        self.unreadable, self.unmatched, self.others = [], 0, {}
-        if isinstance(provider, FromArrays):
-            provider.match(sources)
-        if isinstance(provider, FromFile):
-            self.unmatched = provider.match(sources, keypoint_names(self.metainfo))
-            self.others = provider.others
-        return self.predict_frames(read_frames(sources, self.unreadable), provider, batch_size, keep_images)
-
-    def predict_frames(
-        self, frames: Iterator[Frame], provider: BoxProvider, batch_size: int = BATCH_SIZE, keep_images: bool = False
-    ) -> Iterator[Prediction]:
-        """Predict all persons of frames; see :meth:`__call__`."""
-        if batch_size < 1:
-            raise UserError(f"The batch size must be at least 1, but got {batch_size}.")
-        use_one_thread_after_fork()
-        waiting: deque[_Waiting] = deque()  # frames whose persons are not all predicted
-        batch: list[tuple[_Waiting, dict]] = []
+        _use_one_thread_after_fork()
+        waiting: deque[Prediction] = deque()  # those whose persons are not all predicted, and the ones after them
+        batch: list[tuple[Prediction, int, dict]] = []  # a person: its image, its row, the input of the model
         for frame in frames:
-            boxes = provider(frame)
-            entry = _Waiting(frame, boxes, provider.image_id(frame), keep_images)
-            if hasattr(provider, "category_ids"):
-                entry.category_ids = provider.category_ids(frame)
-            waiting.append(entry)
-            for box in boxes:
-                batch.append((entry, self._prepare(frame, box)))
+            prediction = self._prepare(frame, boxes, keep_images)
+            waiting.append(prediction)
+            for row, (box, score) in enumerate(zip(prediction.boxes, prediction.box_scores)):
+                person = dict(img=frame.image, img_path=frame.source.name, bbox=box[None], bbox_score=score[None])
+                batch.append((prediction, row, self.pipeline({**self.metainfo, **person})))
                 if len(batch) == batch_size:
                     self._predict(batch)
                     batch = []
-            while waiting and waiting[0].is_done():
-                yield waiting.popleft().finish(self.metainfo["num_keypoints"])
-        self._predict(batch)
-        for entry in waiting:
-            yield entry.finish(self.metainfo["num_keypoints"])
+            while waiting and not (batch and batch[0][0] is waiting[0]):
+                yield waiting.popleft()
+        if batch:
+            self._predict(batch)
+        yield from waiting
 
-    def _prepare(self, frame: Frame, box: np.ndarray) -> dict:
-        """Crop a person with the test pipeline of the config."""
-        person = dict(img=frame.image, img_path=frame.source.name, bbox=box[None, :4], bbox_score=box[4:])
-        return self.pipeline({**self.metainfo, **person})
+    def _prepare(self, frame: Frame, boxes: PersonBoxes, keep_image: bool) -> Prediction:
+        """A prediction whose keypoints are not known yet."""
+        found = boxes.find(frame)
+        persons, keypoints = len(found), self.metainfo["num_keypoints"]
+        height, width = frame.image.shape[:2]
+        return Prediction(
+            frame.source.name,
+            frame.index,
+            (width, height),
+            np.zeros((persons, keypoints, 2)),
+            np.zeros((persons, keypoints)),
+            found[:, :4].astype(np.float32),
+            found[:, 4].astype(np.float32),
+            np.zeros(persons),
+            found[:, 5].astype(int).tolist(),
+            frame.source.fps,
+            frame.image if keep_image else None,
+            boxes.image_ids.get(frame.source.name),
+        )
 
     @torch.no_grad()
-    def _predict(self, batch: list[tuple[_Waiting, dict]]) -> None:
-        if batch:
-            samples = self.model.test_step(pseudo_collate([data for _, data in batch]))
-            for (entry, _), sample in zip(batch, samples):
-                entry.samples.append(sample)
+    def _predict(self, batch: list[tuple[Prediction, int, dict]]) -> None:
+        samples = self.model.test_step(pseudo_collate([data for _, _, data in batch]))
+        for (prediction, row, _), sample in zip(batch, samples):
+            prediction.keypoints[row] = sample.pred_instances.keypoints[0]
+            prediction.keypoint_scores[row] = sample.pred_instances.keypoint_scores[0]
+            prediction.areas[row] = np.prod(sample.gt_instances.bbox_scales)
 
 
 _PROCESS = os.getpid()
 
 
-def use_one_thread_after_fork() -> None:
+def _use_one_thread_after_fork() -> None:
     """A forked process has no threads of torch and OpenCV; an operation with several would wait for them forever."""
     if os.getpid() != _PROCESS:
         torch.set_num_threads(1)
         cv2.setNumThreads(1)
-
-
-class _Waiting:
-    """A frame and the samples of its persons that are predicted so far."""
-
-    def __init__(self, frame: Frame, boxes: np.ndarray, image_id: int | None, keep_image: bool) -> None:
-        height, width = frame.image.shape[:2]
-        self.size = (width, height)
-        self.source, self.index = frame.source, frame.index
-        self.image = frame.image if keep_image else None
-        self.boxes, self.image_id = boxes, image_id
-        self.category_ids = [PERSON] * len(boxes)
-        self.samples: list[PoseDataSample] = []
-
-    def is_done(self) -> bool:
-        return len(self.samples) == len(self.boxes)
-
-    def finish(self, num_keypoints: int) -> Prediction:
-        if self.samples:
-            instances = [sample.pred_instances for sample in self.samples]
-            keypoints = np.concatenate([np.asarray(person.keypoints) for person in instances])
-            scores = np.concatenate([np.asarray(person.keypoint_scores) for person in instances])
-            areas = np.array([np.prod(sample.gt_instances.bbox_scales) for sample in self.samples])
-        else:
-            keypoints, scores = np.zeros((0, num_keypoints, 2)), np.zeros((0, num_keypoints))
-            areas = np.zeros(0)
-        return Prediction(
-            self.source.name,
-            self.index,
-            self.size,
-            keypoints,
-            scores,
-            self.boxes[:, :4],
-            self.boxes[:, 4],
-            areas,
-            self.source,
-            self.image,
-            self.image_id,
-            self.category_ids,
-        )

@@ -33,12 +33,7 @@ class Canvas:
         self.owner = np.full(image.shape[:2], NOTHING, dtype=np.int32)
 
     def hull(
-        self,
-        points: ArrayLike,
-        radii: ArrayLike,
-        colour: Colour,
-        owner: int | None = None,
-        outline: bool = True,
+        self, points: ArrayLike, radii: ArrayLike, colour: Colour, owner: int | None = None, outline: bool = True
     ) -> None:
         """Fill the convex hull of discs: one point gives a disc, two give a limb, more give a torso.
 
@@ -61,13 +56,7 @@ class Canvas:
             cv2.fillConvexPoly(self.owner, polygon, owner, cv2.LINE_8, _SHIFT)
 
     def line(self, points: ArrayLike, colour: Colour, thickness: float) -> None:
-        """Draw an open line; the owner of its pixels does not change.
-
-        Args:
-            points: (x, y) in pixels.
-            colour: Line colour.
-            thickness: Line thickness in pixels; values below 1 are drawn as 1.
-        """
+        """Draw an open line through (x, y), at least 1 pixel thick; the owner of its pixels does not change."""
         path = np.round(np.asarray(points, dtype=np.float64)[:, :2] * 2**_SHIFT).astype(np.int32)
         cv2.polylines(self.image, [path], False, colour, max(1, round(thickness)), cv2.LINE_AA, _SHIFT)
 

@@ -70,7 +70,15 @@ def write_dataset(
 
 def _write_split(folder: Path, split: str, number: int, seed: list[int], workers: int | None) -> None:
     (folder / split).mkdir(parents=True)
-    records = _in_parallel([(str(folder / split), [*seed, index]) for index in range(number)], workers, split)
+    (folder / "annotations").mkdir(exist_ok=True)
+    jobs = [(str(folder / split), [*seed, index]) for index in range(number)]
+    workers = min(workers or multiprocessing.cpu_count(), number)
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(1)  # a forked process has none of OpenCV's threads and would wait for them forever
+    try:
+        records = track_progress_rich(_draw_image, jobs, nproc=workers, description=split)
+    finally:
+        cv2.setNumThreads(threads)
     content = dict(
         info=dict(description=f"Synthetic people, seed {seed[0]}, {split}", version="1.0"),
         licenses=[],
@@ -78,20 +86,7 @@ def _write_split(folder: Path, split: str, number: int, seed: list[int], workers
         images=[image for image, _ in records],
         annotations=[annotation for _, annotation in records],
     )
-    path = folder / "annotations" / f"person_keypoints_{split}.json"
-    path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps(content), encoding="utf-8")
-
-
-def _in_parallel(jobs: list[tuple], workers: int | None, description: str) -> list[tuple[dict, dict]]:
-    workers = min(workers or multiprocessing.cpu_count(), len(jobs))
-    chunk = max(1, min(16, len(jobs) // workers))
-    threads = cv2.getNumThreads()
-    cv2.setNumThreads(1)  # a forked process has none of OpenCV's threads and would wait for them forever
-    try:
-        return track_progress_rich(_draw_image, jobs, nproc=workers, chunksize=chunk, description=description)
-    finally:
-        cv2.setNumThreads(threads)
+    (folder / f"annotations/person_keypoints_{split}.json").write_text(json.dumps(content), encoding="utf-8")
 
 
 def _draw_image(folder: str, seed: list[int]) -> tuple[dict, dict]:

@@ -16,26 +16,14 @@ _MIN_LABELLED = 6  # keypoints that a person must have
 
 
 class Annotation(NamedTuple):
-    """Annotation of one person, as in COCO.
+    """Annotation of one person, as in COCO."""
 
-    Args:
-        keypoints: (17, 3), (x, y) in pixels and visibility 0, 1 or 2; (0, 0, 0) if not labelled.
-        mask: (H, W) bool, the pixels that show the person.
-    """
-
-    keypoints: np.ndarray
-    mask: np.ndarray
+    keypoints: np.ndarray  # (17, 3), (x, y) in pixels and visibility 0, 1 or 2; (0, 0, 0) if not labelled
+    mask: np.ndarray  # (H, W) bool, the pixels that show the person
 
 
 def draw_scene(rng: np.random.Generator) -> tuple[np.ndarray, Annotation]:
-    """Draw an image of a person.
-
-    Args:
-        rng: Random number generator; the same state gives the same image.
-
-    Returns:
-        The image (H, W, 3) uint8 BGR, and the annotation.
-    """
+    """Draw an image (H, W, 3) uint8 BGR of a person; the same state of ``rng`` gives the same image."""
     while True:
         canvas = Canvas(_background(rng))
         person = _place_person(rng, canvas)
@@ -44,9 +32,11 @@ def draw_scene(rng: np.random.Generator) -> tuple[np.ndarray, Annotation]:
         for _ in range(int(rng.integers(0, 2))):
             rng.integers(1)  # not used: the images stay those of earlier versions
             _draw_occluder(rng, canvas, person)
-        annotation = _annotate(person, canvas)
-        if annotation.mask.sum() >= _MIN_VISIBLE * whole and (annotation.keypoints[:, 2] > 0).sum() >= _MIN_LABELLED:
-            return _add_camera_effects(rng, canvas.image), annotation
+        visibility, mask = person.visibility(canvas), person.mask(canvas)
+        if mask.sum() >= _MIN_VISIBLE * whole and (visibility > 0).sum() >= _MIN_LABELLED:
+            keypoints = np.concatenate([person.keypoints, visibility[:, None]], axis=1)
+            keypoints[visibility == 0] = 0
+            return _add_camera_effects(rng, canvas.image), Annotation(keypoints, mask)
 
 
 def _background(rng: np.random.Generator) -> np.ndarray:
@@ -87,13 +77,6 @@ def _draw_occluder(rng: np.random.Generator, canvas: Canvas, person: Person) -> 
     colour = tuple(map(float, rng.uniform(0, 255, 3)))
     corners = target + rng.normal(0, 1, (int(rng.integers(1, 5)), 2)) * size
     canvas.hull(corners, size * rng.uniform(0.3, 0.8), colour, OBJECT)
-
-
-def _annotate(person: Person, canvas: Canvas) -> Annotation:
-    visibility = person.visibility(canvas)
-    keypoints = np.concatenate([person.keypoints, visibility[:, None]], axis=1)
-    keypoints[visibility == 0] = 0
-    return Annotation(keypoints, person.mask(canvas))
 
 
 def _add_camera_effects(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:

@@ -7,29 +7,17 @@ A body that faces the camera has its left side at positive x.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 Joints = dict[str, np.ndarray]
 
 COCO_KEYPOINTS = (
-    "nose",
-    "left_eye",
-    "right_eye",
-    "left_ear",
-    "right_ear",
-    "left_shoulder",
-    "right_shoulder",
-    "left_elbow",
-    "right_elbow",
-    "left_wrist",
-    "right_wrist",
-    "left_hip",
-    "right_hip",
-    "left_knee",
-    "right_knee",
-    "left_ankle",
+    "nose", "left_eye", "right_eye", "left_ear", "right_ear", "left_shoulder", "right_shoulder", "left_elbow",
+    "right_elbow", "left_wrist", "right_wrist", "left_hip", "right_hip", "left_knee", "right_knee", "left_ankle",
     "right_ankle",
-)
+)  # fmt: skip
 
 _DOWN = np.array([0.0, 1.0, 0.0])
 _FORWARD = np.array([0.0, 0.0, 1.0])
@@ -63,9 +51,6 @@ _HIP, _THIGH, _SHIN, _FOOT = 0.055, 0.235, 0.235, 0.08
 def sample_joints(rng: np.random.Generator) -> Joints:
     """Sample a pose.
 
-    Args:
-        rng: Random number generator.
-
     Returns:
         The 17 COCO keypoints and the points to which clothes and face are attached, each (3,), in the axes of this
         module. The vectors ``facing`` (of the torso) and ``gaze`` (of the head) have length 1.
@@ -98,16 +83,12 @@ def sample_joints(rng: np.random.Generator) -> Joints:
     return joints
 
 
-def _rot_x(a: float) -> np.ndarray:
-    """Rotate about x: a vector that points down moves forward."""
-    return np.array([[1, 0, 0], [0, np.cos(a), -np.sin(a)], [0, np.sin(a), np.cos(a)]])
+def _rotation(axis: int, angle: float) -> np.ndarray:
+    """Rotate about x (down moves forward), y (forward moves to positive x) or z (clockwise in the image)."""
+    matrix, first, second = np.eye(3), (axis + 1) % 3, (axis + 2) % 3
+    matrix[[first, second], [first, second]] = np.cos(angle)
+    matrix[first, second], matrix[second, first] = -np.sin(angle), np.sin(angle)
+    return matrix
 
 
-def _rot_y(a: float) -> np.ndarray:
-    """Rotate about y: a vector that points forward moves to positive x."""
-    return np.array([[np.cos(a), 0, np.sin(a)], [0, 1, 0], [-np.sin(a), 0, np.cos(a)]])
-
-
-def _rot_z(a: float) -> np.ndarray:
-    """Rotate about z, clockwise in the image."""
-    return np.array([[np.cos(a), -np.sin(a), 0], [np.sin(a), np.cos(a), 0], [0, 0, 1]])
+_rot_x, _rot_y, _rot_z = (functools.partial(_rotation, axis) for axis in range(3))
