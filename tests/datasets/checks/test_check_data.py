@@ -6,13 +6,12 @@ import copy
 import json
 
 import pytest
-from mmpose.datasets.datasets.body import MpiiDataset
 from mmpose.registry import DATASETS
 
 from tests.datasets.broken import with_half_body
 from tests.helpers import mpii
 from tfpose_mm.datasets.checks.checking import check_data
-from tfpose_mm.datasets.checks.fault_table import DataReport, format_data_report, need_report_path
+from tfpose_mm.datasets.checks.report import need_report_path
 from tfpose_mm.errors import UserError
 
 
@@ -68,11 +67,11 @@ def test_faults_of_all_files_are_found_in_their_rows(data):
     train, val = str(data.path("train")), str(data.path("val"))
     report = check_data(data.cfg)
     assert places(report) == [
-        ("bbox_not_finite", "skipped", train, 4),
+        ("bbox_type", "skipped", train, 4),
         ("image_missing", "skipped", train, 2),
         ("image_unreadable", "refused", val, 0),
         ("keypoints_length", "refused", val, 1),  # a test stops at rows that a training leaves out
-        ("keypoints_not_finite", "skipped", train, 5),
+        ("keypoints_type", "skipped", train, 5),
     ]
     assert report.exit_status == 1
     assert data.snapshot() == before
@@ -84,11 +83,9 @@ def test_the_report_does_not_depend_on_the_number_of_threads(data, workers):
     assert check_data(data.cfg, workers=workers).to_json() == check_data(data.cfg, workers=3).to_json()
 
 
-def test_json_has_everything_and_can_be_read_again(data):
+def test_json_has_everything(data):
     damage(data)
-    report = check_data(data.cfg)
-    text = report.to_json()
-    assert DataReport.from_json(text) == report
+    text = check_data(data.cfg).to_json()
     written = [row for file in json.loads(text)["files"] for row in file["findings"]]
     assert len(written) == 5
     assert {tuple(row) for row in written} == {("check", "severity", "file", "row", "detail")}
@@ -98,7 +95,7 @@ def test_without_images(data):
     damage(data)
     report = check_data(data.cfg, images=False)
     assert not [f for f in report.findings if f.check.startswith("image")]
-    assert "not checked: images, because of --no-images" in format_data_report(report)
+    assert "not checked: images, because of --no-images" in str(report)
 
 
 def test_the_text_groups_faults_and_names_the_first_places(data):
@@ -107,22 +104,13 @@ def test_the_text_groups_faults_and_names_the_first_places(data):
         content["annotations"][index]["area"] = 0
     data.write(content)
     data.image(8).write_bytes(b"")
-    text = format_data_report(check_data(data.cfg))
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
-    assert rows[0] == ["check", "severity", "count", "first places"]
-    assert rows[2:] == [
-        ["image_unreadable", "refused", "1", "image 8"],
-        ["area_not_positive", "warning", "4", "rows 2, 3, 5, ..."],
-    ]
-    assert (
-        "- area_not_positive, first place: area should be above 0, because AP divides by it, but is 0: correct it"
-        in text
-    )
-    others = [line for line in text.splitlines() if str(data.root) not in line]  # a path is not broken
-    assert len(others) >= 8
-    assert max(map(len, others)) <= 120
+    text = str(check_data(data.cfg))
+    refused, warning = [line for line in text.splitlines() if line.startswith("- ")]
+    assert refused.startswith("- refused: image_unreadable: 1 in row 8; in 'images', ")
+    area = "area should be above 0, because AP divides by it, but is 0: correct it, or"
+    assert warning.startswith(f"- warning: area_not_positive: 4 in rows 2, 3, 5, ...; {area}")
     end = "2 data sets, 14 images: 1 refused (a training or test stops), 0 skipped (a training leaves the row out), 4 "
-    assert " ".join(text.split()).endswith(f"{end}warnings (the row is used)")
+    assert text.endswith(f"{end}warnings (the row is used)")
 
 
 def test_warnings_alone_give_0_and_with_strict_1(data):
@@ -205,7 +193,7 @@ def test_boxes_are_not_checked_if_an_image_id_occurs_again(data):
         loader.dataset.bbox_file = boxes
     report = check_data(data.cfg)
     assert places(report) == [("image_id_repeated", "refused", str(data.path("val")), 3)]
-    assert report.files[1].not_checked == [f"{boxes}, because the annotation file is refused"]
+    assert report.files[1].not_checked == [f"labels, images and {boxes}, because the annotation file is refused"]
 
 
 def test_a_missing_file_of_boxes(data):
@@ -228,21 +216,13 @@ def test_wrapped_data_sets_are_checked(data):
     assert places(check_data(data.cfg)) == [("image_missing", "skipped", str(data.path("train")), 6)]
 
 
-@DATASETS.register_module()
-class OtherFormat(MpiiDataset):
-    """A data set that reads its own format."""
-
-    def _load_annotations(self):
-        return super()._load_annotations()
-
-
 def test_other_formats_have_their_images_checked(data):
     mpii.from_coco_with_images(data.root)
-    cfg = mpii.config(data.root, "OtherFormat")
+    cfg = mpii.config(data.root)
     report = check_data(cfg)
     assert places(report) == []
     assert [file.not_checked for file in report.files] == 2 * [
-        ["annotations, because OtherFormat reads neither COCO's nor MPII's format; the images are checked"]
+        ["annotations, because MpiiDataset does not read all keypoints from COCO's format; the images are checked"]
     ]
     image = data.root / "images/000000000007.jpg"
     image.write_bytes(b"")
