@@ -33,25 +33,27 @@ def read_json(path: str | Path) -> Any:  # noqa: ANN401 - json has values of any
             f"The annotation file {path} does not exist: correct ann_file, bbox_file and data_root in the config."
         ) from error
     except (OSError, ValueError, RecursionError) as error:
-        raise UserError(f"The annotation file {path} must be {_fault(error)}.") from error
+        raise UserError(f"The annotation file {path} {_fault(error)}.") from error
 
 
 def _fault(error: Exception) -> str:
     if isinstance(error, OSError):
-        return f"a readable file, but reading it fails with '{error.strerror}': check the path and the permissions"
+        return (
+            f"must be a readable file, but reading it fails with '{error.strerror}': check the path and the permissions"
+        )
     if isinstance(error, UnicodeDecodeError):
         fix = "unpack the file if it is compressed, or save it as UTF-8"
-        return f"json in UTF-8, but byte {error.start} is not UTF-8: {fix}"
+        return f"must be json in UTF-8, but byte {error.start} is not UTF-8: {fix}"
     if not isinstance(error, json.JSONDecodeError):  # a number of thousands of digits; thousands of nested lists
-        return f"json that Python can read, but reading it fails with '{error}': write the file again"
+        return f"must be json that Python can read, but reading it fails with '{error}': write the file again"
     text = error.doc.rstrip()
     if not text:
-        return "json, but is empty: download, copy or write it again"
+        return "must be json, but is empty: download, copy or write it again"
     if text[0] in "{[" and (error.pos >= len(text) or text[-1] not in "}]"):
         end = f"line {text.count(chr(10)) + 1}, column {len(text) - text.rfind(chr(10)) - 1}"
-        return f"complete json, but ends early at {end}: download, copy or write it again"
+        return f"must be complete json, but ends early at {end}: download, copy or write it again"
     place = f"line {error.lineno}, column {error.colno}"
-    return f"json, but has '{error.msg}' at {place}: correct this place or write the file again"
+    return f"must be json, but has '{error.msg}' at {place}: correct this place or write the file again"
 
 
 def read_annotations(path: str | Path) -> dict[str, Any]:

@@ -67,10 +67,6 @@ def is_number(value: Any, limit: float = LIMIT) -> bool:  # noqa: ANN401 - any j
     return type(value) in NUMBERS and abs(value) <= limit  # False for NaN
 
 
-def _is_size(value: Any) -> bool:  # noqa: ANN401 - any json
-    return is_number(value) and value >= 1
-
-
 class Field(NamedTuple):
     """A key of an entry: its name, whether a value is good, what is expected, the name of the check."""
 
@@ -87,8 +83,7 @@ CATEGORY = (Field("id", is_id, ID, "category_id_type"),)
 IMAGE = (
     Field("id", is_id, ID, "image_id_type"),
     Field("file_name", lambda name: isinstance(name, str) and bool(name.strip()), "a name", "file_name_type"),
-    Field("width", _is_size, PIXELS, "image_size"),
-    Field("height", _is_size, PIXELS, "image_size"),
+    *(Field(key, lambda side: is_number(side) and side >= 1, PIXELS, "image_size") for key in ("width", "height")),
 )
 ANNOTATION = (
     *(Field(key, is_id, ID, f"{key}_type") for key in ("id", "image_id", "category_id")),
@@ -103,11 +98,25 @@ ANNOTATION = (
     Field("area", lambda area: is_number(area, LIMIT**2), NUMBER, "area_type", required=False),
     Field("num_keypoints", is_id, ID, "num_keypoints_type", required=False),
 )
+
+
+def _has_numbers(box: Any) -> bool:  # noqa: ANN401 - any json
+    return type(box) is list and len(box) >= 4 and set(map(type, box[:4])) <= NUMBERS
+
+
+def _has_area(box: list) -> bool:
+    """Whether both sides are positive in float32, as MMPose computes with them, and one is at least a pixel long."""
+    if not all(map(is_number, box[:4])):
+        return False
+    start, size = np.array(box[:4], dtype=np.float32).reshape(2, 2)
+    return bool((start + size > start).all()) and max(box[2:4]) >= 1
+
+
 DETECTION = (
-    Field("image_id", is_id, ID, "box_image_id_unknown"),
     Field("category_id", is_id, ID, "box_category_id_type"),
-    Field("bbox", lambda box: type(box) is list and len(box) >= 4, BOX, "box_type"),
-    Field("score", lambda _: True, NUMBER, "box_score"),
+    Field("bbox", _has_numbers, BOX, "box_type"),
+    Field("bbox", _has_area, "finite with a positive width and height", "box_numbers"),
+    Field("score", is_number, NUMBER, "box_score"),
 )
 
 
@@ -120,7 +129,7 @@ def _entry_fault(entry: object, fields: Iterable[Field], kind: str) -> tuple[str
             return check, f"{key} must be {expected}, but is {entry[key]!r:.50}: correct it"
         if key not in entry and required:
             check = f"{key}_missing" if kind == "annotation" else f"{kind}_key_missing"
-            return check, f"each {kind} must have the key '{key}', but this has not: add it or delete the {kind}"
+            return check, f"each {kind} must have the key '{key}', but this has not: add it or delete the row"
     return None
 
 
@@ -174,14 +183,12 @@ def check_rows(rows: list, categories: list[dict], num_keypoints: int, report: A
         report: Has the sizes of the images; gets the faults.
     """
     names = {entry["id"]: entry.get("name", entry["id"]) for entry in categories}
-    good: list[int] = []
+    known = Field("image_id", report.sizes.__contains__, "the id of a usable entry of 'images'", "image_id_unknown")
+    fields, good = (*ANNOTATION, known), []
     wrong_length: list[int] = []
     first: dict[int, int] = {}
     for index, row in enumerate(rows):
-        fault = _entry_fault(row, ANNOTATION, "annotation")
-        if fault is None and row["image_id"] not in report.sizes:
-            detail = f"image_id must be the id of a usable entry of 'images', but is {row['image_id']}: correct it"
-            fault = "image_id_unknown", detail
+        fault = _entry_fault(row, fields, "annotation")
         if fault is None and len(row["keypoints"]) != 3 * num_keypoints:
             wrong_length.append(index)
             continue
@@ -265,8 +272,14 @@ def check_boxes(content: Any, file: str, image_ids: Iterable[int]) -> list[Findi
         detail = f"a file of boxes must contain a list of objects, but contains {got}: choose another bbox_file"
         return [Finding("boxes_not_a_list", REFUSED, file, None, detail)]
     ids, findings = set(image_ids), []
+    image = Field(
+        "image_id",
+        lambda value: is_id(value) and value in ids,
+        "the id of an image of ann_file",
+        "box_image_id_unknown",
+    )
     for index, row in enumerate(content):
-        fault = _box_fault(row, ids)
+        fault = _entry_fault(row, (image, *DETECTION), "box")
         if fault:
             severity = SKIPPED if fault[0] in ("box_numbers", "box_score") else REFUSED
             findings.append(Finding(fault[0], severity, file, index, fault[1]))
@@ -278,32 +291,3 @@ def check_boxes(content: Any, file: str, image_ids: Iterable[int]) -> list[Findi
         )
         findings.append(Finding("no_box", REFUSED, file, None, detail))
     return findings
-
-
-def _box_fault(row: Any, image_ids: set[int]) -> tuple[str, str] | None:  # noqa: ANN401 - any json
-    fault = _entry_fault(row, DETECTION, "box")
-    if fault:
-        return fault
-    if row["image_id"] not in image_ids:
-        fix = "choose the boxes of this data set"
-        return (
-            "box_image_id_unknown",
-            f"image_id must be the id of an image of ann_file, but is {row['image_id']}: {fix}",
-        )
-    box = row["bbox"][:4]
-    if not all(type(value) in NUMBERS for value in box):
-        return "box_type", f"bbox must be {BOX}, but is {box!r:.50}: correct it"
-    if not all(map(is_number, box)) or not _has_area(*box):
-        detail = f"bbox must be finite with a positive width and height, but is {box!r:.50}: delete the row"
-        return "box_numbers", detail
-    if not is_number(row["score"]):
-        return "box_score", f"score must be a finite number, but is {row['score']!r:.50}: delete the row"
-    return None
-
-
-def _has_area(left: float, top: float, width: float, height: float) -> bool:
-    """Whether both sides are positive in float32, as MMPose computes with them, and one is at least a pixel long."""
-    if min(width, height) >= 1:
-        return True
-    start, size = np.array([left, top], np.float32), np.array([width, height], np.float32)
-    return bool((start + size > start).all()) and max(width, height) >= 1

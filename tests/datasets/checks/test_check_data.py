@@ -11,7 +11,7 @@ from mmpose.registry import DATASETS
 from tests.datasets.broken import with_half_body
 from tests.helpers import mpii
 from tfpose_mm.datasets.checks.checking import check_data
-from tfpose_mm.datasets.checks.report import need_report_path
+from tfpose_mm.datasets.checks.data_report import need_report_path
 from tfpose_mm.errors import UserError
 
 

@@ -18,11 +18,11 @@ from ..annotation_checks import in_tests, inspect_annotations
 from ..annotation_files import read_annotations, read_json
 from ..annotation_structure import check_boxes
 from ..findings import REFUSED, WARNING, Finding
+from .data_report import DataReport, FileReport, need_report_path
 from .data_sources import DataSource, coco_entries, find_sources, other_entries
 from .images import ImageEntry, ImageRecord, check_images, check_shared, read_image
 from .labels import check_labels
 from .metainfo import check_metainfo
-from .report import DataReport, FileReport, need_report_path
 
 
 def check_data(
@@ -141,9 +141,11 @@ def _check_images(
         read = track(read, "reading images", len(keys), console=console, transient=True, disable=not progress)
         for (path, decoder), record in zip(keys, read):
             records[decoder][path] = record
+    trained: dict[bytes, str] = {}
     for source, report, listed in zip(sources, reports, entries):
         known = records[source.decoder]
         report.findings += check_images(listed, known, source.file, not source.for_test, source.folder)
-        for train, trained in zip(sources, entries):
-            if train.for_training and not source.for_training:
-                report.findings += check_shared(listed, known, source.file, trained, records[train.decoder])
+        if source.for_training:  # before the sources that are only for tests
+            trained.update((known[entry.path].digest, entry.path) for entry in listed)
+        else:
+            report.findings += check_shared(listed, known, source.file, trained)

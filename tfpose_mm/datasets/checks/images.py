@@ -200,11 +200,7 @@ def _text(size: tuple[float, float]) -> str:
 
 
 def check_shared(
-    entries: list[ImageEntry],
-    records: Mapping[str, ImageRecord],
-    file: str,
-    train_entries: list[ImageEntry],
-    train_records: Mapping[str, ImageRecord],
+    entries: list[ImageEntry], records: Mapping[str, ImageRecord], file: str, trained: Mapping[bytes, str]
 ) -> list[Finding]:
     """Find images of a test that have the content of an image of the training.
 
@@ -212,18 +208,9 @@ def check_shared(
         entries: The images of the test.
         records: What is in the files, by path.
         file: Name of the annotation file of the test.
-        train_entries: The images of the training.
-        train_records: What is in their files, by path.
+        trained: Images of the training by the hashes of their files.
     """
-    trained = {train_records[entry.path].digest: entry.path for entry in train_entries}
     fix = "delete one of both, because images of the training make the score of a test too high"
-    return [
-        entry.finding(
-            "image_in_training",
-            WARNING,
-            file,
-            f"is also the training image {trained[records[entry.path].digest]}: {fix}",
-        )
-        for entry in entries
-        if records[entry.path].size and records[entry.path].digest in trained
-    ]
+    shared = [entry for entry in entries if records[entry.path].size and records[entry.path].digest in trained]
+    details = [f"is also the training image {trained[records[entry.path].digest]}: {fix}" for entry in shared]
+    return [entry.finding("image_in_training", WARNING, file, detail) for entry, detail in zip(shared, details)]
