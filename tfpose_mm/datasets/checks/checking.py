@@ -14,7 +14,7 @@ from rich.progress import track
 
 from ...config_files import read_config
 from ...errors import UserError, need_at_least
-from ..annotation_checks import in_tests, inspect_annotations
+from ..annotation_checks import half_body_checks, in_tests, inspect_annotations
 from ..annotation_files import read_annotations, read_json
 from ..annotation_structure import check_boxes
 from ..findings import REFUSED, WARNING, Finding
@@ -63,7 +63,7 @@ def check_data(
     if json is not None:
         need_report_path(json)
     sources = find_sources(read_config(config, cfg_options))
-    reports = [FileReport(source.file, list(source.loaders)) for source in sources]
+    reports = [FileReport(source.data.ann_file, source.loaders) for source in sources]
     entries, errors = [], []
     for source, report in zip(sources, reports):
         try:
@@ -71,14 +71,14 @@ def check_data(
         except UserError as error:
             errors.append(error)
             entries.append([])
-            report.findings.append(_unreadable(source.file, error))
+            report.findings.append(_unreadable(report.file, error))
         report.num_images = len(entries[-1])
         if source.for_training and source.for_test:
             detail = (
                 "a test should have its own data, but this file is used for training and for testing: set another "
                 "ann_file of val_dataloader and test_dataloader"
             )
-            report.findings.append(Finding("test_on_training_data", WARNING, source.file, None, detail))
+            report.findings.append(Finding("test_on_training_data", WARNING, report.file, None, detail))
     if len(errors) == len(sources):
         raise errors[0]
     if images:
@@ -99,25 +99,23 @@ def _unreadable(file: str, error: UserError) -> Finding:
 
 def _check_annotations(source: DataSource, report: FileReport) -> list[ImageEntry]:
     """Check an annotation file and its boxes; return the images of the data set."""
+    data, file = source.data, report.file
     if not source.is_coco:
-        reason = f"because {source.settings['type']} does not read all keypoints from COCO's format"
+        reason = f"because {type(data).__name__} does not read all keypoints from COCO's format"
         report.not_checked.append(f"annotations, {reason}; the images are checked")
-        return other_entries(source)
-    if source.metainfo is None:
-        report.not_checked.append("annotations and images: the metainfo cannot be read, and 'tfpose recipe' says why")
-        return []
-    content = read_annotations(source.file)
-    rows, num_keypoints = content.get("annotations"), source.metainfo["num_keypoints"]
-    report.num_annotations = len(rows) if isinstance(rows, list) else 0
-    report.findings += check_metainfo(source.metainfo, content.get("categories"), source.file)
-    checked, instances = inspect_annotations(content, source.file, num_keypoints, not source.boxes, source.checks)
-    for finding in checked.findings:
-        report.findings.append(in_tests(finding, source.uses_area) if source.for_test else finding)
+        return other_entries(data)
+    content, metainfo = read_annotations(file), data.metainfo
+    report.num_annotations = len(content["annotations"]) if isinstance(content.get("annotations"), list) else 0
+    report.findings += check_metainfo(metainfo, content.get("categories"), file)
+    checks = half_body_checks(data.pipeline.transforms, metainfo)
+    checked, instances = inspect_annotations(content, file, metainfo["num_keypoints"], not source.boxes, checks)
+    use_area = getattr(data, "use_area", True)
+    report.findings += [in_tests(f, use_area) if source.for_test else f for f in checked.findings]
     if instances is None:
         what = f"labels, images and {source.boxes}" if source.boxes else "labels and images"
         report.not_checked.append(f"{what}, because the annotation file is refused")
         return []
-    found, not_checked = check_labels(instances, checked.skipped_rows, source.metainfo, source.file)
+    found, not_checked = check_labels(instances, checked.skipped_rows, metainfo, file)
     report.findings += found
     report.not_checked += not_checked
     if source.boxes:
@@ -144,8 +142,8 @@ def _check_images(
     trained: dict[bytes, str] = {}
     for source, report, listed in zip(sources, reports, entries):
         known = records[source.decoder]
-        report.findings += check_images(listed, known, source.file, not source.for_test, source.folder)
+        report.findings += check_images(listed, known, report.file, not source.for_test, source.folder)
         if source.for_training:  # before the sources that are only for tests
             trained.update((known[entry.path].digest, entry.path) for entry in listed)
         else:
-            report.findings += check_shared(listed, known, source.file, trained)
+            report.findings += check_shared(listed, known, report.file, trained)
