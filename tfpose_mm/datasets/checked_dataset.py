@@ -6,7 +6,7 @@ import logging
 import os.path as osp
 from collections.abc import Container
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import cv2
 import mmpose
@@ -14,15 +14,16 @@ import numpy as np
 from mmcv.transforms import LoadImageFromFile
 from mmengine.fileio import get_local_path
 from mmengine.logging import MessageHub, print_log
+from mmpose.datasets.datasets.base import BaseCocoStyleDataset
 from mmpose.datasets.datasets.body import CocoDataset
 from mmpose.registry import DATASETS
 from mmpose.structures.bbox import bbox_xywh2xyxy
 
 from ..errors import UserError
-from .annotation_checks import half_body_checks, in_tests, inspect_annotations
+from .annotation_checks import Rows, half_body_checks, in_tests, inspect_annotations
 from .annotation_files import read_annotations, read_json
 from .annotation_structure import PERSON, AnnotationReport, check_boxes
-from .findings import REFUSED, SKIPPED, WARNING, Finding, describe_group, group_findings
+from .findings import REFUSED, SKIPPED, WARNING, describe_group, group_findings
 from .finite_samples import find_not_finite
 from .image_files import LARGEST, missing_files, missing_image
 
@@ -86,29 +87,13 @@ class CheckedAnnotations(_Host):
         Raises:
             UserError: If the data cannot be used; the sentence has the file, the row and the fix.
         """
-        with get_local_path(self.ann_file) as path:
-            content = read_annotations(path)
-        checks = half_body_checks(self.pipeline.transforms, self._metainfo)
-        num_keypoints = self._metainfo["num_keypoints"]
-        report, _ = inspect_annotations(content, self.ann_file, num_keypoints, not self.bbox_file, checks)
-        findings = [in_tests(finding, self.use_area) if self.test_mode else finding for finding in report.findings]
-        boxes: list = []
-        if self.bbox_file and not report.is_refused:
-            with get_local_path(self.bbox_file) as path:
-                boxes = read_json(path)
-            of_boxes = check_boxes(boxes, self.bbox_file, report.sizes)
-            findings += of_boxes
-            boxes = _without(boxes, {finding.row for finding in of_boxes}) if isinstance(boxes, list) else []
-        refused = [finding for finding in findings if finding.severity == REFUSED]
+        content, boxes, report, _ = inspect_data_set(self, self.test_mode)
+        refused = [finding for finding in report.findings if finding.severity == REFUSED]
         if refused:
             raise UserError(f"{refused[0]} ('tfpose check-data CONFIG' lists all faults).")
         rows = content.get("annotations", [])
-        self._good = (
-            content["categories"],
-            _without(content["images"], report.skipped_images),
-            _without(rows, report.skipped_rows),
-            boxes,
-        )
+        images = _without(content["images"], report.skipped_images)
+        self._good = content["categories"], images, _without(rows, report.skipped_rows), boxes
         data_list, missing = self._without_missing_images(super().load_data_list())
         del self._good
         if not data_list:
@@ -116,7 +101,7 @@ class CheckedAnnotations(_Host):
                 f"{self.ann_file}: at least one instance is needed, but MMPose uses none of {len(rows)} annotations: "
                 "correct sample_interval in the config or choose another annotation file."
             )
-        self._log(report, findings, len(rows), len(data_list), missing)
+        self._log(report, len(rows), len(data_list), missing)
         return data_list
 
     def _load_annotations(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
@@ -175,13 +160,11 @@ class CheckedAnnotations(_Host):
         local = all(loader.backend_args is None and loader.file_client_args is None for loader in loaders)
         return bool(loaders) and local and "://" not in str(self.data_prefix.get("img", ""))
 
-    def _log(
-        self, report: AnnotationReport, findings: list[Finding], num_rows: int, num_samples: int, missing: int
-    ) -> None:
+    def _log(self, report: AnnotationReport, num_rows: int, num_samples: int, missing: int) -> None:
         """Log a line for each kind of fault, and how many instances are used."""
         left_out = "left out, and AP counts them as missed" if self.test_mode and not self.bbox_file else "left out"
         for severity, outcome in ((SKIPPED, left_out), (WARNING, "used")):
-            for group in group_findings(finding for finding in findings if finding.severity == severity):
+            for group in group_findings(finding for finding in report.findings if finding.severity == severity):
                 text = f"{group[0].file}: {outcome}: {describe_group(group)}"
                 print_log(text, logger="current", level=logging.WARNING)
         faulty = len(report.skipped_rows)
@@ -191,7 +174,7 @@ class CheckedAnnotations(_Host):
         self._warn(
             f"{num_samples} {unit} are used; of {num_rows} annotations, {reasons or 'none'} "
             f"{'are' if reasons else 'is'} left out{f', {missing} images are missing' if missing else ''}",
-            logging.WARNING if any(finding.severity == SKIPPED for finding in findings) else logging.INFO,
+            logging.WARNING if any(finding.severity == SKIPPED for finding in report.findings) else logging.INFO,
         )
 
     def prepare_data(self, idx: int) -> Any:  # noqa: ANN401 - what the pipeline returns
@@ -251,6 +234,43 @@ class CheckedCocoDataset(CheckedAnnotations, CocoDataset):
     METAINFO: ClassVar[dict] = dict(
         from_file=str(Path(mmpose.__file__).parent / ".mim" / CocoDataset.METAINFO["from_file"])
     )
+
+
+class Inspected(NamedTuple):
+    """What is read for a data set and found in it: the good boxes; ``instances`` as `inspect_annotations` has it."""
+
+    content: dict[str, Any]
+    boxes: list[dict[str, Any]]
+    report: AnnotationReport
+    instances: Rows | None
+
+
+def inspect_data_set(data: BaseCocoStyleDataset, for_test: bool) -> Inspected:
+    """Read and check the annotation file and the boxes of a data set.
+
+    Args:
+        data: The data set; only its arguments, its metainfo and its pipeline are used.
+        for_test: Whether the findings have the severity that they have in a test.
+
+    Raises:
+        UserError: If a file cannot be read.
+    """
+    with get_local_path(data.ann_file) as path:
+        content = read_annotations(path)
+    checks = half_body_checks(data.pipeline.transforms, data.metainfo)
+    num_keypoints = data.metainfo["num_keypoints"]
+    report, instances = inspect_annotations(content, data.ann_file, num_keypoints, not data.bbox_file, checks)
+    if for_test:
+        use_area = getattr(data, "use_area", True)
+        report.findings = [in_tests(finding, use_area) for finding in report.findings]
+    boxes: list = []
+    if data.bbox_file and instances is not None:
+        with get_local_path(data.bbox_file) as path:
+            boxes = read_json(path)
+        findings = check_boxes(boxes, data.bbox_file, report.sizes)
+        report.findings += findings
+        boxes = _without(boxes, {finding.row for finding in findings}) if isinstance(boxes, list) else []
+    return Inspected(content, boxes, report, instances)
 
 
 def _without(rows: list, indices: Container[int | None]) -> list:

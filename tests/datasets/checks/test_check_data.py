@@ -193,14 +193,16 @@ def test_boxes_are_not_checked_if_an_image_id_occurs_again(data):
         loader.dataset.bbox_file = boxes
     report = check_data(data.cfg)
     assert places(report) == [("image_id_repeated", "refused", str(data.path("val")), 3)]
-    assert report.files[1].not_checked == [f"labels, images and {boxes}, because the annotation file is refused"]
+    assert report.files[1].not_checked == ["labels, images and boxes, because the annotation file is refused"]
 
 
 def test_a_missing_file_of_boxes(data):
     boxes = str(data.root / "boxes.json")
     for loader in (data.cfg.val_dataloader, data.cfg.test_dataloader):
         loader.dataset.bbox_file = boxes
-    assert places(check_data(data.cfg)) == [("file_unreadable", "refused", boxes, None)]
+    report = check_data(data.cfg)
+    assert places(report) == [("file_unreadable", "refused", str(data.path("val")), None)]
+    assert f"{boxes} does not exist" in report.findings[0].detail
 
 
 def test_wrapped_data_sets_are_checked(data):

@@ -14,9 +14,7 @@ from rich.progress import track
 
 from ...config_files import read_config
 from ...errors import UserError, need_at_least
-from ..annotation_checks import half_body_checks, in_tests, inspect_annotations
-from ..annotation_files import read_annotations, read_json
-from ..annotation_structure import check_boxes
+from ..checked_dataset import inspect_data_set
 from ..findings import REFUSED, WARNING, Finding
 from .data_report import DataReport, FileReport, need_report_path
 from .data_sources import DataSource, coco_entries, find_sources, other_entries
@@ -71,7 +69,8 @@ def check_data(
         except UserError as error:
             errors.append(error)
             entries.append([])
-            report.findings.append(_unreadable(report.file, error))
+            detail = str(error).rstrip(".")
+            report.findings.append(Finding("file_unreadable", REFUSED, report.file, None, detail))
         report.num_images = len(entries[-1])
         if source.for_training and source.for_test:
             detail = (
@@ -93,36 +92,22 @@ def check_data(
     return data
 
 
-def _unreadable(file: str, error: UserError) -> Finding:
-    return Finding("file_unreadable", REFUSED, file, None, str(error).rstrip("."))
-
-
 def _check_annotations(source: DataSource, report: FileReport) -> list[ImageEntry]:
     """Check an annotation file and its boxes; return the images of the data set."""
-    data, file = source.data, report.file
+    data = source.data
     if not source.is_coco:
         reason = f"because {type(data).__name__} does not read all keypoints from COCO's format"
         report.not_checked.append(f"annotations, {reason}; the images are checked")
         return other_entries(data)
-    content, metainfo = read_annotations(file), data.metainfo
+    content, _, checked, instances = inspect_data_set(data, source.for_test)
     report.num_annotations = len(content["annotations"]) if isinstance(content.get("annotations"), list) else 0
-    report.findings += check_metainfo(metainfo, content.get("categories"), file)
-    checks = half_body_checks(data.pipeline.transforms, metainfo)
-    checked, instances = inspect_annotations(content, file, metainfo["num_keypoints"], not source.boxes, checks)
-    use_area = getattr(data, "use_area", True)
-    report.findings += [in_tests(f, use_area) if source.for_test else f for f in checked.findings]
+    report.findings += [*checked.findings, *check_metainfo(data.metainfo, content.get("categories"), report.file)]
     if instances is None:
-        what = f"labels, images and {source.boxes}" if source.boxes else "labels and images"
-        report.not_checked.append(f"{what}, because the annotation file is refused")
+        report.not_checked.append("labels, images and boxes, because the annotation file is refused")
         return []
-    found, not_checked = check_labels(instances, checked.skipped_rows, metainfo, file)
+    found, not_checked = check_labels(instances, checked.skipped_rows, data.metainfo, report.file)
     report.findings += found
     report.not_checked += not_checked
-    if source.boxes:
-        try:
-            report.findings += check_boxes(read_json(source.boxes), source.boxes, checked.sizes)
-        except UserError as error:
-            report.findings.append(_unreadable(source.boxes, error))
     used = checked.sizes if source.boxes else set(instances.image_id.tolist())
     return coco_entries(content["images"], checked.sizes, used, source.folder)
 
