@@ -108,10 +108,6 @@ def test_good_data_is_what_mmpose_makes_of_it(data, mode, test_mode, logged):
         assert text.endswith(expected)
 
 
-def test_the_configs_use_it():
-    assert dataset_config("train")["type"] == dataset_config("val")["type"] == "CheckedCocoDataset"
-
-
 def test_faulty_rows_are_left_out_and_counted(data, logged):
     def spoil(content):
         for row in (0, 2, 3):
@@ -176,21 +172,6 @@ def test_a_refusal_names_file_row_and_tool(data):
         f"{file}, row 5: each annotation must have its own id, but 1 is also the id of row 0: number the annotations "
         "again ('tfpose check-data CONFIG' lists all faults)."
     )
-
-
-def test_repeated_ids_mix_up_images_in_mmpose(data):
-    """The reason for the refusal: the keypoints of one image are used with another image."""
-    edit(data, lambda content: content["annotations"][-1].update(id=1))
-    theirs = build(data, type="CocoDataset", pipeline=[])
-    infos = [info for info in theirs.data_list if info["id"] == 1]
-    assert len({info["img_path"] for info in infos}) == 2
-    np.testing.assert_array_equal(infos[0]["keypoints"], infos[1]["keypoints"])
-
-
-@pytest.mark.parametrize("name", ["absent.json", ""])
-def test_a_missing_annotation_file(data, name):
-    with pytest.raises(UserError, match=r"does not exist: correct ann_file|must be a readable file"):
-        DATASETS.build(dict(dataset_config("train"), ann_file=str(data / name)))
 
 
 @pytest.mark.parametrize(
@@ -354,14 +335,6 @@ def test_boxes_of_another_data_set(data, boxes):
     boxes[3]["image_id"] = 123456
     with pytest.raises(UserError, match=r"boxes\.json, row 3: image_id must be the id of an image of ann_file"):
         build_with_boxes(data, boxes)
-
-
-def test_a_cut_file_of_boxes(data):
-    config = dict(dataset_config("val"), bbox_file=str(data / "cut.json"))
-    config.update(ann_file=str(data / "annotations/person_keypoints_train.json"))
-    (data / "cut.json").write_text('[{"image_id": 1, ')
-    with pytest.raises(UserError, match=r"cut\.json must be complete json, but ends early at"):
-        DATASETS.build(config)
 
 
 def test_a_missing_image_of_a_box(data, boxes):

@@ -6,9 +6,7 @@ import copy
 import json
 
 import pytest
-from mmpose.registry import DATASETS
 
-from tests.datasets.broken import with_half_body
 from tests.helpers import mpii
 from tfpose_mm.datasets.checks.checking import check_data
 from tfpose_mm.datasets.checks.data_report import need_report_path
@@ -45,20 +43,6 @@ def test_good_data_has_no_fault_and_nothing_changes_on_disk(data):
         (["train_dataloader"], 9, 9),
         (["val_dataloader", "test_dataloader"], 5, 5),
     ]
-
-
-@pytest.mark.parametrize("prob", [0.0, 1.0])
-def test_half_body_crops_without_an_extent_are_found(data, prob):
-    """A training with RandomHalfBody leaves these rows out."""
-    content = data.content()
-    annotation = content["annotations"][3]
-    x, y, width, height = annotation["bbox"]
-    points = [[x + 5, y + 5, 2] if j < 11 else [x + j * width / 20, y + j * height / 20, 2] for j in range(17)]
-    annotation.update(keypoints=[number for point in points for number in point], num_keypoints=17)
-    data.write(content)
-    data.cfg.train_dataloader.dataset.pipeline = with_half_body(data.cfg.train_dataloader.dataset.pipeline, prob)
-    found = [place for place in places(check_data(data.cfg)) if place[0] == "body_part_identical"]
-    assert found == ([("body_part_identical", "skipped", str(data.path("train")), 3)] if prob else [])
 
 
 def test_faults_of_all_files_are_found_in_their_rows(data):
@@ -154,34 +138,6 @@ def test_boxes_of_a_test_are_checked(data):
     data.cfg.val_dataloader.dataset.bbox_file = str(file)
     data.cfg.test_dataloader.dataset.bbox_file = str(file)
     assert places(check_data(data.cfg)) == [("box_numbers", "skipped", str(file), 3)]
-
-
-@pytest.mark.parametrize(
-    ("change", "check"),
-    [
-        ({"id": "5"}, "image_id_type"),
-        ({"id": True}, "image_id_type"),
-        ({"id": 2**63}, "image_id_type"),
-        ({"file_name": None}, "file_name_type"),
-        ({"width": 0}, "image_size"),
-        ({"height": "64"}, "image_size"),
-    ],
-)
-def test_boxes_may_be_in_the_images_that_a_test_can_use(data, change, check):
-    """The ids of the images are those that CheckedCocoDataset uses."""
-    content = data.content("val")
-    boxes = [dict(image_id=image["id"], category_id=1, bbox=[1, 2, 30, 40], score=0.9) for image in content["images"]]
-    content["images"][3].update(change)
-    data.write(content, "val")
-    (data.root / "boxes.json").write_text(json.dumps(boxes))
-    for loader in (data.cfg.val_dataloader, data.cfg.test_dataloader):
-        loader.dataset.bbox_file = str(data.root / "boxes.json")
-    findings = check_data(data.cfg).findings
-    assert [f.row for f in findings if f.check == "box_image_id_unknown"] == [3]
-    assert [f.row for f in findings if (f.check, f.severity) == (check, "refused")] == [3]
-    with pytest.raises(UserError) as raised:
-        DATASETS.build(dict(data.cfg.val_dataloader.dataset))
-    assert str(next(f for f in findings if f.check == check)) in str(raised.value)
 
 
 def test_boxes_are_not_checked_if_an_image_id_occurs_again(data):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from ..checked_dataset import inspect_data_set
 from ..findings import REFUSED, WARNING, Finding
 from .data_report import DataReport, FileReport, need_report_path
 from .data_sources import DataSource, coco_entries, find_sources, other_entries
-from .images import ImageEntry, ImageRecord, check_images, check_shared, read_image
+from .images import ImageEntry, check_images, inspect_image
 from .labels import check_labels
 from .metainfo import check_metainfo
 
@@ -115,20 +116,16 @@ def _check_annotations(source: DataSource, report: FileReport) -> list[ImageEntr
 def _check_images(
     sources: list[DataSource], reports: list[FileReport], entries: list[list[ImageEntry]], workers: int, progress: bool
 ) -> None:
-    """Read the images of all data sets, each once, and check them."""
-    keys = sorted({(entry.path, source.decoder) for source, listed in zip(sources, entries) for entry in listed})
-    records: dict[tuple[str, str], dict[str, ImageRecord]] = {source.decoder: {} for source in sources}
-    with ThreadPoolExecutor(workers) as pool:
-        read = pool.map(lambda key: read_image(key[0], *key[1]), keys)
-        console = Console(stderr=True)
-        read = track(read, "reading images", len(keys), console=console, transient=True, disable=not progress)
-        for (path, decoder), record in zip(keys, read):
-            records[decoder][path] = record
+    """Read and check the images of all data sets; those of a training come first."""
     trained: dict[bytes, str] = {}
-    for source, report, listed in zip(sources, reports, entries):
-        known = records[source.decoder]
-        report.findings += check_images(listed, known, report.file, not source.for_test, source.folder)
-        if source.for_training:  # before the sources that are only for tests
-            trained.update((known[entry.path].digest, entry.path) for entry in listed)
-        else:
-            report.findings += check_shared(listed, known, report.file, trained)
+    with ThreadPoolExecutor(workers) as pool:
+        for source, report, listed in zip(sources, reports, entries):
+            read = pool.map(partial(inspect_image, color_type=source.decoder[0], backend=source.decoder[1]), listed)
+            bar = dict(console=Console(stderr=True), transient=True, disable=not progress)
+            inspected = list(track(read, f"images of {Path(report.file).name}", len(listed), **bar))
+            of_other_files = {} if source.for_training else trained
+            report.findings += check_images(
+                listed, inspected, report.file, source.folder, not source.for_test, of_other_files
+            )
+            if source.for_training:
+                trained.update((digest, entry.path) for entry, (digest, _) in zip(listed, inspected) if digest)
