@@ -99,7 +99,7 @@ def test_mpii_s_file_holds_what_the_model_predicts(mpii):
     ("config", "options", "message"),
     [
         (ROOT / "configs/tfpose_tiny_synthetic_128x96.py", [], "The config predicts 17 joints of a CheckedCocoDataset"),
-        (None, ["model.head.num_joints=17"], "The config predicts 17 joints of a CheckedMpiiDataset"),
+        (None, ["model.head.num_joints=17"], "The config predicts 17 joints of a MpiiDataset"),
         (None, ["test_dataloader.dataset.type=MyMpii"], "The config predicts 16 joints of a MyMpii: choose one that"),
         (
             None,

@@ -28,7 +28,6 @@ train_dataloader = dict(
     num_workers=4,
     persistent_workers=False,  # EpochSeedHook needs workers that start anew in each epoch
     worker_init_fn=dict(type="init_worker"),
-    collate_fn=dict(type="packed_collate"),  # one block of shared memory per batch instead of one per tensor
     sampler=dict(type="DefaultSampler", shuffle=True),
     dataset=dict(
         type=dataset_type,

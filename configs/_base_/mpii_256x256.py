@@ -4,7 +4,7 @@ from tfpose_mm.config import change_codec
 
 change_codec(_base_, input_size=(256, 256))
 
-dataset_type = "CheckedMpiiDataset"
+dataset_type = "MpiiDataset"
 data_root = "{{$MPII_ROOT:data/mpii}}"  # the environment variable MPII_ROOT overrides it
 train_dataloader = dict(
     dataset=dict(

@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from tfpose_mm.datasets.annotation_checks import check_annotations, group_findings, in_tests, inspect_annotations
-from tfpose_mm.datasets.findings import REFUSED, SKIPPED, WARNING, Finding
+from tfpose_mm.datasets.annotation_checks import in_tests, inspect_annotations
+from tfpose_mm.datasets.findings import REFUSED, SKIPPED, WARNING, Finding, describe_group, group_findings
 
 NAN, INF = float("nan"), float("inf")
 K = 4
@@ -39,8 +39,12 @@ def content():
     )
 
 
+def check(content, num_keypoints=K):
+    return inspect_annotations(content, "a.json", num_keypoints)[0].findings
+
+
 def found(content):
-    return [(f.check, f.severity, f.row) for f in check_annotations(content, "a.json", K)]
+    return [(f.check, f.severity, f.row) for f in check(content)]
 
 
 def test_good_annotations_have_no_findings(content):
@@ -51,7 +55,7 @@ def test_good_annotations_have_no_findings(content):
 
 def test_every_finding_names_its_file(content):
     content["annotations"][1]["bbox"][2] = 0
-    (finding,) = check_annotations(content, "a.json", K)
+    (finding,) = check(content)
     assert str(finding) == (
         "a.json, row 1: bbox must have a positive width and height, but is [40, 20, 0, 40]: correct or delete the row"
     )
@@ -60,10 +64,10 @@ def test_every_finding_names_its_file(content):
 @pytest.mark.parametrize(
     ("key", "value", "check", "severity"),
     [
-        ("bbox", [NAN, 20, 30, 40], "bbox_not_finite", SKIPPED),
-        ("bbox", [10, 20, INF, 40], "bbox_not_finite", SKIPPED),
-        ("bbox", [10, 20, 1e9, 40], "bbox_not_finite", SKIPPED),
-        ("bbox", [10, 20, 10**400, 40], "bbox_not_finite", SKIPPED),
+        ("bbox", [NAN, 20, 30, 40], "bbox_type", SKIPPED),
+        ("bbox", [10, 20, INF, 40], "bbox_type", SKIPPED),
+        ("bbox", [10, 20, 1e9, 40], "bbox_type", SKIPPED),
+        ("bbox", [10, 20, 10**400, 40], "bbox_type", SKIPPED),
         ("bbox", [10, 20, 0, 40], "bbox_without_area", SKIPPED),
         ("bbox", [10, 20, 30, -40], "bbox_without_area", SKIPPED),
         ("bbox", [10, 20, 0.5, 0.5], "bbox_without_area", SKIPPED),
@@ -76,10 +80,10 @@ def test_every_finding_names_its_file(content):
         ("bbox", [10, 20, "30", 40], "bbox_type", SKIPPED),
         ("bbox", [10, 20, True, 40], "bbox_type", SKIPPED),
         ("bbox", [10, 20, [30], 40], "bbox_type", SKIPPED),
-        ("keypoints", [NAN, 21, 2, *[39, 22, 1, 25, 59, 2, 0, 0, 0]], "keypoints_not_finite", SKIPPED),
-        ("keypoints", [11, 21, 2, 39, 22, 1, 25, 59, 2, 0, INF, 0], "keypoints_not_finite", SKIPPED),
-        ("keypoints", [11, 21, NAN, 39, 22, 1, 25, 59, 2, 0, 0, 0], "keypoints_not_finite", SKIPPED),
-        ("keypoints", [11, 21, 10**400, 39, 22, 1, 25, 59, 2, 0, 0, 0], "keypoints_not_finite", SKIPPED),
+        ("keypoints", [NAN, 21, 2, *[39, 22, 1, 25, 59, 2, 0, 0, 0]], "keypoints_type", SKIPPED),
+        ("keypoints", [11, 21, 2, 39, 22, 1, 25, 59, 2, 0, INF, 0], "keypoints_type", SKIPPED),
+        ("keypoints", [11, 21, NAN, 39, 22, 1, 25, 59, 2, 0, 0, 0], "keypoints_type", SKIPPED),
+        ("keypoints", [11, 21, 10**400, 39, 22, 1, 25, 59, 2, 0, 0, 0], "keypoints_type", SKIPPED),
         ("keypoints", [11, 21, -1, 39, 22, 1, 25, 59, 2, 0, 0, 0], "visibility_negative", SKIPPED),
         ("keypoints", [11, 21, 0, 39, 22, 0, 25, 59, 0, 0, 0, 0], "no_labelled_keypoint", SKIPPED),
         ("keypoints", [11, 21, 2, 39, 22, 1, 25, 590, 2, 0, 0, 0], "keypoints_far_outside", SKIPPED),
@@ -92,19 +96,16 @@ def test_every_finding_names_its_file(content):
         ("keypoints", {}, "keypoints_type", SKIPPED),
         ("keypoints", [11, 21, 2, 39, "22", 1, 25, 59, 2, 0, 0, 0], "keypoints_type", SKIPPED),
         ("keypoints", [11, 21, 2, 39, None, 1, 25, 59, 2, 0, 0, 0], "keypoints_type", SKIPPED),
-        ("area", NAN, "area_not_finite", SKIPPED),
-        ("area", INF, "area_not_finite", SKIPPED),
+        ("area", NAN, "area_type", SKIPPED),
+        ("area", INF, "area_type", SKIPPED),
         ("area", "700", "area_type", SKIPPED),
         ("area", 0, "area_not_positive", WARNING),
         ("area", -3.5, "area_not_positive", WARNING),
-        ("area", 1300, "area_above_bbox", WARNING),
-        ("bbox", [9, 20, 95, 40], "bbox_beyond_image", WARNING),
         ("bbox", [60, 20, 30, 40], "keypoints_outside_bbox", WARNING),
         ("keypoints", [11, 21, 3, 39, 22, 1, 25, 59, 2, 0, 0, 0], "visibility_unknown", WARNING),
         ("keypoints", [11, 21, 0.5, 39, 22, 1, 25, 59, 2, 0, 0, 0], "visibility_unknown", WARNING),
         ("keypoints", [11, 21, 2, 39, 22, 1, 25, 85, 2, 0, 0, 0], "keypoints_outside_image", WARNING),
         ("keypoints", [11, 21, 2, 0, 0, 1, 25, 59, 2, 0, 0, 0], "keypoints_at_zero", WARNING),
-        ("num_keypoints", 2, "num_keypoints_wrong", WARNING),
         ("num_keypoints", 0, "num_keypoints_zero", SKIPPED),
         ("num_keypoints", "3", "num_keypoints_type", SKIPPED),
         ("num_keypoints", None, "num_keypoints_type", SKIPPED),
@@ -177,7 +178,7 @@ def test_a_wrong_value_of_an_image(content, key, value, check):
 def test_a_missing_key_of_an_image(content, key):
     """Its annotations refer to no usable image."""
     del content["images"][2][key]
-    report = inspect_annotations(content, "a.json", K)
+    report, _ = inspect_annotations(content, "a.json", K)
     found = [(f.check, f.severity, f.row) for f in report.findings]
     assert found == [("image_key_missing", SKIPPED, 2), *[("image_id_unknown", SKIPPED, row) for row in (3, 4)]]
     assert (report.skipped_images, report.skipped_rows) == ({2}, {3, 4})
@@ -209,9 +210,9 @@ def test_lists_of_the_file(content, key, value):
 
 def test_a_file_without_annotations_is_good_with_boxes(content):
     del content["annotations"]
-    assert inspect_annotations(content, "a.json", K, need_instances=False).findings == []
+    assert inspect_annotations(content, "a.json", K, need_instances=False)[0].findings == []
     content["annotations"] = []
-    assert inspect_annotations(content, "a.json", K, need_instances=False).findings == []
+    assert inspect_annotations(content, "a.json", K, need_instances=False)[0].findings == []
 
 
 @pytest.mark.parametrize("value", [None, [], dict(name="person"), dict(id="1")])
@@ -222,7 +223,7 @@ def test_categories(content, value):
 
 def test_another_number_of_keypoints(content):
     """It is refused if most rows have it, as with the metainfo of another data set."""
-    (finding,) = check_annotations(content, "a.json", 17)
+    (finding,) = check(content, 17)
     assert (finding.check, finding.severity, finding.row) == ("keypoints_length", REFUSED, 0)
     assert "must have 51 numbers, x, y and visibility of 17 keypoints, but has 12, as have 4 other" in finding.detail
 
@@ -231,7 +232,7 @@ def test_crowds_and_unlabelled_instances_are_counted(content):
     """MMPose leaves them out by design, also with strange boxes."""
     content["annotations"][0].update(iscrowd=1, bbox=[0, 0, 0, 0])
     content["annotations"][1].update(keypoints=[0] * 12, num_keypoints=0, bbox=[300, 0, 0, 0], area=0)
-    report = inspect_annotations(content, "a.json", K)
+    report, _ = inspect_annotations(content, "a.json", K)
     assert report.findings == []
     assert (report.crowds, report.without_keypoints, report.skipped_rows) == (1, 1, set())
 
@@ -239,13 +240,13 @@ def test_crowds_and_unlabelled_instances_are_counted(content):
 def test_files_without_an_instance(content):
     for row in content["annotations"]:
         row["iscrowd"] = 1
-    (finding,) = check_annotations(content, "a.json", K)
+    (finding,) = check(content)
     assert finding[:2] == ("no_instance", REFUSED)
     assert "of 5 annotations 5 are crowds, 0 have no labelled keypoint and 0 are faulty" in finding.detail
 
     for row in content["annotations"]:
         row.update(iscrowd=0, bbox=[0, 0, 0, 0])
-    finding = check_annotations(content, "a.json", K)[-1]
+    finding = check(content)[-1]
     assert finding[:2] == ("no_instance", REFUSED)
     assert "5 are faulty (most often bbox_without_area: 5 in rows 0, 1, 2, ...; bbox must have" in finding.detail
 
@@ -270,19 +271,19 @@ def test_findings_in_tests(content):
     rows = content["annotations"]
     rows[0]["bbox"], rows[1]["bbox"] = [0, 0, 0, 0], [NAN, 0, 1, 1]
     del rows[2]["area"]
-    rows[3]["num_keypoints"] = 2
-    findings = check_annotations(content, "a.json", K)
+    rows[3]["keypoints"][2] = 3
+    findings = check(content)
     before = {(f.check, f.severity) for f in findings}
     assert before == {
         ("bbox_without_area", SKIPPED),
-        ("bbox_not_finite", SKIPPED),
+        ("bbox_type", SKIPPED),
         ("area_missing", WARNING),
-        ("num_keypoints_wrong", WARNING),
+        ("visibility_unknown", WARNING),
     }
     changed = {(f.check, f.severity) for f in map(in_tests, findings)}
-    assert changed - before == {("bbox_not_finite", REFUSED), ("area_missing", REFUSED)}
+    assert changed - before == {("bbox_type", REFUSED), ("area_missing", REFUSED)}
     assert {(f.check, f.severity) for f in (in_tests(f, use_area=False) for f in findings)} - before == {
-        ("bbox_not_finite", REFUSED)
+        ("bbox_type", REFUSED)
     }
 
 
@@ -290,9 +291,8 @@ def test_groups_are_short():
     findings = [Finding("a", SKIPPED, "f", row, f"detail {row}") for row in range(5)]
     findings.insert(1, Finding("b", REFUSED, "f", None, "other"))
     first, second = group_findings(findings)
-    assert str(first) == "a: 5 in rows 0, 1, 2, ...; detail 0"
-    assert (first.count, first.severity, len(first.first)) == (5, SKIPPED, 3)
-    assert str(second) == "b: 1; other"
+    assert describe_group(first) == "a: 5 in rows 0, 1, 2, ...; detail 0"
+    assert describe_group(second) == "b: 1; other"
 
 
 def test_many_rows_are_checked_fast(content):
@@ -304,6 +304,6 @@ def test_many_rows_are_checked_fast(content):
         row["keypoints"] = [*row["keypoints"][:9], number % 90, 0, 0]
     content["annotations"] = rows
     start = time.process_time()
-    findings = check_annotations(content, "a.json", K)
+    findings = check(content)
     assert time.process_time() - start < 5  # measured: 0.2 s
-    assert len([f for f in findings if f.check == "bbox_not_finite"]) == 10_000
+    assert len([f for f in findings if f.check == "bbox_type"]) == 10_000

@@ -29,7 +29,7 @@ def test_a_good_file_is_read(tmp_path):
         (b'{"images":\n tru', "must be complete json, but ends early at line 2, column 4:"),
         (b'{"images": [1 2]}', "but has 'Expecting ',' delimiter' at line 1, column 15: correct"),
         (b"<html></html>", "but has 'Expecting value' at line 1, column 1"),
-        (b"\xef\xbb\xbf{}", "byte order mark"),
+        (b"\xef\xbb\xbf{}", "must be json, but has 'Unexpected UTF-8 BOM"),
         (b'{"images": "\xff"}', "must be json in UTF-8, but byte 12 is not UTF-8: unpack"),
         (b"\x1f\x8b\x08\x00", "but byte 1 is not UTF-8"),
         (b"[" * 100_000, "must be json that Python can read"),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tfpose_mm.datasets.box_checks import check_boxes
+from tfpose_mm.datasets.annotation_structure import check_boxes
 from tfpose_mm.datasets.findings import REFUSED, SKIPPED
 
 NAN, INF = float("nan"), float("inf")

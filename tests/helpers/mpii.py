@@ -53,11 +53,11 @@ def from_coco_with_images(root):
         (root / f"annotations/mpii_{split}.json").write_text(json.dumps(listed))
 
 
-def config(root, kind="CheckedMpiiDataset"):
-    """The config for MPII, with its data in another folder and another type of data set."""
+def config(root):
+    """The config for MPII, with its data in another folder."""
     cfg = Config.fromfile(str(ROOT / "configs/tfpose_r50_mpii_256x256.py"))
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
-        loader.dataset.update(type=kind, data_root=str(root))
+        loader.dataset.data_root = str(root)
         if loader.dataset.get("headbox_file"):
             loader.dataset.headbox_file = str(root / "annotations/mpii_gt_val.mat")
     return cfg

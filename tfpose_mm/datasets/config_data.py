@@ -63,13 +63,7 @@ def list_evaluators(cfg: Config, names: Sequence[str] = ("val_evaluator", "test_
 
 
 def input_size(cfg: Config) -> tuple[int, int]:
-    """The size of the model's input.
-
-    Args:
-        cfg: Config of a top-down estimator.
-
-    Returns:
-        Width and height in pixels.
+    """Width and height of the model's input in pixels.
 
     Raises:
         UserError: If the test pipeline has no ``TopdownAffine``.
@@ -82,13 +76,7 @@ def input_size(cfg: Config) -> tuple[int, int]:
 
 
 def read_metainfo(described: dict) -> dict:
-    """Parse the metainfo of a data set.
-
-    Args:
-        described: The metainfo of a config, or that of a class of data sets.
-
-    Returns:
-        MMPose's parsed metainfo.
+    """Parse the metainfo of a config, or that of a class of data sets, as MMPose does.
 
     Raises:
         AssertionError, FileNotFoundError, KeyError: As MMPose raises them, if the metainfo is not complete.
@@ -99,39 +87,22 @@ def read_metainfo(described: dict) -> dict:
 
 
 def keypoint_names(metainfo: dict) -> list[str]:
-    """Names of the keypoints, in order.
-
-    Args:
-        metainfo: MMPose's metainfo, as of a data set.
-
-    Returns:
-        The K names.
-    """
+    """The K names of the keypoints, in order; ``metainfo`` is MMPose's parsed one, as of a data set."""
     return [metainfo["keypoint_id2name"][index] for index in range(metainfo["num_keypoints"])]
 
 
 def labelled_keypoints(annotated: InstanceData) -> np.ndarray:
-    """Whether each keypoint of a person is annotated.
+    """Whether each keypoint of an instance is annotated: (K,) bool.
 
     Args:
-        annotated: The person's ``gt_instances``; keypoints_visible is (1, K) or (1, K, 2).
-
-    Returns:
-        (K,) bool.
+        annotated: The ``gt_instances`` of the instance; keypoints_visible is (1, K) or (1, K, 2).
     """
     visible = np.asarray(annotated.keypoints_visible)[0]
     return visible.reshape(len(visible), -1)[:, 0] > 0
 
 
 def build_annotated_data(cfg: Config) -> BaseDataset:
-    """Build the test data of a config with annotated boxes. Detected boxes have no annotations.
-
-    Args:
-        cfg: Config whose test data are one annotated data set.
-
-    Returns:
-        The data set.
-    """
+    """Build the test data of a config, one data set, with annotated boxes; detected boxes have no annotations."""
     init_default_scope(cfg.get("default_scope", "mmpose"))
     data_cfg = cfg.test_dataloader.dataset.copy()
     data_cfg["bbox_file"] = None
@@ -176,10 +147,7 @@ def annotation_file(cfg: Config) -> Path:
 
 
 def need_annotations(cfg: Config) -> None:
-    """Raise a UserError if the test data of a config have no annotations.
-
-    Args:
-        cfg: The config.
+    """Check that the test data of a config have annotations.
 
     Raises:
         UserError: If the config writes a submission, or if its annotation file does not exist.
@@ -193,7 +161,7 @@ def need_annotations(cfg: Config) -> None:
 
 
 def need_annotation_file(cfg: Config) -> None:
-    """Raise a UserError if the annotation file of the test data does not exist.
+    """Check that the annotation file of the test data exists.
 
     Raises:
         UserError: If it does not exist, or as :func:`annotation_file`.

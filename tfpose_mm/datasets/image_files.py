@@ -1,4 +1,4 @@
-"""Find missing files without a system call for each file."""
+"""Find missing files without a system call for each file, and guess what a wrong name means."""
 
 from __future__ import annotations
 
@@ -11,39 +11,12 @@ LARGEST = 32766  # longest side of an image that OpenCV's warpAffine takes, in p
 
 
 def missing_files(paths: Iterable[str]) -> set[str]:
-    """Return the paths that do not exist; each folder is listed once.
-
-    Args:
-        paths: Local paths. A path of a folder counts as existing.
-
-    Returns:
-        The missing paths, and paths in folders that cannot be listed.
-    """
-    names: dict[str, set[str]] = {}
-    missing = set()
-    for path in paths:
-        folder, name = os.path.split(path)
-        if folder not in names:
-            names[folder] = _names(folder)
-        if name not in names[folder] and not _exists(path):
-            missing.add(path)
-    return missing
-
-
-def _names(folder: str) -> set[str]:
-    try:
-        with os.scandir(folder or ".") as entries:
-            return {entry.name for entry in entries}
-    except (OSError, ValueError):  # ValueError: a null character
-        return set()
-
-
-def _exists(path: str) -> bool:
-    """Whether a file exists that is not in the list: on a file system that ignores case, or in a hidden folder."""
-    try:
-        return os.path.exists(path)
-    except ValueError:
-        return False
+    """Return the local paths that do not exist; each folder is listed once, and a folder counts as existing."""
+    paths = set(paths)
+    folders = {os.path.dirname(path) for path in paths}
+    names = {folder: set(os.listdir(folder or ".")) for folder in folders if os.path.isdir(folder or ".")}
+    absent = {path for path in paths if os.path.basename(path) not in names.get(os.path.dirname(path), ())}
+    return {path for path in absent if not os.path.exists(path)}  # some file systems ignore case
 
 
 def likely_name(path: str, folder: str) -> str | None:
@@ -60,12 +33,18 @@ def likely_name(path: str, folder: str) -> str | None:
         The name in the folder that exists, ``None`` if no guess does.
     """
     name = path[len(folder) :] if path.startswith(os.path.join(folder, "")) else path
-    name = unquote(name).replace("\\", "/").rpartition("?d=")[2]
-    parts = [part for part in name.partition("://")[2].split("/") or () if part] if "://" in name else name.split("/")
-    parts = [part for part in parts if part not in ("", ".")]
-    tails = [parts[start:] for start in range(len(parts))]
-    short = re.sub(r"^[0-9a-f]{8}-", "", parts[-1]) if parts else ""
-    for tail in [*tails, [short]] if short else tails:
-        if _exists(os.path.join(folder, *tail)) and os.path.join(folder, *tail) != path:
-            return "/".join(tail)
+    name = unquote(name).replace("\\", "/").rpartition("?d=")[2].rpartition("://")[2]
+    parts = [part for part in name.split("/") if part not in ("", ".")]
+    tails = ["/".join(parts[start:]) for start in range(len(parts))]
+    for tail in [*tails, *(re.sub(r"^[0-9a-f]{8}-", "", last) for last in parts[-1:])]:
+        if os.path.exists(os.path.join(folder, tail)) and os.path.join(folder, tail) != path:
+            return tail
     return None
+
+
+def missing_image(path: str, folder: str) -> str:
+    """How to fix a missing image of a folder."""
+    meant = likely_name(path, folder)
+    if meant is None:
+        return "correct data_root or data_prefix in the config, or copy the images"
+    return f"probably '{meant}' is meant, which exists: correct file_name in the annotation file"

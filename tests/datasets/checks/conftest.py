@@ -6,17 +6,13 @@ import shutil
 import numpy as np
 import pytest
 from mmengine.config import Config
-from mmpose.datasets.datasets.utils import parse_pose_metainfo
+from mmpose.datasets.datasets.utils import parse_pose_metainfo as parse
 
 from tests.helpers.paths import ROOT, TINY
-from tfpose_mm.datasets.checks.instances import read_keypoints
+from tfpose_mm.datasets.config_data import keypoint_names
 from tfpose_mm.datasets.synthetic import write_dataset
 
 LSPET = Config.fromfile(str(ROOT / "configs/_base_/lspet_keypoints.py")).metainfo.to_dict()
-
-
-def parse(metainfo):
-    return read_keypoints(parse_pose_metainfo(metainfo))
 
 
 @pytest.fixture(scope="session")
@@ -44,12 +40,12 @@ def many_lspet(many, coco_keypoints, lspet_keypoints):
     for row in many["annotations"]:
         points = np.array(row["keypoints"]).reshape(17, 3)
         shoulders = points[[5, 6]]
-        named = dict(zip(coco_keypoints.names, points), neck=shoulders.mean(0))
+        named = dict(zip(keypoint_names(coco_keypoints), points), neck=shoulders.mean(0))
         up = (shoulders.mean(0) - points[[11, 12]].mean(0)) * [0.5, 0.5, 0]
         named["head_top"] = named["neck"] + up
-        keypoints = np.array([named[name] for name in lspet_keypoints.names])
+        keypoints = np.array([named[name] for name in keypoint_names(lspet_keypoints)])
         rows.append(dict(row, keypoints=keypoints.ravel().tolist()))
-    names = [dict(many["categories"][0], keypoints=lspet_keypoints.names)]
+    names = [dict(many["categories"][0], keypoints=keypoint_names(lspet_keypoints))]
     return dict(many, annotations=rows, categories=names)
 
 

@@ -1,44 +1,85 @@
-"""Faults of labels are found in the right rows; correct labels give no finding. K is 17 and 14."""
+"""Faults of the labels of a whole file are found; correct labels give no finding. K is 17 and 14."""
 
 from __future__ import annotations
+
+import copy
 
 import numpy as np
 import pytest
 
-from benchmarks.data_faults import FAULTS, inject
-from tfpose_mm.datasets.checks.labels import check_labels
-from tfpose_mm.datasets.checks.sides import MIN_ROWS
+from tests.datasets.checks.conftest import LSPET, parse
+from tfpose_mm.datasets.annotation_checks import inspect_annotations
+from tfpose_mm.datasets.checks.labels import MIN_ROWS, check_labels
+from tfpose_mm.datasets.config_data import keypoint_names
 
-BY_NAME = {fault.name: fault for fault in FAULTS}
-# fault: the smallest fraction of the changed rows that must be found
-ROWS = {
-    "left and right shoulder exchanged": 1.0,
-    "left and right elbow exchanged": 1.0,
-    "left and right hip exchanged": 1.0,
-    "left and right knee exchanged": 0.9,
-    "one keypoint anywhere in the image": 0.15,
-    "keypoints 0 to 1 of the image": 0.9,
-    "keypoints 0 to 1 of the box": 0.9,
-    "keypoints of the crop, in pixels": 0.3,
-    "keypoints of an image of half the size": 0.25,
-    "keypoints as y, x, v": 0.25,
-    "keypoints as x, v, y": 1.0,
-    "boxes with their centre": 0.5,
-    "boxes as x1, y1, x2, y2": 0.4,
-}
-WHOLE_FILE = {
-    "left and right shoulder exchanged": "flip_pair_exchanged",
-    "left and right elbow exchanged": "flip_pair_exchanged",
-    "left and right wrist exchanged": "flip_pair_exchanged",
-    "left and right hip exchanged": "flip_pair_exchanged",
-    "left and right knee exchanged": "flip_pair_exchanged",
-    "left and right ankle exchanged": "flip_pair_exchanged",
-    "left and right of both arms exchanged": "flip_pair_exchanged",
-    "left wrist and left ankle exchanged": "keypoint_order",
-    "wrists and ankles exchanged": "keypoint_order",
-    "left hip and left knee exchanged": "flip_pair_distances",
-}
 SETS = pytest.mark.parametrize("number", [17, 14])
+
+
+def exchange(*pairs):
+    """Exchange columns of keypoints."""
+
+    def change(points, boxes, sizes, names):
+        for pair in pairs:
+            one, other = (names.index(name) for name in pair)
+            points[:, [one, other]] = points[:, [other, one]]
+
+    return change
+
+
+def sides(*joints):
+    """Exchange left and right of joints."""
+    return exchange(*((f"left_{joint}", f"right_{joint}") for joint in joints))
+
+
+def mirror(points, boxes, sizes, names):
+    sides(*(name[5:] for name in names if name.startswith("left_")))(points, boxes, sizes, names)
+
+
+def move(function):
+    """Move the labelled keypoints: a function of points (N, K, 2), corners and sizes of boxes, and images (N, 1, 2)."""
+
+    def change(points, boxes, sizes, names):
+        moved = function(points[..., :2], boxes[:, None, :2], boxes[:, None, 2:], sizes[:, None])
+        points[..., :2] = np.where(points[..., 2:] > 0, moved, points[..., :2])
+
+    return change
+
+
+def columns(order):
+    def change(points, boxes, sizes, names):
+        points[:] = points[..., order]
+
+    return change
+
+
+def centre(points, boxes, sizes, names):
+    boxes[:, :2] += boxes[:, 2:] / 2
+
+
+def corners(points, boxes, sizes, names):
+    boxes[:, 2:] += boxes[:, :2]
+
+
+JOINTS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+FAULTS = {
+    **{f"left and right {joint}": (sides(joint), "flip_pair_exchanged") for joint in JOINTS},
+    "both arms": (sides("shoulder", "elbow", "wrist"), "flip_pair_exchanged"),
+    "left wrist and ankle": (exchange(("left_wrist", "left_ankle")), "keypoint_order"),
+    "wrists and ankles": (
+        exchange(("left_wrist", "left_ankle"), ("right_wrist", "right_ankle")),
+        "keypoint_order",
+    ),
+    "left hip and knee": (exchange(("left_hip", "left_knee")), "flip_pair_distances"),
+    "0 to 1 of the image": (move(lambda points, corner, box, image: points / image), "label_scale"),
+    "0 to 1 of the box": (move(lambda points, corner, box, image: (points - corner) / box), "label_scale"),
+    "of the crop": (move(lambda points, corner, box, image: points - corner), "label_scale"),
+    "of an image of half the size": (move(lambda points, corner, box, image: points / 2), "label_scale"),
+    "y, x, v": (columns([1, 0, 2]), "label_scale"),
+    "x, v, y": (columns([0, 2, 1]), "keypoint_columns"),
+    "v, x, y": (columns([2, 0, 1]), "keypoint_columns"),
+    "boxes with their centre": (centre, "bbox_format"),
+    "boxes as x1, y1, x2, y2": (corners, "bbox_format"),
+}
 
 
 @pytest.fixture
@@ -46,98 +87,104 @@ def labels(number, many, many_lspet, coco_keypoints, lspet_keypoints):
     return {17: (many, coco_keypoints), 14: (many_lspet, lspet_keypoints)}[number]
 
 
+def changed(content, change, metainfo):
+    """A copy with changed keypoints (N, K, 3) and boxes (N, 4)."""
+    content = dict(content, annotations=copy.deepcopy(content["annotations"]))
+    rows, sizes = content["annotations"], {image["id"]: image for image in content["images"]}
+    points = np.array([row["keypoints"] for row in rows], float).reshape(len(rows), -1, 3)
+    boxes = np.array([row["bbox"] for row in rows], float)
+    images = np.array([[sizes[row["image_id"]][side] for side in ("width", "height")] for row in rows], float)
+    change(points, boxes, images, keypoint_names(metainfo))
+    for row, keypoints, box in zip(rows, points, boxes):
+        row.update(keypoints=keypoints.ravel().tolist(), bbox=box.tolist())
+    return content
+
+
+def check(content, metainfo):
+    report, rows = inspect_annotations(content, "file.json", metainfo["num_keypoints"])
+    return check_labels(rows, report.skipped_rows, metainfo, "file.json")
+
+
 @SETS
 def test_correct_labels_have_no_fault(labels, number):
-    findings, not_checked = check_labels(*labels, "file.json")
+    findings, not_checked = check(*labels)
     assert findings == []
     assert len(not_checked) == (number == 14)  # mirrored instances, which only a face shows
 
 
 @SETS
-@pytest.mark.parametrize("name", ROWS)
-def test_a_fault_of_some_rows_is_found_in_these_rows(labels, name, number, reliability):
-    content, keypoints = labels
-    changed, rows = inject(content, BY_NAME[name], 0.05, keypoints, seed=1)
-    findings, _ = check_labels(changed, keypoints, "file.json")
-    assert {finding.file for finding in findings} == {"file.json"}
-    found = {finding.row for finding in findings if finding.check in BY_NAME[name].checks}
-    assert found <= rows
-    assert len(found) >= ROWS[name] * len(rows)
-    share = "all" if ROWS[name] == 1 else f"{ROWS[name]:.0%} or more"
-    outcome = f"`check_data` reports {share} of these rows, and no other row"
-    if number == 17:
-        reliability.row("data", f"check_data, 5 % of 240 synthetic instances: {name}", 1, outcome)
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_of_all_rows_is_a_finding_of_the_file(labels, name, number):
+    content, metainfo = labels
+    change, expected = FAULTS[name]
+    findings, _ = check(changed(content, change, metainfo), metainfo)
+    assert {(finding.file, finding.row) for finding in findings} == {("file.json", None)}
+    assert expected in [finding.check for finding in findings]
+    if expected == "flip_pair_exchanged":
+        (finding,) = findings
+        joint = name.split()[-1]
+        names = {f"of left_{joint}/right_{joint} in", f"of right_{joint}/left_{joint} in"}
+        assert name == "both arms" or any(words in finding.detail for words in names)
 
 
-@SETS
-@pytest.mark.parametrize("name", WHOLE_FILE)
-def test_a_fault_of_all_rows_is_one_finding_of_the_file(labels, name, number):
-    content, keypoints = labels
-    changed, _ = inject(content, BY_NAME[name], 1.0, keypoints, seed=1)
-    whole = [finding for finding in check_labels(changed, keypoints, "file.json")[0] if finding.row is None]
-    assert WHOLE_FILE[name] in [finding.check for finding in whole]
-    joint = name.split()[-2]
-    if WHOLE_FILE[name] == "flip_pair_exchanged" and "arms" not in name:
-        assert len(whole) == 1
-        names = {f"the line left_{joint}/right_{joint}", f"the line right_{joint}/left_{joint}"}
-        assert whole[0].detail.split(" should")[0] in names
-
-
-@SETS
-def test_a_fault_of_a_fifth_of_the_rows_is_found_at_the_end_of_a_limb(labels):
-    content, keypoints = labels
-    changed, rows = inject(content, BY_NAME["left and right wrist exchanged"], 0.2, keypoints, seed=1)
-    findings, _ = check_labels(changed, keypoints, "file.json")
-    assert [f.check for f in findings if f.row is None] == ["left_right_often_opposite"]
-    found = {finding.row for finding in findings if finding.row is not None}
-    assert found <= rows
-    assert len(found) > len(rows) / 2
-
-
-def test_mirrored_faces_are_found_in_their_rows(many, coco_keypoints):
-    changed, rows = inject(many, BY_NAME["all pairs exchanged (mirrored labels)"], 0.2, coco_keypoints, seed=1)
-    findings, _ = check_labels(changed, coco_keypoints, "file.json")
-    assert {finding.check for finding in findings} == {"face_mirrored"}
-    visible = {
-        row for row in rows if all(many["annotations"][row]["keypoints"][3 * index + 2] == 2 for index in range(3))
+def test_the_correction_is_the_right_one(many, coco_keypoints):
+    words = {
+        "0 to 1 of the image": "multiply x by the image's width",
+        "0 to 1 of the box": "are 0 to 1 of the box",
+        "of the crop": "add the corner of the box",
+        "of an image of half the size": "after a multiplication by 2",
+        "y, x, v": "exchange x and y",
+        "x, v, y": "fit as x, v, y",
+        "boxes with their centre": "subtract half of width and height",
+        "boxes as x1, y1, x2, y2": "fit as [x1, y1, x2, y2]",
     }
-    assert {finding.row for finding in findings} == visible
-    assert visible
-    changed, _ = inject(many, BY_NAME["all pairs exchanged (mirrored labels)"], 1.0, coco_keypoints, seed=1)
-    assert [(f.check, f.row) for f in check_labels(changed, coco_keypoints, "file.json")[0]] == [
-        ("faces_mirrored", None)
-    ]
+    for name, part in words.items():
+        findings, _ = check(changed(many, FAULTS[name][0], coco_keypoints), coco_keypoints)
+        assert part in findings[0].detail
+
+
+def test_mirrored_faces_are_found(many, coco_keypoints):
+    findings, _ = check(changed(many, mirror, coco_keypoints), coco_keypoints)
+    assert [finding.check for finding in findings] == ["faces_mirrored"]
+    findings, _ = check(changed(many, sides("eye"), coco_keypoints), coco_keypoints)
+    assert "faces_mirrored" in [finding.check for finding in findings]
 
 
 def test_a_turned_head_is_no_mirrored_face(many, coco_keypoints):
     """Rotations of the image change no sign."""
-    rows = []
-    for angle, row in zip(np.linspace(0, 6, len(many["annotations"])), many["annotations"]):
-        points = np.array(row["keypoints"]).reshape(17, 3)
-        turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-        points[:, :2] = points[:, :2] @ turn.T
-        rows.append(dict(row, keypoints=points.ravel().tolist()))
-    findings, _ = check_labels(dict(many, annotations=rows), coco_keypoints, "file.json")
-    assert not [f for f in findings if f.check.startswith(("face", "left_right", "flip_pair_exchanged"))]
+
+    def turn(points, boxes, sizes, names):
+        for angle, instance in zip(np.linspace(0, 6, len(points)), points):
+            matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+            middle = instance[:, :2].mean(0)
+            instance[:, :2] = (instance[:, :2] - middle) @ matrix.T + middle
+
+    findings, _ = check(changed(many, turn, coco_keypoints), coco_keypoints)
+    assert not [finding for finding in findings if finding.check.startswith(("face", "flip_pair_exchanged"))]
 
 
-def test_few_rows_give_no_finding_of_the_file(many, coco_keypoints):
-    changed, _ = inject(many, BY_NAME["left and right wrist exchanged"], 1.0, coco_keypoints, seed=1)
-    few = dict(changed, annotations=changed["annotations"][: MIN_ROWS - 1])
-    assert not check_labels(few, coco_keypoints, "file.json")[0]
+@pytest.mark.parametrize("name", ["left and right wrist", "0 to 1 of the image", "x, v, y", "boxes as x1, y1, x2, y2"])
+def test_few_rows_give_no_finding_of_the_file(many, coco_keypoints, name):
+    content = changed(many, FAULTS[name][0], coco_keypoints)
+    few = dict(content, annotations=content["annotations"][: MIN_ROWS - 1])
+    assert not check(few, coco_keypoints)[0]
 
 
 def test_rows_that_a_training_leaves_out_are_not_counted(many, coco_keypoints):
-    changed, rows = inject(many, BY_NAME["left and right hip exchanged"], 0.05, coco_keypoints, seed=1)
-    assert check_labels(changed, coco_keypoints, "file.json")[0]
-    assert not check_labels(changed, coco_keypoints, "file.json", rows)[0]
+    report, rows = inspect_annotations(
+        changed(many, FAULTS["left and right hip"][0], coco_keypoints), "file.json", coco_keypoints["num_keypoints"]
+    )
+    assert check_labels(rows, report.skipped_rows, coco_keypoints, "file.json")[0]
+    findings, not_checked = check_labels(rows, set(rows.index.tolist()), coco_keypoints, "file.json")
+    assert findings == []
+    assert not_checked == ["left and right, order and lengths of the keypoints, because no row can be used"]
 
 
-def test_broken_rows_are_left_to_the_other_checks(many, coco_keypoints):
-    broken = [None, {}, dict(keypoints="x"), dict(many["annotations"][0], bbox=[1, 2]), dict(many["annotations"][0])]
-    broken[-1]["keypoints"] = [float("nan")] * 51
-    content = dict(many, annotations=[*broken, *many["annotations"]])
-    assert check_labels(content, coco_keypoints, "file.json")[0] == []
-    assert check_labels(dict(content, annotations=broken), coco_keypoints, "file.json")[1] == [
-        "left and right, order and lengths of the keypoints, because no row can be used"
-    ]
+def test_a_wrong_flip_pair_of_the_metainfo_is_seen_in_the_data(many_lspet):
+    metainfo = copy.deepcopy(LSPET)
+    for index, swap in {3: "left_knee", 4: "left_hip", 1: "right_hip", 2: "right_knee"}.items():
+        metainfo["keypoint_info"][index]["swap"] = swap
+    findings, _ = check(many_lspet, parse(metainfo))
+    details = [finding.detail for finding in findings if finding.check == "flip_pair_distances"]
+    assert len(details) == 2
+    assert details[0].startswith("right_knee and right_hip of a flip pair should be equally far")

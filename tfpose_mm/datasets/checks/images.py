@@ -1,129 +1,124 @@
-"""Decode images as the pipeline does, and note what a training does not."""
+"""Faults of images: missing, unreadable, cut, rotated by EXIF, of another size than the file says, copies."""
 
 from __future__ import annotations
 
 import hashlib
 import io
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
 
 import cv2
 import mmcv
-import numpy as np
 from PIL import Image
 
+from ..findings import REFUSED, SKIPPED, WARNING, Finding
+from ..image_files import LARGEST, missing_image
+
 EXIF_ORIENTATION = 0x112
-DIGEST_SIZE = 16
-HASH_SIZE = (17, 16)  # width, height: 16 x 16 comparisons of neighbours
+PILLOW_ERRORS = (OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError)
 PNG_START, JPEG_START, JPEG_END = b"\x89PNG\r\n\x1a\n", b"\xff\xd8", b"\xff\xd9"
+COPY = "download or copy the image again, or delete its annotations"
+EXIF_FIX = "save the image without an EXIF orientation, or set color_type='color_ignore_orientation' of LoadImage"
+
+Fault = tuple[str, str, str]  # check, severity, sentence without its subject
 
 
-class ImageLoader(NamedTuple):
-    """How a pipeline's ``LoadImage`` decodes.
-
-    Attributes:
-        color_type: MMCV's flag.
-        backend: MMCV's decoder.
-    """
-
-    color_type: str = "color"
-    backend: str = "cv2"
-
-
-class ImageRecord(NamedTuple):
-    """What an image file contains.
+class ImageEntry(NamedTuple):
+    """An image that a data set uses.
 
     Attributes:
-        size: Width and height in pixels after decoding, with the rotation of EXIF if the decoder applies it; ``None``
-            if the image cannot be decoded.
-        error: Why it cannot be decoded; ``"missing"`` for a missing file.
-        stored_size: Width and height in pixels in the file, before the rotation.
-        orientation: EXIF orientation, 1 to 8; 1 without one.
-        mode: Pillow's mode, as ``"RGB"``.
-        truncated: Whether the end of the image is missing.
-        bits: Bits of a channel, 8 or 16.
-        transparent: Whether a pixel is transparent.
-        brightest: Highest value of the decoded image.
-        digest: Hash of the file.
-        look: Hash (32 bytes) of the decoded image; ``None`` for an image without structure.
+        row: Index in ``images`` of the annotation file; ``None`` in other formats than COCO's.
+        path: The file.
+        size: Width and height in pixels by the annotation file, ``None`` if it does not say.
     """
 
-    size: tuple[int, int] | None
-    error: str = ""
-    stored_size: tuple[int, int] | None = None
-    orientation: int = 1
-    mode: str = ""
-    truncated: bool = False
-    bits: int = 8
-    transparent: bool = False
-    brightest: int = 255
-    digest: bytes = b""
-    look: bytes | None = None
+    row: int | None
+    path: str
+    size: tuple[float, float] | None
+
+    def finding(self, file: str, check: str, severity: str, detail: str) -> Finding:
+        """Make a finding of this image in an annotation file; ``detail`` is a sentence without its subject."""
+        if self.row is None:
+            return Finding(check, severity, self.path, None, detail)
+        return Finding(check, severity, file, self.row, f"in 'images', {self.path} {detail}")
 
 
-def load_settings(pipeline: list[dict[str, Any]]) -> ImageLoader:
-    """Read the arguments of the pipeline's ``LoadImage``."""
-    for step in pipeline:
-        if str(step.get("type")).rpartition(".")[2] == "LoadImage":
-            return ImageLoader(step.get("color_type", "color"), step.get("imdecode_backend", "cv2"))
-    return ImageLoader()
-
-
-def inspect_image(path: str, loader: ImageLoader) -> ImageRecord:
-    """Read, decode and describe an image.
+def inspect_image(entry: ImageEntry, color_type: str, backend: str) -> tuple[bytes, list[Fault]]:
+    """Read an image, decode it as LoadImage does, and find its faults.
 
     Args:
-        path: The file.
-        loader: How to decode.
+        entry: The image.
+        color_type: That of LoadImage.
+        backend: The ``imdecode_backend`` of LoadImage.
 
     Returns:
-        The record.
+        A hash of the file, empty if the image cannot be decoded; and the faults.
     """
     try:
-        with open(path, "rb") as file:
-            content = file.read()
+        content = Path(entry.path).read_bytes()
+        image = mmcv.imfrombytes(content, flag=color_type, backend=backend) if content else None
     except FileNotFoundError:
-        return ImageRecord(None, "missing")
-    except (OSError, ValueError) as error:
-        return ImageRecord(None, str(error))
-    digest = hashlib.blake2b(content, digest_size=DIGEST_SIZE).digest()
-    image, error = _decode(content, loader)
-    if image is None:
-        return ImageRecord(None, error, digest=digest)
-    described = _describe(content)
-    size = (image.shape[1], image.shape[0])
-    return ImageRecord(size, "", digest=digest, brightest=int(image.max()), look=_look(image), **described)
-
-
-def _decode(content: bytes, loader: ImageLoader) -> tuple[np.ndarray | None, str]:
-    if not content:
-        return None, "the file is empty"
-    try:
-        image = mmcv.imfrombytes(content, flag=loader.color_type, backend=loader.backend)
+        return b"", [("image_missing", SKIPPED, "must exist, but does not")]
     except (cv2.error, OSError, ValueError, SyntaxError, TypeError) as error:
-        return None, f"{type(error).__name__}: {error}".strip().split("\n")[0][:200]
+        reason = f"{type(error).__name__}: {error}".strip().split("\n")[0][:200]
+        return b"", [
+            ("image_unreadable", REFUSED, f"must be a readable image, but decoding fails with {reason}: {COPY}")
+        ]
     if image is None or not image.size:
-        cut = content.startswith(JPEG_START) and not _is_complete(content)
-        return None, "its end is missing" if cut else f"{loader.backend} cannot decode it"
-    return image, ""
+        cut = content.startswith(JPEG_START) and not _is_complete_jpeg(content)
+        reason = "its end is missing" if cut else f"{backend} cannot decode it" if content else "the file is empty"
+        return b"", [("image_unreadable", REFUSED, f"must be a readable image, but {reason}: {COPY}")]
+    size = (image.shape[1], image.shape[0])
+    return hashlib.blake2b(content, digest_size=16).digest(), [*_faults(content, size, entry.size or size)]
 
 
-def _describe(content: bytes) -> dict[str, Any]:
-    """Read what only Pillow tells; a format that Pillow does not know has no description."""
-    try:
-        with Image.open(io.BytesIO(content)) as image:
-            found = dict(mode=image.mode, stored_size=image.size)
-            found["orientation"] = int(image.getexif().get(EXIF_ORIENTATION) or 1)
-            is_png = content.startswith(PNG_START)
-            found["bits"] = 16 if image.mode.startswith("I") or (is_png and content[24] == 16) else 8
-            found["truncated"] = not _is_complete(content) and _is_truncated(image)
-            if image.mode in ("RGBA", "LA") and not found["truncated"]:
-                found["transparent"] = image.getchannel("A").getextrema()[0] < 255
-            return found
-    except (OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError):
-        return {}
+def _faults(content: bytes, size: tuple[int, int], expected: tuple[float, float]) -> Iterator[Fault]:
+    """Faults of an image that can be decoded: its file, its decoded size, and the size by the annotation file."""
+    stored, orientation, mode, truncated, transparent = size, 1, "", False, False
+    with suppress(*PILLOW_ERRORS), Image.open(io.BytesIO(content)) as image:
+        stored, mode = image.size, image.mode
+        orientation = int(image.getexif().get(EXIF_ORIENTATION) or 1)
+        truncated = not _is_complete_jpeg(content) and _is_truncated(image)
+        transparent = mode in ("RGBA", "LA") and not truncated and image.getchannel("A").getextrema()[0] < 255
+    is_turned = orientation >= 5 and size == stored[::-1] != stored
+    has_16_bits = mode.startswith("I") or (content.startswith(PNG_START) and content[24] == 16)
+    should = f"should have the size of the annotation file, {_text(expected)}, but"
+    if is_turned and expected == stored:
+        detail = (
+            f"{should} LoadImage turns it by its EXIF orientation {orientation} to {_text(size)}, so that the labels"
+        )
+        yield "image_exif_rotated", WARNING, f"{detail} are on the unturned image: {EXIF_FIX}"
+    elif expected != size:
+        fix = "correct width and height, or scale the annotations, or use the image for which they were made"
+        yield "image_size", WARNING, f"{should} has {_text(size)}: {fix}"
+    elif orientation != 1 and (orientation < 5 or stored[0] == stored[1]):
+        detail = (
+            f"should have no EXIF orientation, but has {orientation}, and the size does not show whether the labels"
+        )
+        fix = f"look at a drawing; if they are not, {EXIF_FIX}"
+        yield "image_exif_orientation", WARNING, f"{detail} are those of the turned image: {fix}"
+    if truncated:
+        detail = "should be complete, but its end is missing, and the training sees grey or black rows"
+        yield "image_truncated", WARNING, f"{detail}: {COPY}"
+    if max(size) > LARGEST:
+        detail = (
+            f"must have no side longer than {LARGEST} pixels, which OpenCV's warpAffine needs, but is {_text(size)}"
+        )
+        yield "image_too_long", REFUSED, f"{detail}: scale or cut it"
+    if mode == "CMYK":
+        detail = "should be RGB or grey, but is CMYK, whose colours decoders convert differently: save it as RGB"
+        yield "image_cmyk", WARNING, detail
+    if has_16_bits:
+        detail = "should have 8 bits per channel, but has 16, of which LoadImage keeps the upper 8: save it with 8 bits"
+        yield "image_16_bit", WARNING, detail
+    if transparent:
+        detail = "should have no transparent pixels, but has, and LoadImage shows the colours behind them"
+        yield "image_transparent", WARNING, f"{detail}: save it without alpha"
 
 
-def _is_complete(content: bytes) -> bool:
+def _is_complete_jpeg(content: bytes) -> bool:
     """Whether a JPEG ends with its end marker; some decoders fill the missing rows of a cut JPEG without an error."""
     return content.startswith(JPEG_START) and JPEG_END in content[-32:]
 
@@ -136,9 +131,43 @@ def _is_truncated(image: Image.Image) -> bool:
     return False
 
 
-def _look(image: np.ndarray) -> bytes | None:
-    """Difference hash: for 16 x 16 places, whether the image gets brighter to the right."""
-    small = cv2.resize(image, HASH_SIZE, interpolation=cv2.INTER_AREA)
-    grey = small if small.ndim == 2 else small.astype(np.float32).mean(2)
-    step = np.diff(grey.astype(np.float32), axis=1)
-    return np.packbits(step > 0).tobytes() if (np.abs(step) > 1).mean() > 0.5 else None
+def _text(size: tuple[float, float]) -> str:
+    return f"{size[0]:g} x {size[1]:g}"
+
+
+def check_images(
+    entries: list[ImageEntry],
+    inspected: list[tuple[bytes, list[Fault]]],
+    file: str,
+    folder: str,
+    training_only: bool,
+    trained: Mapping[bytes, str],
+) -> list[Finding]:
+    """Find the faults of the images of a data set, and copies.
+
+    Args:
+        entries: The images.
+        inspected: The hash and the faults of each, see `inspect_image`.
+        file: Name of the annotation file.
+        folder: Folder of the images, to guess what a wrong name means.
+        training_only: Whether no test uses the file: a training leaves missing images out, a test stops.
+        trained: Images of other files that a training uses, by hash.
+    """
+    num_missing = sum(fault[0] == "image_missing" for _, faults in inspected for fault in faults)
+    missing = SKIPPED if training_only and 2 * num_missing <= len(entries) else REFUSED
+    first: dict[bytes, str] = {}
+    findings = []
+    for entry, (digest, faults) in zip(entries, inspected):
+        for check, severity, detail in faults:
+            if check == "image_missing":
+                severity, detail = missing, f"{detail}: {missing_image(entry.path, folder)}"
+            findings.append(entry.finding(file, check, severity, detail))
+        earlier = first.setdefault(digest, entry.path) if digest else entry.path
+        if earlier != entry.path:
+            detail = f"is a copy of {earlier}: use one of both"
+            findings.append(entry.finding(file, "image_repeated", WARNING, detail))
+        if digest in trained:
+            fix = "delete one of both, because images of the training make the score of a test too high"
+            detail = f"is also the training image {trained[digest]}: {fix}"
+            findings.append(entry.finding(file, "image_in_training", WARNING, detail))
+    return findings

@@ -1,58 +1,216 @@
-"""All checks of the labels that need many instances, or the metainfo."""
+"""Compare the labels of a whole file with its metainfo: units, sides and order of the keypoints and boxes."""
 
 from __future__ import annotations
 
-from collections.abc import Set
+import itertools
+from collections.abc import Container, Iterator
 from typing import Any
 
 import numpy as np
 
-from ..findings import Finding
-from .instances import Instances, Keypoints, read_instances
-from .label_scale import check_label_scale
-from .metainfo import check_metainfo
-from .proportions import check_flip_distances, check_limbs, check_order, median_distances
-from .sides import check_faces, check_sides
+from ..annotation_checks import Rows
+from ..config_data import keypoint_names
+from ..findings import WARNING, Finding
+
+# docs/check_data.md has the measurements behind the limits
+MIN_ROWS = 20  # rows that a statistic of a keypoint or a pair needs
+MIN_FLIP = 100  # rows that a distance of a flip pair needs
+MAX_ROWS = 5000  # rows of which the median distances are taken
+MARGIN = 0.1  # of the box, in which keypoints count as inside
+FITS = 0.9  # fraction of the labelled keypoints that is in the boxes of a file without faults
+BETTER = 0.1  # by which a correction must raise this fraction
+ORDER_LIMIT = 0.98  # total length of the skeleton with two exchanged columns, relative to the given order
+FLIP_LIMIT = 1.25  # ratio of the distances of a keypoint and of its partner, by the median over the other keypoints
+FACE_LIMIT = -0.5  # sine of the angle between the line of the eyes and the nose; correct labels have a positive sine
+FACE = ("nose", "left_eye", "right_eye")
+
+Faults = Iterator[tuple[str, str]]  # names of checks, and sentences
 
 
 def check_labels(
-    content: dict[str, Any], keypoints: Keypoints, file: str, skipped_rows: Set[int] = frozenset()
+    rows: Rows, skipped_rows: Container[int], metainfo: dict[str, Any], file: str
 ) -> tuple[list[Finding], list[str]]:
-    """Compare the labels of a file with its metainfo and with each other.
+    """Check the labels of a file.
 
     Args:
-        content: Content of the file, in COCO's format. It is not changed.
-        keypoints: The metainfo.
-        file: Name of the file in the findings.
+        rows: The instances without structural faults.
         skipped_rows: Rows that a training leaves out.
+        metainfo: MMPose's parsed metainfo.
+        file: Name of the file in the findings.
 
     Returns:
         The faults; and what is not checked, and why.
     """
-    findings = check_metainfo(keypoints, content, file)
-    data = read_instances(content, len(keypoints.names))
-    findings += check_label_scale(data, file)
-    data = data.where(~np.isin(data.rows, list(skipped_rows)))
-    if not len(data.rows):
-        return findings, ["left and right, order and lengths of the keypoints, because no row can be used"]
-    not_checked = []
-    if keypoints.links:
-        findings += _check_geometry(data, keypoints, file)
+    rows = rows.where((rows.box[:, 2:] > 0).all(1))
+    faults, not_checked = [*_units(rows)] if len(rows.index) >= MIN_ROWS else [], []
+    rows = rows.where(np.array([index not in skipped_rows for index in rows.index.tolist()], dtype=bool))
+    if not len(rows.index):
+        not_checked.append("left and right, order and lengths of the keypoints, because no row can be used")
+    elif metainfo["skeleton_links"]:
+        faults += [*_sides(rows, metainfo), *_distances(rows, metainfo)]
     else:
         not_checked.append("left and right, order and lengths, because the metainfo has no skeleton_info")
-    faces = check_faces(data, keypoints, file)
-    if faces is None:
-        not_checked.append(
-            "instances whose labels are all mirrored, because this needs the keypoints nose, left_eye and right_eye"
+    if set(FACE) <= set(keypoint_names(metainfo)):
+        faults += _faces(rows, metainfo)
+    else:
+        not_checked.append("mirrored labels, because this needs the keypoints nose, left_eye and right_eye")
+    return [Finding(check, WARNING, file, None, detail) for check, detail in faults], not_checked
+
+
+def _most(hits: np.ndarray, valid: np.ndarray) -> bool:
+    """Whether clearly more than half of the valid rows are hits: by 3 standard errors."""
+    count = int(valid.sum())
+    return count >= MIN_ROWS and hits[valid].mean() > 0.5 + 3 * np.sqrt(0.25 / count)
+
+
+def _units(rows: Rows) -> Faults:
+    """Find the correction of units, origin or order of the numbers with which the keypoints are in the boxes."""
+    points, boxes, flags = rows.points, rows.box, (0, 1, 2)
+    unknown = (rows.labelled & ~np.isin(rows.visibility, flags)).any(1)
+    for column, order in ((0, "v, x, y"), (1, "x, v, y")):
+        if _most(np.isin(points[..., column], flags).all(1), unknown):
+            yield "keypoint_columns", f"each keypoint should be x, y, v, but the numbers fit as {order}: reorder them"
+            return
+    corner, size = boxes[:, :2], boxes[:, 2:]
+    leaves = (corner + size > rows.size + 1).any(1).mean()
+    are_corners = ((size > corner) & (size <= rows.size + 1)).all(1).mean() >= FITS
+    if leaves > 0.05 and are_corners and _inside(rows, points, corner, size - corner) >= FITS:
+        detail = f"bbox should be [x, y, width, height], but {leaves:.0%} of the boxes leave the image"
+        yield "bbox_format", f"{detail}, and all fit as [x1, y1, x2, y2]: convert the boxes"
+        return
+    labelled = rows.labelled[..., None]
+    centre = np.where(labelled, points, 0).sum(1) / labelled.sum(1)
+    factor = np.median(np.linalg.norm(corner + size / 2, axis=1) / np.maximum(np.linalg.norm(centre, axis=1), 1e-6))
+    origin, extent = corner[:, None], size[:, None]
+    corrections = (
+        (points * rows.size[:, None], "are 0 to 1: multiply x by the image's width and y by its height"),
+        (points * extent + origin, "are 0 to 1 of the box: multiply by its width and height and add its corner"),
+        (points + origin, "fit the box as coordinates of a crop: add the corner of the box"),
+        (points[..., ::-1], "fit the box as y, x, v: exchange x and y"),
+        (points * factor, f"fit the box after a multiplication by {factor:.3g}: use the scale of the boxes"),
+    )
+    given = _inside(rows, points, corner, size)
+    by_centre = _inside(rows, points, corner - size / 2, size)
+    fits = [_inside(rows, moved, corner, size) for moved, _ in corrections]
+    if max(by_centre, *fits) < max(FITS, given + BETTER):
+        return
+    if by_centre >= max(fits):
+        detail = "bbox should be [x, y, width, height] with the upper left corner, but the keypoints fit if x and y are"
+        yield "bbox_format", f"{detail} the centre: subtract half of width and height"
+    else:
+        fit = corrections[int(np.argmax(fits))][1]
+        yield "label_scale", f"keypoints should be x, y, v in pixels of the image, but {fit}"
+
+
+def _inside(rows: Rows, points: np.ndarray, corner: np.ndarray, size: np.ndarray) -> float:
+    """Fraction of the labelled keypoints inside of boxes: points (N, K, 2), corners and sizes of the boxes (N, 2)."""
+    start, end = corner - MARGIN * size, corner + (1 + MARGIN) * size
+    return float(((points >= start[:, None]) & (points <= end[:, None])).all(2)[rows.labelled].mean())
+
+
+def _sides(rows: Rows, metainfo: dict[str, Any]) -> Faults:
+    """Find flip pairs whose left and right are exchanged in most rows.
+
+    The line from a keypoint to its partner has nearly the same direction as that of a linked keypoint: shoulders and
+    hips, hips and knees. Exchanging one pair turns its line around. The two links between two pairs are shorter after
+    an exchange exactly if the dot product of both lines is negative.
+    """
+    names, flip = keypoint_names(metainfo), np.array(metainfo["flip_indices"])
+    lines = rows.points - rows.points[:, flip]  # (N, K, 2)
+    lines[~(rows.labelled & rows.labelled[:, flip])] = 0
+    opposite: dict[frozenset[str], bool] = {}  # of each two linked pairs
+    pairs = ["/".join(names[i] for i in sorted({index, int(other)})) for index, other in enumerate(flip)]
+    for start, end in metainfo["skeleton_links"]:
+        if start != flip[start] and end != flip[end] and pairs[start] != pairs[end]:
+            dots = (lines[:, start] * lines[:, end]).sum(1)
+            opposite[frozenset((pairs[start], pairs[end]))] = _most(dots < 0, dots != 0)
+    wrong = [edge for edge, is_opposite in opposite.items() if is_opposite]
+    exchanged: dict[str, set] = {}  # the fewest pairs that explain the wrong lines
+    edges = {pair: {edge for edge in opposite if pair in edge} for pair in pairs}
+    for pair in sorted(edges, key=lambda pair: -len(edges[pair])):
+        if edges[pair] <= set(wrong) and edges[pair] - set().union(*exchanged.values()):
+            exchanged[pair] = edges[pair]
+    if wrong:
+        detail = (
+            "the lines from left to right of linked keypoints should have the same direction, but are opposite in "
+            f"most rows for {', '.join(' and '.join(sorted(edge)) for edge in wrong)}: exchange left and right of "
+            f"{' and '.join(exchanged) or 'the keypoints on one side of this link'} in the annotations or the metainfo"
         )
-    return findings + (faces or []), not_checked
+        yield "flip_pair_exchanged", detail
 
 
-def _check_geometry(data: Instances, keypoints: Keypoints, file: str) -> list[Finding]:
-    medians, counts = median_distances(data)
-    return [
-        *check_sides(data, keypoints, file),
-        *check_order(medians, counts, keypoints, file),
-        *check_flip_distances(medians, counts, keypoints, file),
-        *check_limbs(data, keypoints, file),
-    ]
+def _distances(rows: Rows, metainfo: dict[str, Any]) -> Faults:
+    """Find exchanged columns and wrong flip pairs by the distances between keypoints.
+
+    Over many instances, left_hip to left_knee is as long as right_hip to right_knee, and so for every two keypoints and
+    their partners; and the skeleton is shorter than with two exchanged keypoints. Keypoints beside each other, as nose
+    and eye, cannot be told apart.
+    """
+    names, flip = keypoint_names(metainfo), np.array(metainfo["flip_indices"])
+    medians, counts = _median_distances(rows)
+    pairs = [(index, int(partner)) for index, partner in enumerate(flip) if index < partner]
+    singles = [(pair,) for pair in itertools.combinations(np.flatnonzero(np.diagonal(counts) >= MIN_ROWS).tolist(), 2)]
+    doubles = [((a, c), (b, d)) for (a, b), (c, d) in itertools.combinations(pairs, 2)]
+    links = np.array([link for link in metainfo["skeleton_links"] if np.isfinite(medians[tuple(link)])], dtype=int)
+    starts, ends = links.reshape(-1, 2).T
+    total = medians[starts, ends].sum()
+    shortest, best = ORDER_LIMIT * total, ()
+    for exchange in (*doubles, *singles):
+        order = np.arange(len(names))
+        for pair in exchange:
+            order[list(pair)] = pair[::-1]
+        length = medians[order[starts], order[ends]].sum()
+        if length < shortest:  # False for NaN
+            shortest, best = length, exchange
+    if best and best[0] not in pairs:  # _sides reports an exchanged pair
+        exchanged = " and ".join(f"{names[first]} with {names[second]}" for first, second in best)
+        detail = (
+            "the order of the keypoints should be that of the metainfo, but the skeleton would be "
+            f"{1 - shortest / total:.0%} shorter after exchanging {exchanged}: correct the annotations or the metainfo"
+        )
+        yield "keypoint_order", detail
+    for index, partner in pairs if (flip[flip] == np.arange(len(flip))).all() else ():  # else show_recipe reports it
+        others = np.array([other for other in range(len(names)) if other not in (index, partner)])
+        own, mirrored = medians[index, others], medians[partner, flip[others]]
+        good = np.minimum(counts[index, others], counts[partner, flip[others]]) >= MIN_FLIP
+        good &= (own > 0) & (mirrored > 0)
+        ratio = np.exp(np.median(np.abs(np.log(own[good] / mirrored[good])))) if good.sum() >= 3 else 1
+        if ratio > FLIP_LIMIT:
+            detail = (
+                f"{names[index]} and {names[partner]} of a flip pair should be equally far from the other keypoints "
+                f"and their partners, but the distances differ by a factor of {ratio:.2f}: correct swap in the "
+                "metainfo, or the order of the keypoints"
+            )
+            yield "flip_pair_distances", detail
+
+
+def _median_distances(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+    """Median distances between keypoints, relative to the square root of the box area, and numbers of rows: (K, K)."""
+    rows = rows.where(np.arange(len(rows.index)) % max(1, -(-len(rows.index) // MAX_ROWS)) == 0)
+    points, labelled = rows.points / np.sqrt(rows.box[:, 2:].prod(1))[:, None, None], rows.labelled
+    counts = labelled.T.astype(np.int64) @ labelled
+    medians = np.full(counts.shape, np.nan)
+    for first, second in zip(*np.nonzero(np.triu(counts))):
+        both = labelled[:, first] & labelled[:, second]
+        distance = np.linalg.norm(points[both, first] - points[both, second], axis=1)
+        medians[first, second] = medians[second, first] = np.median(distance)
+    return medians, counts
+
+
+def _faces(rows: Rows, metainfo: dict[str, Any]) -> Faults:
+    """Find mirrored faces: the left eye is on the side of the right eye in most rows.
+
+    If nose and both eyes are visible, the camera sees the face from the front, and the turn from the line between the
+    eyes to the nose has one direction, for every rotation of the head in the image. A mirrored face has the other one.
+    """
+    ids = [metainfo["keypoint_name2id"][name] for name in FACE]
+    nose, left, right = (rows.points[:, index] for index in ids)
+    eyes, down = left - right, nose - (left + right) / 2
+    cross = eyes[:, 0] * down[:, 1] - eyes[:, 1] * down[:, 0]
+    wrong = cross < FACE_LIMIT * np.hypot(*eyes.T) * np.hypot(*down.T)
+    if _most(wrong, (rows.visibility[:, ids] == 2).all(1)):
+        detail = (
+            "in visible faces, left and right eye should be in the order of a face, but are mirrored in most rows: "
+            "exchange left and right in the annotations, or in the metainfo's names"
+        )
+        yield "faces_mirrored", detail
