@@ -15,7 +15,7 @@ from ..errors import UserError
 from ..tables import markdown_table
 from .checkpoint_loader import read_checkpoint
 
-SHOWN = 20
+SHOWN = 40  # rows of the table
 
 
 def load_model(cfg: ConfigDict, checkpoint: str | Path, device: str = "cpu") -> nn.Module:
@@ -110,15 +110,12 @@ def format_differences(differences: Sequence[Difference]) -> str:
         differences: From :func:`compare_parameters`.
 
     Returns:
-        Up to 20 rows of each kind of problem, and the number of those left out.
+        Up to 40 rows, and the number of those left out.
     """
-    rows, left_out = [["parameter", "problem", "model", "checkpoint"]], []
-    for problem in ("missing", "other shape", "unexpected"):
-        found = [difference for difference in differences if difference.problem == problem]
-        rows += [[d.name, d.problem, _format(d.model), _format(d.checkpoint)] for d in found[:SHOWN]]
-        if len(found) > SHOWN:
-            left_out.append(f"{len(found) - SHOWN} more {problem}")
-    return "\n".join(markdown_table(rows) + ([f"and {', '.join(left_out)}"] if left_out else []))
+    rows = [["parameter", "problem", "model", "checkpoint"]]
+    rows += [[d.name, d.problem, _format(d.model), _format(d.checkpoint)] for d in differences[:SHOWN]]
+    left_out = len(differences) - SHOWN
+    return "\n".join(markdown_table(rows) + ([f"and {left_out} more"] if left_out > 0 else []))
 
 
 def _without_module(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

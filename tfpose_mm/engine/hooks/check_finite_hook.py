@@ -64,7 +64,12 @@ class CheckFiniteHook(Hook):
         outputs: Sequence[PoseDataSample] | None = None,
     ) -> None:
         """Check the keypoints of a validated or tested batch: finite weights can still give NaN."""
-        _check_keypoints(outputs or ())
+        for sample in outputs or ():
+            if not torch.isfinite(torch.as_tensor(sample.pred_instances.keypoints)).all():
+                raise UserError(
+                    f"The model must predict finite coordinates, but those of {sample.get('img_path', 'an image')} are "
+                    f"NaN or infinite: the training has diverged; {FIX}."
+                )
 
     after_test_iter = after_val_iter
 
@@ -84,13 +89,3 @@ def _check_weights(state: Mapping[str, object]) -> None:
     for name, tensor in state.items():
         if isinstance(tensor, torch.Tensor) and not torch.isfinite(tensor).all():
             raise UserError(f"The weights must be finite, but {name} has NaN or infinite values: {FIX}.")
-
-
-def _check_keypoints(samples: Sequence[PoseDataSample]) -> None:
-    for sample in samples:
-        if not torch.isfinite(torch.as_tensor(sample.pred_instances.keypoints)).all():
-            name = sample.get("img_path", "an image")
-            raise UserError(
-                f"The model must predict finite coordinates, but those of {name} are NaN or infinite: the training has "
-                f"diverged; {FIX}."
-            )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import signal
 import sys
 import threading
-import time
 from pathlib import Path
 from types import FrameType
 from typing import Any
@@ -20,7 +19,6 @@ from ..atomic_files import write_atomic
 from .resume_hook import POINTER, PREEMPTED
 
 STATUS = 128 + signal.SIGTERM  # exit status of a process that SIGTERM ended
-SAME_SIGNAL = 5.0  # seconds; torchrun repeats a signal that a cluster sends to all processes
 
 
 @HOOKS.register_module()
@@ -32,19 +30,19 @@ class PreemptionHook(Hook):
     training by iterations continues with the next iteration. A validation is finished first, and one iteration after
     it.
 
-    A second SIGTERM, :data:`SAME_SIGNAL` seconds or more after the first, has its usual effect: it ends the process at
-    once. The signal must reach the training process: ``mim train`` does not pass it on, ``torchrun`` does.
+    The signal must reach the training process: ``mim train`` does not pass it on, ``torchrun`` does. Later signals are
+    ignored, because ``torchrun`` repeats the one that a cluster sends to all processes.
     """
 
     priority = "LOWEST"  # after the hooks that change the state of the training
 
     def __init__(self) -> None:
-        self._asked_at: float | None = None
+        self._is_asked = False
         self._previous: Any = None  # what signal.signal returned
 
     def before_train(self, runner: Runner) -> None:
         """Replace the handler of SIGTERM, which Python allows in the main thread only."""
-        self._asked_at = None
+        self._is_asked = False
         if threading.current_thread() is threading.main_thread():
             self._previous = signal.signal(signal.SIGTERM, self._ask)
 
@@ -57,12 +55,11 @@ class PreemptionHook(Hook):
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
         """Save and exit if any process of the training got the signal."""
-        is_asked = self._asked_at is not None
         if runner.world_size > 1:
-            asked = torch.tensor(int(is_asked), device=next(runner.model.parameters()).device)
+            asked = torch.tensor(int(self._is_asked), device=next(runner.model.parameters()).device)
             all_reduce(asked, "max")
-            is_asked = bool(asked)
-        if not is_asked:
+            self._is_asked = bool(asked)
+        if not self._is_asked:
             return
         # MMEngine trains the whole epoch again: with the later iteration it would count more than max_iters
         by_epoch = isinstance(runner.train_loop, EpochBasedTrainLoop)
@@ -78,8 +75,4 @@ class PreemptionHook(Hook):
         sys.exit(STATUS)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
-        if self._asked_at is None:
-            self._asked_at = time.monotonic()
-        elif time.monotonic() - self._asked_at >= SAME_SIGNAL:
-            signal.signal(signal.SIGTERM, self._previous or signal.SIG_DFL)
-            signal.raise_signal(number)
+        self._is_asked = True
