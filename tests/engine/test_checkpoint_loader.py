@@ -19,6 +19,7 @@ from tfpose_mm.engine import read_checkpoint, sha256
 from tfpose_mm.engine.pickled_types import _History
 from tfpose_mm.errors import UserError
 
+PROMISED = pytest.mark.skipif(torch.__version__ < (2, 6), reason="not promised before torch 2.6, see SECURITY.md")
 NAMES = [f"{name}, {form}" for name in malicious.attacks("unused") for form in ("zip", "legacy")]
 
 
@@ -31,7 +32,9 @@ def marker(tmp_path):
 @pytest.mark.parametrize("load", [read_checkpoint, CheckpointLoader.load_checkpoint])
 def test_no_code_runs(name, load, tmp_path, marker):
     path = malicious.save_all(tmp_path, marker)[name]
-    expected = "is not a complete checkpoint" if name in ("tar", "pickle") else "could run code: it was not loaded"
+    expected = "could run code: it was not loaded"
+    if name in ("tar", "pickle"):  # torch from 2.6 on looks into no tar file
+        expected += "|is not a complete checkpoint"
     with pytest.raises(UserError, match=expected) as caught:
         load(str(path))
     check_message(caught.value, path)
@@ -58,6 +61,7 @@ def test_pickles_that_no_pickler_writes(name, tmp_path):
     assert callable(_History.__setstate__)
 
 
+@PROMISED
 def test_references_to_modules_write_no_file(tmp_path):
     for path in malicious.save_module_reference(tmp_path / "module.pth", tmp_path / "written"):
         with pytest.raises(UserError) as caught:
@@ -66,6 +70,7 @@ def test_references_to_modules_write_no_file(tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["module.pth"]
 
 
+@PROMISED
 def test_tar_files_change_no_file(tmp_path):
     victim = tmp_path / "victim.txt"
     victim.write_text("secret")
@@ -99,6 +104,7 @@ class Writer(torch.nn.Module):
         return inputs
 
 
+@PROMISED
 def test_torchscript_programs_are_not_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.jit.script(Writer()).save("program.pt")
@@ -185,6 +191,7 @@ def training_checkpoint():
     )
 
 
+@PROMISED
 @pytest.mark.parametrize("zipped", [True, False])
 def test_training_checkpoints_are_read_whole(zipped, tmp_path):
     saved = training_checkpoint()
@@ -215,6 +222,7 @@ def assert_equal_content(read, saved):
     assert read["optimizer"]["state"][0]["step"] == 4
 
 
+@PROMISED
 @pytest.mark.parametrize("name", ["torch2.1_numpy1.26", "torch2.11_numpy2.5"])
 def test_checkpoints_of_the_other_stack(name):
     """Written by tests/data/write_training_checkpoint.py; numpy 2 moved the functions that arrays name in a pickle."""
@@ -222,6 +230,7 @@ def test_checkpoints_of_the_other_stack(name):
     assert_equal_content(read, training_checkpoint())
 
 
+@PROMISED
 def test_methods_of_histories_cannot_be_replaced(tmp_path):
     """The pickle has names of methods: HistoryBuffer would install whatever it finds."""
     before = dict(HistoryBuffer._statistics_methods)

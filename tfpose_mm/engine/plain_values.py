@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer, print_log
 
-PLAIN = (bool, int, float, complex, str, bytes, type(None))
+PLAIN = (bool, int, float, str, type(None))
 HISTORY = ("_log_history", "_count_history", "max_length")
 ARRAYS = dict(  # of MMPose's metainfo
     keypoint_colors=np.uint8, skeleton_link_colors=np.uint8, dataset_keypoint_weights=np.float32, sigmas=np.float32
