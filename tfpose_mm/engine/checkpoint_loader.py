@@ -17,6 +17,7 @@ from urllib.parse import urlparse
 import torch
 from mmengine.dist import barrier, is_main_process
 from mmengine.runner import CheckpointLoader
+from mmengine.utils import digit_version
 from safetensors import safe_open
 
 from ..errors import MissingFileError, UserError
@@ -60,7 +61,7 @@ def read_checkpoint(path: str | Path, map_location: Device = "cpu") -> dict[str,
 
 
 def _read_torch(path: Path, map_location: Device) -> Any:  # noqa: ANN401 - not checked yet
-    if torch.__version__ < (2, 6):  # torch has no list of further types there
+    if digit_version(torch.__version__) < digit_version("2.6"):  # torch has no list of further types there
         return torch.load(path, map_location=map_location, weights_only=True)
     with torch.serialization.safe_globals(PICKLED_TYPES):
         return restore_values(torch.load(path, map_location=map_location, weights_only=True))

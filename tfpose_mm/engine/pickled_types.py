@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from pickle import UnpicklingError
+from typing import Callable
 
 import numpy as np
 from mmengine.logging import HistoryBuffer
@@ -73,7 +74,7 @@ def _no_bytes(*arguments: object) -> bytes:
 
 
 # what torch calls, and the name in the pickle, as torch.serialization.safe_globals takes them
-PICKLED_TYPES = [
+PICKLED_TYPES: list[Callable | tuple[Callable, str]] = [
     (_History, "mmengine.logging.history_buffer.HistoryBuffer"),
     (_method, "builtins.getattr"),
     (_no_bytes, "builtins.bytes"),
