@@ -16,6 +16,7 @@ from tests.helpers.models import randomise
 from tests.helpers.paths import TINY
 from tests.helpers.processes import NO_WORKERS, mim, start
 from tfpose_mm.engine import read_checkpoint
+from tfpose_mm.engine.plain_values import to_plain
 from tfpose_mm.errors import UserError
 from tfpose_mm.publishing import publish
 
@@ -160,7 +161,7 @@ def test_metrics_are_those_of_the_weights(validated, metrics, tmp_path):
     scalars = {"val/coco/AP": HistoryBuffer([0.5, 0.75], [1, 1]), "val/time": HistoryBuffer([1.0], [1])}
     hub = dict(log_scalars=scalars, runtime_info={}, resumed_keys={})
     meta = dict(iter=5, validated_iter=validated)
-    torch.save(dict(state_dict={"a": torch.ones(2)}, meta=meta, message_hub=hub), tmp_path / "a.pth")
+    torch.save(dict(state_dict={"a": torch.ones(2)}, meta=meta, message_hub=to_plain(hub)), tmp_path / "a.pth")
     assert publish(tmp_path / "a.pth", tmp_path / "out").metrics == metrics
 
 

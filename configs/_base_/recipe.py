@@ -21,14 +21,12 @@ auto_scale_lr = dict(base_batch_size=512)
 
 # COCO gives NaN predictions an AP of 1, so a diverged model would be saved as the best: CheckFiniteHook stops a
 # training with losses, weights or predictions that are not finite. PlainCheckpointHook saves checkpoints that torch
-# loads without running code. ValidationEtaHook adds the validations to the time left that is logged. EpochSeedHook
-# seeds each epoch, ResumeHook resumes from the newest complete checkpoint, PreemptionHook saves one on SIGTERM. The
-# backend "atomic" writes checkpoints so that each is complete or absent.
+# loads without running code. EpochSeedHook seeds each epoch, ResumeHook resumes from the newest complete checkpoint,
+# PreemptionHook saves one on SIGTERM. The backend "atomic" writes checkpoints so that each is complete or absent.
 custom_hooks = [
     *_base_.custom_hooks,
     dict(type="CheckFiniteHook"),
     dict(type="PlainCheckpointHook"),
-    dict(type="ValidationEtaHook"),
     dict(type="EpochSeedHook"),
     dict(type="ResumeHook"),
     dict(type="PreemptionHook"),

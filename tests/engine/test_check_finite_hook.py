@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from mmengine.config import Config
 from mmengine.hooks import EMAHook, Hook
-from mmengine.runner import Runner
 
-from tests.helpers.paths import TINY
-from tests.helpers.processes import SMALL
 from tfpose_mm.engine.hooks import CheckFiniteHook
 from tfpose_mm.errors import UserError
 
@@ -50,48 +46,39 @@ class PoisonAverage(Hook):
 
 
 @pytest.fixture
-def make_runner(people, tmp_path, monkeypatch):
-    monkeypatch.setenv("SYNTHETIC_ROOT", str(people))
+def make(make_runner, tmp_path):
+    """A runner of one epoch of 2 iterations in ``tmp_path / "work"``, with a validation."""
 
-    def make(hooks=(), without_hook=False, **options):
-        cfg = Config.fromfile(str(TINY))
-        small = dict(option.split("=") for option in SMALL)
-        small = {key: int(value) if value.isdigit() else value == "True" for key, value in small.items()}
-        cfg.merge_from_dict({**small, **{key.replace("__", "."): value for key, value in options.items()}})
-        if without_hook:
-            cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook["type"] != "CheckFiniteHook"]
-        cfg.work_dir = str(tmp_path)
-        runner = Runner.from_cfg(cfg)
-        for hook in hooks:
-            runner.register_hook(hook)
-        return runner
+    def with_options(epochs=1, hooks=(), **options):
+        options = {key.replace("__", "."): value for key, value in options.items()}
+        return make_runner(epochs, hooks=hooks, **{"train_cfg.val_interval": 1, **options})
 
-    return make
+    return with_options
 
 
 def checkpoints(folder):
-    return sorted(path.name for path in folder.glob("*.pth"))
+    return sorted(path.name for path in folder.glob("work/*.pth"))
 
 
 @pytest.mark.slow
-def test_without_the_hook_a_diverged_model_is_the_best(make_runner, tmp_path):
+def test_without_the_hook_a_diverged_model_is_the_best(make, tmp_path):
     """The loss of the first iteration is finite, and the weights after it are huge."""
-    runner = make_runner(without_hook=True, **DIVERGES)
+    runner = make(custom_hooks=[], **DIVERGES)
     runner.train()
     assert runner.message_hub.get_info("best_score") == pytest.approx(1.0)
     assert "best_coco_AP_epoch_1.pth" in checkpoints(tmp_path)
 
 
-def test_a_nan_loss_stops_the_training_before_anything_is_saved(make_runner, tmp_path, people):
+def test_a_nan_loss_stops_the_training_before_anything_is_saved(make, tmp_path, people):
     message = r"The loss must be finite, but loss\S* is nan in iteration 2 of epoch 1: start .* lower .* batch has"
     with pytest.raises(UserError, match=message) as error:
-        make_runner(**DIVERGES).train()
+        make(**DIVERGES).train()
     assert str(error.value).count(f"({people}/train/") == 4  # 9 instances in batches of 5
     assert checkpoints(tmp_path) == []
 
 
-def test_instances_with_nan_labels_are_named(make_runner, tmp_path, people):
-    runner = make_runner([Mislabel()], train_cfg__max_epochs=2)
+def test_instances_with_nan_labels_are_named(make, tmp_path, people):
+    runner = make(2, [Mislabel()])
     with pytest.raises(UserError, match="the labels of these instances are not finite") as error:
         runner.train()
     assert "in iteration 3 of epoch 2" in str(error.value)
@@ -99,33 +86,33 @@ def test_instances_with_nan_labels_are_named(make_runner, tmp_path, people):
     assert checkpoints(tmp_path) == ["best_coco_AP_epoch_1.pth", "epoch_1.pth"]
 
 
-def test_nan_weights_stop_the_training_before_anything_is_saved(make_runner, tmp_path):
+def test_nan_weights_stop_the_training_before_anything_is_saved(make, tmp_path):
     with pytest.raises(UserError, match=r"The weights must be finite, but \S+ has NaN or .* a lower learning rate"):
-        make_runner([Poison("backbone.conv1.weight", 2)]).train()
+        make(hooks=[Poison("backbone.conv1.weight", 2)]).train()
     assert checkpoints(tmp_path) == []
 
 
-def test_nan_keypoints_of_finite_weights_stop_the_validation(make_runner, tmp_path):
+def test_nan_keypoints_of_finite_weights_stop_the_validation(make, tmp_path):
     """After one step the weights are huge but finite."""
-    runner = make_runner(train_dataloader__batch_size=9, **DIVERGES)
+    runner = make(train_dataloader__batch_size=9, **DIVERGES)
     with pytest.raises(UserError, match=r"must predict finite coordinates, but those of .*/val/\d+.jpg are NaN"):
         runner.train()
     assert all(tensor.isfinite().all() for tensor in runner.model.state_dict().values())
     assert checkpoints(tmp_path) == ["epoch_1.pth"]
 
 
-def test_nan_keypoints_stop_a_test(make_runner):
-    runner = make_runner()
+def test_nan_keypoints_stop_a_test(make):
+    runner = make()
     runner.model.head.reg_branches[-1].layers[-1].bias.data.fill_(float("nan"))
     with pytest.raises(UserError, match="must predict finite coordinates"):
         runner.test()
 
 
 @pytest.mark.parametrize("by_epoch", [True, False])
-def test_the_last_finite_checkpoint_is_kept(make_runner, tmp_path, by_epoch):
+def test_the_last_finite_checkpoint_is_kept(make, tmp_path, by_epoch):
     """CheckpointHook deletes the old checkpoint before it saves the new one."""
-    runner = make_runner(
-        train_cfg__max_epochs=2,
+    runner = make(
+        2,
         train_cfg__val_interval=3,
         default_hooks__checkpoint__by_epoch=by_epoch,
         default_hooks__checkpoint__interval=1,
@@ -138,23 +125,22 @@ def test_the_last_finite_checkpoint_is_kept(make_runner, tmp_path, by_epoch):
         runner.train()
     (name,) = checkpoints(tmp_path)
     assert name == ("epoch_1.pth" if by_epoch else "iter_3.pth")
-    state = torch.load(tmp_path / name, map_location="cpu")["state_dict"]
+    state = torch.load(tmp_path / "work" / name, map_location="cpu")["state_dict"]
     assert all(tensor.isfinite().all() for tensor in state.values())
 
 
 @pytest.mark.slow
-def test_averaged_weights_are_checked_where_they_are_validated(make_runner, tmp_path):
+def test_averaged_weights_are_checked_where_they_are_validated(make, tmp_path):
     """EMAHook loads its weights before a validation; these weights are validated and saved."""
-    runner = make_runner(hooks=[dict(type="EMAHook", momentum=0.5)])
-    runner.register_hook(PoisonAverage())
+    runner = make(hooks=[dict(type="EMAHook", momentum=0.5), PoisonAverage()])
     with pytest.raises(UserError, match=r"The weights must be finite, but backbone\.conv1\.weight has NaN"):
         runner.train()
     assert not [name for name in checkpoints(tmp_path) if name.startswith("best")]
 
 
 @pytest.mark.slow
-def test_a_finite_training_is_untouched(make_runner, tmp_path):
-    runner = make_runner()
+def test_a_finite_training_is_untouched(make, tmp_path):
+    runner = make()
     assert any(isinstance(hook, CheckFiniteHook) for hook in runner.hooks)
     runner.train()
     assert {"epoch_1.pth", "best_coco_AP_epoch_1.pth"} <= set(checkpoints(tmp_path))

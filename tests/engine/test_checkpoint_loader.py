@@ -4,7 +4,6 @@ import functools
 import http.server
 import json
 import os
-import pickle
 import threading
 
 import numpy as np
@@ -16,10 +15,11 @@ from safetensors.torch import save_file
 
 from tests.helpers import malicious
 from tests.helpers.paths import ROOT
-from tfpose_mm.engine import checkpoint_loader, read_checkpoint, torch_files
-from tfpose_mm.engine.allowed_types import LogHistory
+from tfpose_mm.engine import read_checkpoint, sha256
+from tfpose_mm.engine.pickled_types import _History
 from tfpose_mm.errors import UserError
 
+PROMISED = pytest.mark.skipif(torch.__version__ < (2, 6), reason="not promised before torch 2.6, see SECURITY.md")
 NAMES = [f"{name}, {form}" for name in malicious.attacks("unused") for form in ("zip", "legacy")]
 
 
@@ -28,19 +28,14 @@ def marker(tmp_path):
     return tmp_path / "the code ran".replace(" ", "_")
 
 
-@pytest.fixture(params=["this torch", "old torch"])
-def reader(request, monkeypatch):
-    """The reader of torch before 2.6 is also tested with later versions."""
-    if request.param == "old torch":
-        monkeypatch.setattr(checkpoint_loader, "parse_version", lambda version: (2, 1))
-    return request.param
-
-
 @pytest.mark.parametrize("name", [*NAMES, "tar", "pickle"])
 @pytest.mark.parametrize("load", [read_checkpoint, CheckpointLoader.load_checkpoint])
-def test_no_code_runs(name, load, reader, tmp_path, marker):
+def test_no_code_runs(name, load, tmp_path, marker):
     path = malicious.save_all(tmp_path, marker)[name]
-    with pytest.raises(UserError, match=r"could run code: it was not loaded|is not a checkpoint") as caught:
+    expected = "could run code: it was not loaded"
+    if name in ("tar", "pickle"):  # torch from 2.6 on looks into no tar file
+        expected += "|is not a complete checkpoint"
+    with pytest.raises(UserError, match=expected) as caught:
         load(str(path))
     check_message(caught.value, path)
     assert not marker.exists()
@@ -57,17 +52,17 @@ def check_message(error, path):
 
 
 @pytest.mark.parametrize("name", list(malicious.opcodes()))
-def test_pickles_that_no_pickler_writes(name, reader, tmp_path):
+def test_pickles_that_no_pickler_writes(name, tmp_path):
     """With NumPy's own functions some of them end the process, or run code."""
     path = malicious.save_opcodes(tmp_path)[name]
     with pytest.raises(UserError) as caught:
         read_checkpoint(path)
     check_message(caught.value, path)
-    assert LogHistory.__name__ == "LogHistory"
-    assert not hasattr(LogHistory, "__setstate__") or LogHistory.__setstate__ != 1
+    assert callable(_History.__setstate__)
 
 
-def test_references_to_modules_write_no_file(reader, tmp_path):
+@PROMISED
+def test_references_to_modules_write_no_file(tmp_path):
     for path in malicious.save_module_reference(tmp_path / "module.pth", tmp_path / "written"):
         with pytest.raises(UserError) as caught:
             read_checkpoint(path)
@@ -75,7 +70,8 @@ def test_references_to_modules_write_no_file(reader, tmp_path):
     assert [entry.name for entry in tmp_path.iterdir()] == ["module.pth"]
 
 
-def test_tar_files_change_no_file(reader, tmp_path):
+@PROMISED
+def test_tar_files_change_no_file(tmp_path):
     victim = tmp_path / "victim.txt"
     victim.write_text("secret")
     victim.chmod(0o600)
@@ -108,7 +104,8 @@ class Writer(torch.nn.Module):
         return inputs
 
 
-def test_torchscript_programs_are_not_run(reader, tmp_path, monkeypatch):
+@PROMISED
+def test_torchscript_programs_are_not_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     torch.jit.script(Writer()).save("program.pt")
     written = tmp_path / "written_by_torchscript"
@@ -122,24 +119,6 @@ def test_torchscript_programs_are_not_run(reader, tmp_path, monkeypatch):
         read_checkpoint(path)
     check_message(caught.value, path)
     assert not written.exists()
-
-
-@pytest.mark.parametrize(
-    ("offset", "size", "stride"),
-    [
-        (0, (4,), (2,)),
-        (5, (2,), (1,)),
-        (-1, (1,), (1,)),
-        (0, (2,), (-1,)),
-        (0, (1 << 40, 1 << 40), (0, 0)),
-        (0, (2,), ()),
-    ],
-)
-def test_tensors_outside_their_storage(offset, size, stride):
-    with pytest.raises(pickle.UnpicklingError):
-        torch_files._tensor(torch.arange(6.0), offset, size, stride)
-    inside = torch_files._tensor(torch.arange(6.0), 1, (2, 2), (1, 2))
-    assert inside.tolist() == [[1, 3], [2, 4]]
 
 
 def test_the_attacks_work_without_our_loader(tmp_path, marker):
@@ -179,7 +158,7 @@ def test_a_cut_file_is_one_sentence(tmp_path):
     with pytest.raises(UserError, match=r"cut\.pth is not a complete checkpoint"):
         read_checkpoint(tmp_path / "cut.pth")
     torch.save([torch.ones(2)], tmp_path / "list.pth")
-    with pytest.raises(UserError, match="must contain a dict with parameters, but contains a list"):
+    with pytest.raises(UserError, match="must contain a dict from names to tensors"):
         read_checkpoint(tmp_path / "list.pth")
 
 
@@ -212,8 +191,9 @@ def training_checkpoint():
     )
 
 
+@PROMISED
 @pytest.mark.parametrize("zipped", [True, False])
-def test_training_checkpoints_are_read_whole(zipped, reader, tmp_path):
+def test_training_checkpoints_are_read_whole(zipped, tmp_path):
     saved = training_checkpoint()
     torch.save(saved, tmp_path / "epoch_3.pth", _use_new_zipfile_serialization=zipped)
     read = read_checkpoint(tmp_path / "epoch_3.pth")
@@ -242,13 +222,15 @@ def assert_equal_content(read, saved):
     assert read["optimizer"]["state"][0]["step"] == 4
 
 
+@PROMISED
 @pytest.mark.parametrize("name", ["torch2.1_numpy1.26", "torch2.11_numpy2.5"])
-def test_checkpoints_of_the_other_stack(name, reader):
+def test_checkpoints_of_the_other_stack(name):
     """Written by tests/data/write_training_checkpoint.py; numpy 2 moved the functions that arrays name in a pickle."""
     read = read_checkpoint(ROOT / f"tests/data/training_{name}.pth")
     assert_equal_content(read, training_checkpoint())
 
 
+@PROMISED
 def test_methods_of_histories_cannot_be_replaced(tmp_path):
     """The pickle has names of methods: HistoryBuffer would install whatever it finds."""
     before = dict(HistoryBuffer._statistics_methods)
@@ -261,28 +243,10 @@ def test_methods_of_histories_cannot_be_replaced(tmp_path):
     assert HistoryBuffer._statistics_methods == before
 
 
-@pytest.mark.parametrize(
-    "content",
-    [
-        dict(meta=[1]),
-        dict(meta="v1"),
-        dict(message_hub=[1]),
-        dict(meta=dict(dataset_meta="coco")),
-        dict(message_hub=dict(log_scalars=[1])),
-        dict(message_hub=dict(log_scalars={"a": {}})),
-        dict(message_hub=dict(log_scalars={"a": HistoryBuffer()})),
-    ],
-    ids=["meta list", "meta text", "hub list", "metainfo text", "scalars list", "history without values", "no history"],
-)
-def test_unusual_metadata_are_no_reason_to_refuse(content, reader, tmp_path):
-    torch.save(dict(state_dict={"weight": torch.ones(2)}, **content), tmp_path / "a.pth")
-    assert torch.equal(CheckpointLoader.load_checkpoint(str(tmp_path / "a.pth"))["state_dict"]["weight"], torch.ones(2))
-
-
 @pytest.mark.parametrize("state", [None, [1], {1: torch.ones(1)}], ids=str)
 def test_a_state_dict_of_another_kind(state, tmp_path):
     torch.save(dict(state_dict=state), tmp_path / "a.pth")
-    with pytest.raises(UserError, match="must be a dict from names to tensors"):
+    with pytest.raises(UserError, match="must contain a dict from names to tensors"):
         read_checkpoint(tmp_path / "a.pth")
 
 
@@ -332,7 +296,7 @@ def test_a_published_file_that_changed_is_refused(tmp_path):
     save_file({"weight": torch.ones(2)}, str(path), metadata={"tfpose_mm": json.dumps(dict(epoch=2))})
     with pytest.raises(UserError, match="must have the SHA-256 that its name ends in"):
         read_checkpoint(path)
-    digest = checkpoint_loader.sha256(path)
+    digest = sha256(path)
     read_checkpoint(path.rename(tmp_path / f"model-{digest[:8]}.safetensors"))
 
 

@@ -22,11 +22,12 @@ def test_differences_by_kind():
 
 
 def test_table():
-    model = {f"layer{index}": torch.ones(2, 3) for index in range(23)}
-    table = format_differences(compare_parameters({**model, "scale": torch.tensor(1.0)}, {"old": torch.ones(7)}))
+    model = {f"layer{index}": torch.ones(2, 3) for index in range(43)}
+    table = format_differences(compare_parameters({"scale": torch.tensor(1.0), **model}, {"layer0": torch.ones(7)}))
     lines = table.splitlines()
     assert lines[0].split() == ["|", "parameter", "|", "problem", "|", "model", "|", "checkpoint", "|"]
-    assert lines[2].split() == ["|", "layer0", "|", "missing", "|", "2", "x", "3", "|", "-", "|"]
-    assert lines[-2].split() == ["|", "old", "|", "unexpected", "|", "-", "|", "7", "|"]
-    assert lines[-1] == "and 4 more missing"
+    assert lines[2].split() == ["|", "scale", "|", "missing", "|", "scalar", "|", "-", "|"]
+    assert lines[3].split() == ["|", "layer0", "|", "other", "shape", "|", "2", "x", "3", "|", "7", "|"]
+    assert len(lines) == 2 + 40 + 1
+    assert lines[-1] == "and 4 more"
     assert len({len(line) for line in lines[:-1]}) == 1

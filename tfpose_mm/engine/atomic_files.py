@@ -41,19 +41,6 @@ def write_atomic(path: str | Path, content: bytes) -> None:
             f"The disk must have {len(content) / 1e6:.0f} MB free for {path}, but is full ({error.strerror}): free "
             "some space, and continue with resume; files that were complete before are unchanged."
         ) from error
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Wait until the names in a folder are on the disk. Not all file systems can do that."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
-            raise
-    finally:
-        os.close(descriptor)
 
 
 class AtomicBackend(LocalBackend):
@@ -68,45 +55,19 @@ class AtomicBackend(LocalBackend):
     _outdated: dict[Path, set[Path]] = {}  # noqa: RUF012 - MMEngine makes a backend for each call; all share this
 
     def put(self, obj: bytes, filepath: str | Path) -> None:
-        """Write a file, then remove the outdated files of its folder.
-
-        Args:
-            obj: The content.
-            filepath: The file.
-
-        Raises:
-            UserError: See :func:`write_atomic`.
-        """
+        """Write a file, see :func:`write_atomic`, then remove the outdated files of its folder."""
         path = Path(filepath).absolute()
         write_atomic(path, obj)
         for outdated in self._outdated.pop(path.parent, set()) - {path}:
             outdated.unlink(missing_ok=True)
 
     def put_text(self, obj: str, filepath: str | Path, encoding: str = "utf-8") -> None:
-        """Write a text file, see :meth:`put`.
-
-        Args:
-            obj: The text.
-            filepath: The file.
-            encoding: Its encoding.
-
-        Raises:
-            UserError: See :func:`write_atomic`.
-        """
+        """Write a text file, see :meth:`put`."""
         self.put(obj.encode(encoding), filepath)
 
     def remove(self, filepath: str | Path) -> None:
-        """Remove a file after the next one is written in its folder.
-
-        Args:
-            filepath: The file.
-
-        Raises:
-            FileNotFoundError: If there is no such file.
-        """
+        """Remove a file after the next one is written in its folder."""
         path = Path(filepath).absolute()
-        if not path.is_file():
-            raise FileNotFoundError(f"{path} does not exist")
         self._outdated.setdefault(path.parent, set()).add(path)
 
 

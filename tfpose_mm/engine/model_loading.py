@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import torch
 from mmengine.config import ConfigDict
@@ -10,8 +12,10 @@ from mmpose.registry import MODELS
 from torch import nn
 
 from ..errors import UserError
+from ..tables import markdown_table
 from .checkpoint_loader import read_checkpoint
-from .parameter_table import compare_parameters, format_differences, without_module
+
+SHOWN = 40  # rows of the table
 
 
 def load_model(cfg: ConfigDict, checkpoint: str | Path, device: str = "cpu") -> nn.Module:
@@ -51,7 +55,7 @@ def read_fitting_weights(model: nn.Module, checkpoint: str | Path) -> dict[str, 
             table of all differences.
     """
     content = read_checkpoint(checkpoint)
-    state = without_module(content.get("state_dict", content))
+    state = _without_module(content.get("state_dict", content))
     differences = compare_parameters(model.state_dict(), state)
     trained = {name for name, _ in model.named_parameters()}
     if any(difference.name in trained for difference in differences):
@@ -60,3 +64,68 @@ def read_fitting_weights(model: nn.Module, checkpoint: str | Path) -> dict[str, 
             f"{format_differences(differences)}"
         )
     return state
+
+
+class Difference(NamedTuple):
+    """A parameter or buffer that only one side has, or whose shapes differ.
+
+    Attributes:
+        name: Its name in the state dict.
+        problem: ``"missing"`` (in the checkpoint), ``"other shape"`` or ``"unexpected"`` (not in the model).
+        model: Its shape in the model, ``None`` if unexpected.
+        checkpoint: Its shape in the checkpoint, ``None`` if missing.
+    """
+
+    name: str
+    problem: str
+    model: tuple[int, ...] | None
+    checkpoint: tuple[int, ...] | None
+
+
+def compare_parameters(model: Mapping[str, torch.Tensor], checkpoint: Mapping[str, torch.Tensor]) -> list[Difference]:
+    """Compare two state dicts by names and shapes.
+
+    Args:
+        model: The state dict of the model.
+        checkpoint: The state dict of the checkpoint. MMEngine removes a leading ``module.`` of its names, and so does
+            this function. Entries that are not tensors are left out.
+
+    Returns:
+        The differences, in the order of the model, then unexpected ones.
+    """
+    expected, given = _shapes(model), _shapes(_without_module(checkpoint))
+    differences = []
+    for name in {**expected, **given}:
+        shape, other = expected.get(name), given.get(name)
+        if shape != other:
+            problem = "unexpected" if shape is None else "missing" if other is None else "other shape"
+            differences.append(Difference(name, problem, shape, other))
+    return differences
+
+
+def format_differences(differences: Sequence[Difference]) -> str:
+    """The differences as a Markdown table.
+
+    Args:
+        differences: From :func:`compare_parameters`.
+
+    Returns:
+        Up to 40 rows, and the number of those left out.
+    """
+    rows = [["parameter", "problem", "model", "checkpoint"]]
+    rows += [[d.name, d.problem, _format(d.model), _format(d.checkpoint)] for d in differences[:SHOWN]]
+    left_out = len(differences) - SHOWN
+    return "\n".join(markdown_table(rows) + ([f"and {left_out} more"] if left_out > 0 else []))
+
+
+def _without_module(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """A state dict without the leading ``module.`` of names, which wrappers for several GPUs add."""
+    return {name[7:] if name.startswith("module.") else name: value for name, value in state.items()}
+
+
+def _shapes(state: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
+    return {name: tuple(value.shape) for name, value in state.items() if isinstance(value, torch.Tensor)}
+
+
+def _format(shape: tuple[int, ...] | None) -> str:
+    return "-" if shape is None else " x ".join(map(str, shape)) or "scalar"

@@ -55,42 +55,20 @@ class KeepSamples(OutputHook):
 
 
 def need_metrics(metrics: dict[str, float]) -> None:
-    """Raise a UserError if a test computed no metric.
-
-    Args:
-        metrics: The metrics.
-
-    Raises:
-        UserError: If there is none.
-    """
+    """Raise a UserError if a test computed no metric."""
     if not metrics:
         raise UserError("The config's test_evaluator needs at least one metric, but computes none: add one to it.")
 
 
 def need_checkpoint(path: str | Path) -> None:
-    """Raise a UserError if a checkpoint does not exist.
-
-    Args:
-        path: The checkpoint.
-
-    Raises:
-        UserError: If the file does not exist.
-    """
+    """Raise a UserError if a checkpoint does not exist."""
     need_file("checkpoint", path, "train one first, as the README shows")
 
 
 def need_device(device: str) -> None:
-    """Raise a UserError if a device is not there.
-
-    Args:
-        device: ``"cpu"`` or a CUDA device such as ``"cuda:0"``.
-
-    Raises:
-        UserError: If torch cannot use it.
-    """
-    meant = (
-        f"cuda:{device}" if str(device).isdecimal() else "cuda:0" if str(device).lower() in ("gpu", "nvidia") else None
-    )
+    """Raise a UserError if torch cannot use a device, which is ``"cpu"`` or a CUDA device such as ``"cuda:0"``."""
+    names = {"gpu": "cuda:0", "nvidia": "cuda:0"}
+    meant = f"cuda:{device}" if str(device).isdecimal() else names.get(str(device).lower())
     if meant is not None:
         raise UserError(f"The device must be cpu or a GPU as cuda:0, but is {device!r}: probably {meant} is meant.")
     try:

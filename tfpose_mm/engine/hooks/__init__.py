@@ -7,14 +7,5 @@ from .epoch_seed_hook import EpochSeedHook, init_worker
 from .plain_checkpoint_hook import PlainCheckpointHook
 from .preemption_hook import PreemptionHook
 from .resume_hook import ResumeHook
-from .validation_eta_hook import ValidationEtaHook
 
-__all__ = [
-    "CheckFiniteHook",
-    "EpochSeedHook",
-    "PlainCheckpointHook",
-    "PreemptionHook",
-    "ResumeHook",
-    "ValidationEtaHook",
-    "init_worker",
-]
+__all__ = ["CheckFiniteHook", "EpochSeedHook", "PlainCheckpointHook", "PreemptionHook", "ResumeHook", "init_worker"]

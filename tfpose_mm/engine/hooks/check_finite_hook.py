@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import torch
-from mmengine.hooks import CheckpointHook, Hook
+from mmengine.hooks import Hook
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from mmpose.registry import HOOKS
@@ -35,7 +35,7 @@ class CheckFiniteHook(Hook):
     def after_train_iter(
         self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: dict | None = None
     ) -> None:
-        """Check the losses, and the weights if a checkpoint is saved after this iteration.
+        """Check the losses.
 
         Raises:
             UserError: If a loss is not finite; the message names the instances of the batch. If the labels of some are
@@ -44,19 +44,13 @@ class CheckFiniteHook(Hook):
         for name, value in (outputs or {}).items():
             if "loss" in name and not torch.as_tensor(value).isfinite().all():
                 raise UserError(_describe(runner, name, value, (data_batch or {}).get("data_samples", ())))
-        for hook in runner.hooks:
-            if isinstance(hook, CheckpointHook) and not hook.by_epoch:
-                due = self.every_n_train_iters(runner, hook.interval, hook.save_begin)
-                if due or (hook.save_last and self.is_last_train_iter(runner)):
-                    self._check_model(runner)
 
     def after_train_epoch(self, runner: Runner) -> None:
         """Check the weights."""
-        self._check_model(runner)
+        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        _check_weights(model.state_dict())
 
-    def before_val_epoch(self, runner: Runner) -> None:
-        """Check the weights that are validated."""
-        self._check_model(runner)
+    before_val_epoch = after_train_epoch
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Check the weights in a checkpoint before any hook saves it."""
@@ -70,14 +64,14 @@ class CheckFiniteHook(Hook):
         outputs: Sequence[PoseDataSample] | None = None,
     ) -> None:
         """Check the keypoints of a validated or tested batch: finite weights can still give NaN."""
-        _check_keypoints(outputs or ())
+        for sample in outputs or ():
+            if not torch.isfinite(torch.as_tensor(sample.pred_instances.keypoints)).all():
+                raise UserError(
+                    f"The model must predict finite coordinates, but those of {sample.get('img_path', 'an image')} are "
+                    f"NaN or infinite: the training has diverged; {FIX}."
+                )
 
     after_test_iter = after_val_iter
-
-    @staticmethod
-    def _check_model(runner: Runner) -> None:
-        model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-        _check_weights(model.state_dict())
 
 
 def _describe(runner: Runner, name: str, value: object, samples: Sequence[PoseDataSample]) -> str:
@@ -95,13 +89,3 @@ def _check_weights(state: Mapping[str, object]) -> None:
     for name, tensor in state.items():
         if isinstance(tensor, torch.Tensor) and not torch.isfinite(tensor).all():
             raise UserError(f"The weights must be finite, but {name} has NaN or infinite values: {FIX}.")
-
-
-def _check_keypoints(samples: Sequence[PoseDataSample]) -> None:
-    for sample in samples:
-        if not torch.isfinite(torch.as_tensor(sample.pred_instances.keypoints)).all():
-            name = sample.get("img_path", "an image")
-            raise UserError(
-                f"The model must predict finite coordinates, but those of {name} are NaN or infinite: the training has "
-                f"diverged; {FIX}."
-            )

@@ -10,7 +10,7 @@ from mmpose.registry import HOOKS
 from ...errors import UserError
 from ...host.requirements import list_versions
 from ...version import __version__
-from ..parameter_table import compare_parameters, format_differences
+from ..model_loading import compare_parameters, format_differences
 from ..plain_values import to_plain
 
 

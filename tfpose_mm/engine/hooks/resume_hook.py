@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import re
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from mmengine.dist import barrier, is_main_process
-from mmengine.hooks import CheckpointHook, Hook
-from mmengine.runner import EpochBasedTrainLoop, Runner
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
 from mmpose.registry import HOOKS
 
 from ...errors import UserError
 from ..atomic_files import PART, write_atomic
 from ..checkpoint_loader import read_checkpoint
-from .preemption_hook import PREEMPTED
 
 POINTER = "last_checkpoint"  # MMEngine's file with the path of the checkpoint to resume from
-PARTS = f"*.*[0-9]{PART}"  # temporary files of write_atomic: name, process, end
-TEMPLATES = ("epoch_{}.pth", "iter_{}.pth")  # MMEngine's names of checkpoints
+PREEMPTED = "preempted.pth"  # of PreemptionHook
+NAMES = (PREEMPTED, "epoch_*.pth", "iter_*.pth")
 
 
 @HOOKS.register_module()
@@ -26,22 +24,13 @@ class ResumeHook(Hook):
     """Before a training resumes, find its newest complete checkpoint and log which files are skipped.
 
     MMEngine resumes from the file that ``last_checkpoint`` in the work directory names. If the training was killed
-    while it saved, that file can be incomplete, or ``last_checkpoint`` can be empty. This hook compares
-
-    - ``preempted.pth`` of :class:`PreemptionHook`,
-    - the file that ``last_checkpoint`` names,
-    - the numbered checkpoints in the work directory, and in ``out_dir`` of each ``CheckpointHook``, with MMEngine's
-      names or those of ``filename_tmpl``: for each name the complete one with the highest number. If
-      ``last_checkpoint`` names a complete file, only later files count, because older ones can be of an earlier
-      training in the same folder.
-
-    It writes the complete one with the most iterations into ``last_checkpoint``. It also removes temporary files that
-    a killed training left in these folders. If ``last_checkpoint`` names a remote file, as ``s3://...``, only a
-    complete ``preempted.pth`` replaces it, because :class:`PreemptionHook` removes it when a later checkpoint is saved.
+    while it saved, that file can be incomplete or absent, or a later one can be complete. This hook looks at
+    ``preempted.pth``, ``epoch_*.pth`` and ``iter_*.pth`` in the work directory and at the file that ``last_checkpoint``
+    names, the one that was written last first, and names the first complete one in ``last_checkpoint``. It also removes
+    temporary files that a killed training left. It changes nothing if ``last_checkpoint`` names a remote file.
     """
 
     priority = "VERY_HIGH"
-    _begin = 0
 
     def before_run(self, runner: Runner) -> None:
         """Correct ``last_checkpoint`` if the config resumes and names no checkpoint.
@@ -53,133 +42,63 @@ class ResumeHook(Hook):
             return
         if is_main_process():
             folder = Path(runner.work_dir)
-            for part in (path for place in _folders(runner, folder) for path in place.glob(PARTS)):
+            for part in folder.glob(f"*.*[0-9]{PART}"):
                 part.unlink(missing_ok=True)
                 runner.logger.warning(f"{part} was not complete when an earlier training stopped: it is removed.")
-            newest = self._find_newest(runner, folder)
+            newest = _find_newest(runner, folder)
             if newest is not None:
                 write_atomic(folder / POINTER, str(newest).encode())
         barrier()
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Say that a resumed training keeps the schedule of the checkpoint, if the config has another end."""
-        if not runner.cfg.get("resume"):
+        """Say that MMEngine keeps learning rates and schedules of the checkpoint, if the config has others."""
+        schedulers = runner.param_schedulers
+        if not runner.cfg.get("resume") or not isinstance(schedulers, list):  # a dict for several optimizers
             return
-        rates, new_rates = _rates(checkpoint.get("optimizer")), _rates(runner.optim_wrapper.state_dict())
-        if rates and new_rates and rates != new_rates:
+        kept = _schedule(checkpoint.get("optimizer") or {}, checkpoint.get("param_schedulers") or [])
+        wanted = _schedule(runner.optim_wrapper.state_dict(), [scheduler.state_dict() for scheduler in schedulers])
+        if kept != wanted:
             runner.logger.warning(
-                f"A resumed training keeps the learning rates of its checkpoint, {_listed(rates)}; those of the "
-                f"config are {_listed(new_rates)}. To use them, start a new training with load_from=CHECKPOINT."
-            )
-        states = checkpoint.get("param_schedulers") or []
-        if not isinstance(runner.param_schedulers, list) or not isinstance(states, list):
-            return
-        kept = [state.get("end", 0) for state in states]
-        wanted = [getattr(scheduler, "end", 0) for scheduler in runner.param_schedulers]
-        if len(kept) != len(wanted):
-            runner.logger.warning(
-                f"The checkpoint has {len(kept)} learning-rate schedules, but the config {len(wanted)}: MMEngine "
-                "pairs them in order. To use those of the config, start a new training with load_from."
-            )
-        elif kept != wanted:
-            last, end = next((one, other) for one, other in zip(kept, wanted) if one != other)
-            length = len(runner.train_dataloader) if isinstance(runner.train_loop, EpochBasedTrainLoop) else None
-            runner.logger.warning(
-                f"A resumed training keeps the schedule of its checkpoint, which ends at {_place(last, length)}; that "
-                f"of the config ends at {_place(end, length)}. Then the learning rate stays at its last value. "
-                "To use the config's schedule, start a new training with load_from=CHECKPOINT."
+                f"A resumed training keeps the learning rates and schedules of its checkpoint ({kept}), not those of "
+                f"the config ({wanted}): to use those, start a new training with load_from=CHECKPOINT."
             )
 
     def before_train(self, runner: Runner) -> None:
-        """Look where the training begins."""
-        self._begin = runner.iter
-
-    def after_train(self, runner: Runner) -> None:
-        """Say that a resumed training had nothing left to do."""
-        if runner.cfg.get("resume") and self._begin >= runner.max_iters:
-            length = f"{runner.max_epochs} epochs" if runner.max_epochs else f"{runner.max_iters} iterations"
+        """Say that a resumed training has nothing left to do."""
+        if runner.cfg.get("resume") and runner.iter >= runner.max_iters:
             runner.logger.warning(
-                f"The checkpoint has all {length} of the config: nothing was left to train. To train longer, raise "
-                "train_cfg.max_epochs (or max_iters) and start a new training with load_from."
+                f"The checkpoint has all {runner.max_iters} iterations of the config: nothing is left to train. To "
+                "train longer, raise train_cfg.max_epochs (or max_iters) and start a new training with load_from."
             )
 
-    def _find_newest(self, runner: Runner, folder: Path) -> Path | None:
-        """The complete checkpoint with the most iterations; the one of :class:`PreemptionHook` if two have as many."""
-        pointer = folder / POINTER
-        named = pointer.read_text(errors="replace").strip() if pointer.is_file() else ""
-        is_remote = "://" in named
-        groups = [[folder / PREEMPTED]] if (folder / PREEMPTED).is_file() else []
-        found = [item for paths in groups for item in _complete(runner, paths)]
-        if not is_remote:
-            saved = [Path(named).absolute()] if os.path.isfile(named) else []
-            newest = _complete(runner, saved)
-            written = pointer.stat().st_mtime_ns if newest else 0
-            numbered = [
-                [path for path in paths if path not in saved and path.stat().st_mtime_ns > written]
-                for paths in _list_numbered(runner, folder)
-            ]
-            found += newest + [item for paths in numbered for item in _complete(runner, paths)]
-            groups += [paths for paths in (saved, *numbered) if paths]
-        if found:
-            newest = max(found, key=lambda item: item[1].get("iter", 0))
-            runner.logger.info(
-                f"Resuming from {newest[0]}: epoch {newest[1].get('epoch')}, iteration {newest[1].get('iter')}."
-            )
-            return newest[0]
-        if groups and not is_remote:
-            raise UserError(
-                f"{folder} must have a complete checkpoint to resume from, but none of its {sum(map(len, groups))} is "
-                "complete: start a new training, without resume, in another work directory."
-            )
+
+def _schedule(optimizer: Mapping, schedulers: Iterable[Mapping]) -> str:
+    """Learning rates of the parameter groups before the schedule, each once, and where each schedule ends."""
+    rates = sorted({group.get("initial_lr", group["lr"]) for group in optimizer.get("param_groups", ())})
+    ends = ", ".join(str(scheduler.get("end")) for scheduler in schedulers)
+    return f"learning rates {', '.join(f'{rate:g}' for rate in rates)}, schedules that end at iteration {ends}"
+
+
+def _find_newest(runner: Runner, folder: Path) -> Path | None:
+    """The complete checkpoint that was written last; ``None`` leaves the choice to MMEngine."""
+    pointer = folder / POINTER
+    named = pointer.read_text(errors="replace").strip() if pointer.is_file() else ""
+    if "://" in named:
         return None
-
-
-def _rates(optimizer: dict | None) -> list[float]:
-    """Learning rates of the parameter groups before the schedule, each once."""
-    groups = (optimizer or {}).get("param_groups")
-    return sorted({group.get("initial_lr", group["lr"]) for group in groups}) if isinstance(groups, list) else []
-
-
-def _listed(rates: list[float]) -> str:
-    return ", ".join(f"{rate:g}" for rate in rates)
-
-
-def _place(iterations: int, epoch_length: int | None) -> str:
-    return f"iteration {iterations}" if epoch_length is None else f"epoch {iterations / epoch_length:g}"
-
-
-def _folders(runner: Runner, folder: Path) -> list[Path]:
-    """The folders with checkpoints: the work directory and ``out_dir`` of each ``CheckpointHook``."""
-    hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
-    # MMEngine adds the name of the work directory to out_dir before the training
-    folders = [folder, *(Path(hook.out_dir) / folder.name for hook in hooks if hook.out_dir)]
-    return list(dict.fromkeys(path.absolute() for path in folders))
-
-
-def _list_numbered(runner: Runner, folder: Path) -> list[list[Path]]:
-    """The numbered checkpoints of each folder and kind of name, highest number first."""
-    hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
-    templates = [*TEMPLATES, *(hook.filename_tmpl for hook in hooks if "{" in hook.filename_tmpl)]
-    names = [_compile(template) for template in dict.fromkeys(templates)]
-    groups = []
-    for place in _folders(runner, folder):
-        for name in names:
-            found = [(name.fullmatch(path.name), path) for path in place.glob("*") if path.is_file()]
-            numbered = [(int(match.group(1)), path) for match, path in found if match]
-            groups.append([path for _, path in sorted(numbered, reverse=True)])
-    return [paths for paths in groups if paths]
-
-
-def _compile(template: str) -> re.Pattern:
-    """The names that a template as ``epoch_{}.pth`` gives; the number is the first group."""
-    return re.compile(r"(\d+)".join(map(re.escape, re.split(r"\{.*?\}", template))))
-
-
-def _complete(runner: Runner, paths: list[Path]) -> list[tuple[Path, dict]]:
-    """The first complete checkpoint, with its ``meta``; an empty list if there is none."""
-    for path in paths:
+    written = {path.absolute(): path.stat().st_mtime_ns for name in NAMES for path in folder.glob(name)}
+    if Path(named).is_file():
+        written[Path(named).absolute()] = pointer.stat().st_mtime_ns  # later than the files that are older than it
+    for path in sorted(written, key=written.__getitem__, reverse=True):
         try:
-            return [(path, read_checkpoint(path).get("meta", {}))]
+            meta = read_checkpoint(path).get("meta", {})
         except UserError as error:
             runner.logger.warning(f"Skipped: {error}")
-    return []
+            continue
+        runner.logger.info(f"Resuming from {path}: epoch {meta.get('epoch')}, iteration {meta.get('iter')}.")
+        return path
+    if not written:
+        return None
+    raise UserError(
+        f"{folder} must have a complete checkpoint to resume from, but none of its {len(written)} is complete: start a "
+        "new training, without resume, in another work directory."
+    )
