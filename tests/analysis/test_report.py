@@ -12,6 +12,7 @@ import pytest
 import torch
 from mmengine.config import Config
 from mmpose.datasets.datasets.utils import parse_pose_metainfo
+from mmpose.evaluation.functional import keypoint_pck_accuracy
 from mmpose.registry import MODELS
 
 from tests.helpers.browser import open_in_chromium
@@ -267,6 +268,20 @@ def test_rows_of_five_keypoints():
     assert kinds[-1] == [4, 0, 0, 0, 4]
     similarity = result.errors.similarity
     assert rows["all"]["similarity"] == pytest.approx(similarity[~np.isnan(similarity)].mean())
+
+
+def test_pck_is_mmpose_s():
+    rng = np.random.default_rng(1)
+    persons = [person(0.0, rng.random(K) < 0.6) for _ in range(40)]
+    for one in persons:
+        one.keypoints = one.target + rng.normal(0, 20, (K, 2))
+    rows = keypoint_rows(result_of(*persons))
+    predicted, target = (np.array([getattr(one, name) for one in persons]) for name in ("keypoints", "target"))
+    labelled = np.array([one.labelled for one in persons])
+    for threshold in (0.05, 0.1, 0.2):
+        expected, _, _ = keypoint_pck_accuracy(predicted, target, labelled, threshold, np.full((40, 2), 160.0))
+        np.testing.assert_allclose([rows[name][f"PCK@{threshold}"] for name in NAMES], expected)
+    assert sum(rows["all"][kind] for kind in ERROR_KINDS) == rows["all"]["number"] == labelled.sum()
 
 
 def test_a_keypoint_that_is_never_annotated_has_no_number():
