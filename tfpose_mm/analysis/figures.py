@@ -181,55 +181,55 @@ def _draw_person(
     pictures: DrawnFigures,
 ) -> None:
     """Figures 7, 11 and 12, the refinement, and the attention in the encoder."""
+
+    def add(name: str, caption: str, arrays: dict, panels: Sequence[Panel], **options: Any) -> None:  # noqa: ANN401
+        path = out / f"person{number}_{name}.png"
+        pictures.add(path, f"Person {number}: {caption}", dict(arrays, image=image), draw_panels, panels, **options)
+
     body, image = body_keypoints(names), one.image
-    common = dict(
-        image=image, target=one.target[body], labelled=one.labelled[body], names=np.array([names[k] for k in body])
-    )
+    common = dict(target=one.target[body], labelled=one.labelled[body], names=np.array([names[k] for k in body]))
     positions = [target if labelled else None for target, labelled in zip(one.target, one.labelled)]
     points = one.locations[-1, :, :, 0].reshape(
         len(names), -1, 2
     )  # the finest level of the last layer, as in the paper
-    caption = (
-        f"Person {number}: sampling points of each keypoint, finest level, last decoder layer. The yellow circle is "
-        "the annotated position (Figure 7 of the paper)."
+    add(
+        "fig7_sampling_points",
+        "sampling points of each keypoint, finest level, last decoder layer. The yellow circle is the annotated "
+        "position (Figure 7 of the paper).",
+        dict(common, locations=points[body]),
+        [Panel(names[k], image, points[k], circle=positions[k]) for k in body],
     )
-    panels = [Panel(names[k], image, points[k], circle=positions[k]) for k in body]
-    path = out / f"person{number}_fig7_sampling_points.png"
-    pictures.add(path, caption, dict(common, locations=points[body]), draw_panels, panels)
     for k in shown:
-        arrays = dict(image=image, locations=one.locations[-1, k], weights=one.weights[-1, k], target=one.target[k])
-        caption = (
-            f"Person {number}: sampling points of {names[k]} on each level, coloured by attention weight, last decoder "
-            "layer. The cross is the annotated position (Figures 11 and 12 of the paper)."
+        locations, weights = one.locations[-1, k], one.weights[-1, k]
+        add(
+            f"fig11_{names[k]}",
+            f"sampling points of {names[k]} on each level, coloured by attention weight, last decoder layer. The cross "
+            "is the annotated position (Figures 11 and 12 of the paper).",
+            dict(locations=locations, weights=weights, target=one.target[k]),
+            weighted_panels(image, locations, weights, positions[k]),
+            bar="attention weight",
         )
-        panels = weighted_panels(image, one.locations[-1, k], one.weights[-1, k], positions[k])
-        path = out / f"person{number}_fig11_{names[k]}.png"
-        pictures.add(path, caption, arrays, draw_panels, panels, bar="attention weight")
-    layers = np.arange(len(one.coordinates))
-    caption = (
-        f"Person {number}: the coordinates y_0 to y_{layers[-1]} of each keypoint. The yellow circle is the annotated "
-        "position."
+    layers, paths = np.arange(len(one.coordinates)), one.coordinates.swapaxes(0, 1)
+    add(
+        "refinement",
+        f"the coordinates y_0 to y_{layers[-1]} of each keypoint. The yellow circle is the annotated position.",
+        dict(common, coordinates=one.coordinates[:, body]),
+        [Panel(names[k], image, paths[k], layers, [("white", paths[k])], circle=positions[k]) for k in body],
+        bar="decoder layer (0: y_0)",
+        ticks=layers,
     )
-    arrays = dict(common, coordinates=one.coordinates[:, body])
-    panels = [
-        Panel(names[k], image, points, layers, [("white", points)], circle=positions[k])
-        for k, points in zip(body, arrays["coordinates"].swapaxes(0, 1))
-    ]
-    path = out / f"person{number}_refinement.png"
-    pictures.add(path, caption, arrays, draw_panels, panels, bar="decoder layer (0: y_0)", ticks=layers)
-    locations, weights = one.encoder_locations, one.encoder_weights
-    if pixel is not None and locations is not None and weights is not None:
-        panels = [
-            panel
-            for layer in range(len(weights))
-            for panel in weighted_panels(
-                image, locations[layer], weights[layer], np.array(pixel), f"layer {layer + 1}, "
-            )
-        ]
-        caption = f"Person {number}: attention of the pixel {pixel} in each encoder layer."
-        arrays = dict(image=image, locations=locations, weights=weights, pixel=np.array(pixel))
-        path, columns = out / f"person{number}_encoder.png", weights.shape[2]
-        pictures.add(path, caption, arrays, draw_panels, panels, columns=columns, bar="attention weight")
+    if pixel is not None and one.encoder_locations is not None and one.encoder_weights is not None:
+        panels = []
+        for layer, (locations, weights) in enumerate(zip(one.encoder_locations, one.encoder_weights), 1):
+            panels += weighted_panels(image, locations, weights, np.array(pixel), f"layer {layer}, ")
+        add(
+            "encoder",
+            f"attention of the pixel {pixel} in each encoder layer.",
+            dict(locations=one.encoder_locations, weights=one.encoder_weights, pixel=np.array(pixel)),
+            panels,
+            columns=one.encoder_weights.shape[2],
+            bar="attention weight",
+        )
 
 
 def weighted_panels(
