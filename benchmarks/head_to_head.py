@@ -217,7 +217,7 @@ def main() -> int:
     files.with_suffix(".json").write_text(json.dumps(numbers, indent=1) + "\n", encoding="utf-8")
     files.with_suffix(".md").write_text(table + "\n", encoding="utf-8")
     if curves:
-        draw_curves(curves, short_name(metric), files.with_suffix(".png"))
+        draw_curves({short_name(metric): curves}, files.with_suffix(".png"))
     print(table)
     return 0 if finished else 1
 

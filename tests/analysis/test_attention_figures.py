@@ -9,6 +9,8 @@ from matplotlib.collections import PathCollection
 from matplotlib.figure import Figure
 
 from tfpose_mm.analysis import attention_figures as figures
+from tfpose_mm.analysis.attention_figures import Panel
+from tfpose_mm.analysis.figures import weighted_panels
 
 K, LAYERS, HEADS, LEVELS, POINTS = 7, 2, 4, 3, 4
 NAMES = [f"joint_{index}" for index in range(K)]
@@ -32,14 +34,25 @@ def scatters(axis):
     return [child for child in axis.get_children() if isinstance(child, PathCollection)]
 
 
-def panels(figure):
+def axes_of(figure):
     return [axis for axis in figure.axes if axis.get_visible() and axis.get_label() != "<colorbar>"]
+
+
+def corners(axis, count, columns=6):
+    """Where the image of each panel begins: its pixels are those of the image."""
+    canvas = np.asarray(axis.get_images()[0].get_array())
+    tops, lefts = np.nonzero(
+        (np.lib.stride_tricks.sliding_window_view(canvas, IMAGE.shape)[:, :, 0] == IMAGE).all((2, 3, 4))
+    )
+    assert len(tops) == count
+    assert len(set(tops)) == -(-count // columns)
+    return np.column_stack([lefts, tops])
 
 
 def test_query_attention(drawn, rng):
     attention = rng.dirichlet(np.ones(K), (LAYERS, K))
     figures.draw_query_attention(attention, NAMES, "unused")
-    axes = panels(drawn[0])
+    axes = axes_of(drawn[0])
     assert [axis.get_title() for axis in axes] == ["decoder layer 1", "decoder layer 2"]
     for axis, layer in zip(axes, attention):
         assert np.array_equal(axis.get_images()[0].get_array(), layer)
@@ -49,63 +62,72 @@ def test_query_attention(drawn, rng):
         assert [label.get_text() for label in labels] == NAMES
 
 
-def test_sampling_points(drawn, rng):
+def test_each_panel_has_its_points_on_its_image(drawn, rng):
+    """Figure 7: points and circles; a keypoint that is not annotated has no circle."""
     locations, target = rng.uniform(0, 48, (K, 16, 2)), rng.uniform(0, 48, (K, 2))
-    labelled = np.arange(K) != 2
-    figures.draw_sampling_points(IMAGE, locations, target, labelled, NAMES, "unused")
-    axes = panels(drawn[0])
-    assert [axis.get_title() for axis in axes] == NAMES
-    for index, axis in enumerate(axes):
-        points, *circle = scatters(axis)
-        np.testing.assert_allclose(points.get_offsets(), locations[index])
-        assert len(circle) == labelled[index]
-        if circle:
-            np.testing.assert_allclose(circle[0].get_offsets(), target[index : index + 1])
-        assert np.array_equal(axis.get_images()[0].get_array(), IMAGE)
+    circles = [None if index == 2 else target[index] for index in range(K)]
+    figures.draw_panels([Panel(NAMES[k], IMAGE, locations[k], circle=circles[k]) for k in range(K)], "unused")
+    (axis,) = axes_of(drawn[0])
+    assert [text.get_text() for text in axis.texts] == NAMES
+    drawings = iter(scatters(axis))
+    for index, corner in enumerate(corners(axis, K)):
+        points = next(drawings)
+        np.testing.assert_allclose(points.get_offsets() - corner, locations[index])
+        np.testing.assert_allclose(points.get_facecolor()[:, :3], [[0xD5 / 255, 0x5E / 255, 0]])
+        x0, y0, x1, y1 = axis.transData.inverted().transform(points.get_clip_box().get_points()).ravel()
+        np.testing.assert_allclose(sorted((x0, x1)), [corner[0] - 0.5, corner[0] + 47.5])
+        np.testing.assert_allclose(sorted((y0, y1)), [corner[1] - 0.5, corner[1] + 63.5])
+        assert abs(axis.texts[index].get_position()[0] - corner[0] - 24) <= 1
+        if circles[index] is not None:
+            np.testing.assert_allclose(next(drawings).get_offsets() - corner, target[index : index + 1])
+    assert not list(drawings)
+
+
+def test_points_outside_the_images_do_not_move_them(drawn, rng):
+    figures.draw_panels([Panel("", IMAGE, rng.uniform(-500, 500, (30, 2)), cross=np.array([900.0, 0.0]))], "unused")
+    (axis,) = axes_of(drawn[0])
+    height, width = axis.get_images()[0].get_array().shape[:2]
+    assert axis.get_xlim() == (-0.5, width - 0.5)
+    assert axis.get_ylim() == (height - 0.5, -0.5)
 
 
 def test_weighted_points(drawn, rng):
     locations = rng.uniform(0, 48, (HEADS, LEVELS, POINTS, 2))
     weights = rng.dirichlet(np.ones(LEVELS * POINTS), HEADS).reshape(HEADS, LEVELS, POINTS)
-    figures.draw_weighted_points(IMAGE, locations, weights, np.array([3.0, 5.0]), "unused")
-    axes = panels(drawn[0])
-    assert len(axes) == LEVELS
-    for level, axis in enumerate(axes):
-        points, cross = scatters(axis)
+    panels = weighted_panels(IMAGE, locations, weights, np.array([3.0, 5.0]), "layer 2, ")
+    figures.draw_panels(panels, "unused", bar="attention weight")
+    axis, bar = drawn[0].axes
+    assert bar.get_ylabel() == "attention weight"
+    assert [text.get_text() for text in axis.texts] == [f"layer 2, level {level}" for level in (1, 2, 3)]
+    for level, corner in enumerate(corners(axis, LEVELS)):
+        points, cross = scatters(axis)[2 * level : 2 * level + 2]
         assert len(points.get_offsets()) == HEADS * POINTS
         assert sorted(points.get_array()) == sorted(weights[:, level].reshape(-1))
-        for place, value in zip(points.get_offsets(), points.get_array()):
+        for place, value in zip(points.get_offsets() - corner, points.get_array()):
             head, point = np.argwhere(weights[:, level] == value)[0]
             np.testing.assert_allclose(place, locations[head, level, point])
-        np.testing.assert_allclose(cross.get_offsets(), [[3, 5]])
+        np.testing.assert_allclose(cross.get_offsets() - corner, [[3, 5]])
         assert points.get_clim() == (0, weights.max())
 
 
-def test_refinement(drawn, rng):
-    coordinates, target = rng.uniform(0, 48, (LAYERS + 1, K, 2)), rng.uniform(0, 48, (K, 2))
-    figures.draw_refinement(IMAGE, coordinates, target, np.ones(K, bool), NAMES, "unused")
-    for index, axis in enumerate(panels(drawn[0])):
-        points, circle = scatters(axis)
-        np.testing.assert_allclose(points.get_offsets(), coordinates[:, index])
-        assert points.get_array().tolist() == [0, 1, 2]
-        np.testing.assert_allclose(circle.get_offsets(), target[index : index + 1])
-
-
-def test_encoder_attention(drawn, rng):
-    locations, weights = rng.uniform(0, 48, (LAYERS, HEADS, LEVELS, POINTS, 2)), rng.uniform(size=(LAYERS, HEADS, 3, 4))
-    figures.draw_encoder_attention(IMAGE, locations, weights, (7, 9), "unused")
-    axes = panels(drawn[0])
-    assert len(axes) == LAYERS * LEVELS
-    points, cross = scatters(axes[4])
-    assert axes[4].get_title() == "layer 2, level 2"
-    np.testing.assert_allclose(points.get_offsets(), locations[1, :, 1].reshape(-1, 2))
-    np.testing.assert_allclose(cross.get_offsets(), [[7, 9]])
+def test_lines_and_colours(drawn, rng):
+    """As in the refinement and in Figure 10."""
+    points = rng.uniform(0, 48, (LAYERS + 1, 2))
+    lines = [(figures.GREEN, points[[0, 1]]), (figures.BLUE, points[[1, 2]])]
+    panels = [Panel("", IMAGE, points + shift, [figures.BLUE] * 3, lines) for shift in (0, 1)]
+    figures.draw_panels(panels, "unused", columns=1)
+    (axis,) = axes_of(drawn[0])
+    assert [line.get_color() for line in axis.lines] == [figures.GREEN, figures.BLUE] * 2
+    first, second = corners(axis, 2, columns=1)
+    np.testing.assert_allclose(axis.lines[3].get_xydata() - second, points[[1, 2]])
+    np.testing.assert_allclose(scatters(axis)[1].get_offsets() - second, points + 1)
+    np.testing.assert_allclose(scatters(axis)[0].get_offsets() - first, points)
 
 
 def test_skeleton(drawn, rng):
     attention, positions = rng.dirichlet(np.ones(K), K), rng.uniform(0, 48, (K, 2))
     figures.draw_skeleton_attention(attention, positions, [(1, 2), (3, 4)], NAMES, "unused")
-    matrix, skeleton = panels(drawn[0])
+    matrix, skeleton = axes_of(drawn[0])
     assert np.array_equal(matrix.get_images()[0].get_array(), attention)
     assert len(matrix.patches) == 4
     np.testing.assert_allclose(scatters(skeleton)[0].get_offsets(), positions)
@@ -119,18 +141,10 @@ def test_layer_errors(drawn, rng):
     errors, correct = rng.uniform(size=(LAYERS + 1, K)), np.array([0.1, 0.5, 0.8])
     errors[:, 3] = np.nan  # never annotated
     figures.draw_layer_errors(errors, correct, NAMES, "unused")
-    left, right = panels(drawn[0])
+    left, right = axes_of(drawn[0])
     assert left.lines[0].get_ydata().tolist() == correct.tolist()
     mean = next(line for line in right.lines if line.get_label() == "mean")
     np.testing.assert_allclose(mean.get_ydata(), np.nanmean(errors, 1))
-
-
-def test_qualitative_colours(drawn, rng):
-    points = rng.uniform(0, 48, (K, 2))
-    figures.draw_qualitative([IMAGE, IMAGE], [points, points + 1], [(0, 1), (1, 5)], [5, 6], "unused")
-    axis = panels(drawn[0])[1]
-    assert [line.get_color() for line in axis.lines] == [figures.GREEN, figures.BLUE]
-    np.testing.assert_allclose(scatters(axis)[0].get_offsets(), points + 1)
 
 
 def test_files_are_the_same_each_time(tmp_path, rng):
@@ -145,8 +159,8 @@ def test_any_number_of_keypoints(count, tmp_path, rng):
     """No label is cut off: the border of the picture is white."""
     names = [f"left_long_name_{index}" for index in range(count)]
     figures.draw_query_attention(rng.dirichlet(np.ones(count), (4, count)), names, tmp_path / "matrix.png")
-    points = rng.uniform(0, 48, (count, 16, 2))
-    figures.draw_sampling_points(IMAGE, points, points[:, 0], np.ones(count, bool), names, tmp_path / "points.png")
+    panels = [Panel(name, IMAGE, rng.uniform(0, 48, (16, 2)), rng.random(16)) for name in names]
+    figures.draw_panels(panels, tmp_path / "points.png", bar="attention weight")
     for name in ("matrix.png", "points.png"):
         picture = cv2.imread(str(tmp_path / name))
         border = np.concatenate(

@@ -11,22 +11,26 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
+from mmpose.datasets.datasets.utils import parse_pose_metainfo
+from mmpose.evaluation.functional import keypoint_pck_accuracy
 from mmpose.registry import MODELS
 
 from tests.helpers.browser import open_in_chromium
 from tests.helpers.models import flip_indices, randomise
 from tests.helpers.paths import ROOT
 from tests.helpers.processes import in_process_config
-from tfpose_mm.analysis import report_results as results
-from tfpose_mm.analysis.attention_study import study_attention
 from tfpose_mm.analysis.error_analysis import EvaluatedModel, analyse_checkpoint
+from tfpose_mm.analysis.recording import record
 from tfpose_mm.analysis.report import write_report
-from tfpose_mm.analysis.report_results import case_section, error_section, keypoint_section, summary_section
+from tfpose_mm.analysis.report_content import find_cases, keypoint_rows
+from tfpose_mm.comparison.latency import Timing
 from tfpose_mm.engine.running import KeepSamples, run_test
 from tfpose_mm.errors import UserError
-from tfpose_mm.evaluation import EvaluatedPerson, analyse_errors
+from tfpose_mm.evaluation import ERROR_KINDS, EvaluatedPerson, analyse_errors
 
 K = 5
+TITLES = ["Metrics", "Keypoints", "Kinds of errors", "Decoder layers", "Cases", "Attention", "Training"]
+TITLES += ["Size and latency", "Recipe", "Versions"]
 NAMES = ["nose", "left_hand", "right_hand", "left_foot", "right_foot"]
 
 
@@ -50,7 +54,7 @@ def report(people, checkpoint, tmp_path_factory):
         cfg = in_process_config(folder / "work")
     log = str(write_log(folder / "log"))
     logs = [f"{label}={log}" for label in ("tiny", "other", "tiny")]
-    options = {"a.b": 1}
+    options = {"a.b": 1, "c": "<b>" + "a_very_long_name_without_any_space_" * 6}
     written = write_report(cfg, checkpoint, out=folder / "out", cases=3, persons=(1,), logs=logs, cfg_options=options)
     assert str(written).endswith(f"report:      {folder}/out/report.html")
     return cfg, folder, written.page
@@ -61,15 +65,29 @@ def test_its_numbers_are_those_of_the_evaluation(report, checkpoint):
     numbers = json.loads((folder / "out/report.json").read_text())
     _, expected = run_test(copy.deepcopy(cfg), checkpoint, folder / "evaluated", KeepSamples(0))
     assert numbers["metrics"] == pytest.approx(expected)
-    study = study_attention(cfg, checkpoint)
-    assert [layer["PCK@0.2"] for layer in numbers["layers"]] == pytest.approx(list(study.correct))
+    recording = record(cfg, checkpoint)  # from images, not from the feature maps of the test
+    assert [layer["PCK@0.2"] for layer in numbers["layers"]] == pytest.approx(recording.pck()[:, 0].tolist())
+    np.testing.assert_allclose([layer["errors"] for layer in numbers["layers"]], recording.mean_distance(), atol=1e-6)
+    attention = np.load(folder / "out/figures/fig6_query_attention.npz")["attention"]
+    np.testing.assert_allclose(attention, recording.query_attention, atol=1e-6)
     values = [numbers["keypoints"][name]["PCK@0.2"] for name in numbers["keypoints"]]
     assert np.mean(values) == pytest.approx(expected["PCK@0.2/PCK"])  # MMPose's mean over keypoints
     text = page.read_text()
     text = text.replace("<wbr>", "")
-    assert f"<strong>{expected['coco/AP']:.3f}</strong>" in text
+    assert f"<tr><td>AP</td><td>{expected['coco/AP']:.3f}</td>" in text
     for word in ("left_shoulder", "inversion", "Decoder layers", "GFLOPs", "AdamW", "SHA-256", "mmpose", "a.b=1"):
         assert word in text, word
+
+
+def test_texts_are_escaped_and_nothing_is_outside(report):
+    text = report[2].read_text()
+    assert "c=&lt;b&gt;a_very" in text
+    assert "<script" not in text
+    assert {source[:5] for source in re.findall(r'(?:src|href)="([^"]*)"', text)} <= {
+        "data:",
+        *(f"#{t[:4]}" for t in TITLES),
+    }
+    assert re.findall(r'<h2 id="(.*?)">', text) == re.findall(r'href="#(.*?)"', text) == TITLES
 
 
 def test_it_has_all_pictures(report):
@@ -162,27 +180,6 @@ def test_a_data_set_with_other_keypoints_and_several_persons_in_an_image(people,
     assert "head_top" in text
 
 
-def test_a_data_set_without_sigmas(report):
-    """As several of MMPose: PCK, but no similarity and no kinds."""
-    result = result_of(person(1.0), person(30.0, image_id=2), sigmas=())
-    table = keypoint_section(result).blocks[0]
-    assert table.header == ["keypoint", "number", "PCK@0.2", "PCK@0.1", "PCK@0.05"]
-    assert table.rows[-1] == ["all", "10", "1.000", "0.500", "0.500"]
-    assert error_section(result).blocks[0].text == "The data set has no sigmas, so there is no keypoint similarity."
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(results, "_draw_case", lambda _, index: (b"", str(index)))
-        blocks = case_section(result, 1).blocks
-    assert [block.text for block in blocks[1::2]] == ["Worst by mean error:", "Best by mean error:"]
-    assert [block.items[0][1] for block in blocks[2::2]] == ["1", "0"]
-
-
-def test_the_summary_of_mpii_has_the_total():
-    metrics = {"Head PCK": 90.0, "Shoulder PCK": 80.0, "Ankle PCK": 70.0, "PCK": 75.0, "PCK@0.1": 20.0}
-    result = EvaluatedModel(metrics, None, {}, [], None)
-    tiles = summary_section(result, dict(parameters_million=1, gflops=1, latency_ms={1: 1})).blocks[0]
-    assert [name for name, _ in tiles.items[:3]] == ["Total", "Total@0.1", "Head"]
-
-
 def test_the_report_of_another_head(report, people, tmp_path, monkeypatch):
     """A peer has no attention and no decoder layers; the other sections are the same."""
     monkeypatch.setenv("SYNTHETIC_ROOT", str(people))
@@ -193,8 +190,8 @@ def test_the_report_of_another_head(report, people, tmp_path, monkeypatch):
     text = write_report(cfg, tmp_path / "peer.pth", out=tmp_path / "out", cases=1).page.read_text()
     assert "The config has a HeatmapHead. Attention and errors by decoder layer need a TFPoseHead." in text
     assert "No logs were given" in text
-    assert "<h2>Kinds of errors</h2>" in text
-    assert "<h2>Decoder layers</h2>" not in text
+    assert ">Kinds of errors</h2>" in text
+    assert "Decoder layers</" not in text
 
 
 def test_detected_boxes_are_tested_too(report, checkpoint, people, tmp_path, monkeypatch):
@@ -209,8 +206,30 @@ def test_detected_boxes_are_tested_too(report, checkpoint, people, tmp_path, mon
     assert len(result.persons) == len(annotations)
     assert set(result.detected) == set(result.metrics)
     assert cfg.test_dataloader.dataset.bbox_file  # not changed
-    section = summary_section(result, dict(parameters_million=1, gflops=1, latency_ms={1: 1}))
-    assert section.blocks[1].header == ["metric", "annotated boxes", "detected boxes"]
+    result.recording = None  # no figures
+    text = page_of(result, cfg, checkpoint, tmp_path, monkeypatch, cases=0)
+    assert 'annotated boxes</th><th scope="col">detected boxes</th>' in text
+    assert f"<tr><td>AR</td><td>{result.metrics['coco/AR']:.3f}</td><td>{result.detected['coco/AR']:.3f}</td>" in text
+    assert "No cases are shown." in text
+
+
+COCO = parse_pose_metainfo(dict(from_file="configs/_base_/datasets/coco.py"))
+
+
+def whole(people):
+    """A person whose prediction is the annotation."""
+    target = np.full((17, 2), 40.0)
+    image = str(next((people / "val").iterdir()))
+    return EvaluatedPerson(image, 1, 1, target, target, np.ones(17, bool), np.array([10.0, 10.0, 60.0, 80.0]), 900.0)
+
+
+def page_of(result, cfg, checkpoint, out, patch, **options):
+    """The report on a result, without the measurement of the latency."""
+    costs = dict(parameters_million=1, gflops=1, checkpoint_sha256="")
+    timings = [Timing(1, 1, 1, ())] * 2
+    patch.setattr("tfpose_mm.analysis.report.analyse_checkpoint", lambda *_: result)
+    patch.setattr("tfpose_mm.analysis.report.measure_cost", lambda *_: (costs, dict(total=timings)))
+    return write_report(cfg, checkpoint, out=out, persons=(), **options).page.read_text()
 
 
 def result_of(*persons, sigmas=(0.05,) * K):
@@ -232,38 +251,76 @@ def person(shift, labelled=(True,) * K, image_id=1):
     )
 
 
-def test_tables_of_five_keypoints():
+def test_rows_of_five_keypoints():
     result = result_of(person(1.0, (True, True, True, True, False)), person(30.0, (False,) + (True,) * 4, image_id=2))
-    table = keypoint_section(result).blocks[0]
-    assert [row[:3] for row in table.rows] == [
-        ["nose", "1", "1.000"],
-        ["left_hand", "2", "1.000"],
-        ["right_hand", "2", "1.000"],
-        ["left_foot", "2", "1.000"],
-        ["right_foot", "1", "1.000"],
-        ["all", "8", "1.000"],
+    rows = keypoint_rows(result)
+    assert [(name, row["number"], row["PCK@0.2"]) for name, row in rows.items()] == [
+        ("nose", 1, 1),
+        ("left_hand", 2, 1),
+        ("right_hand", 2, 1),
+        ("left_foot", 2, 1),
+        ("right_foot", 1, 1),
+        ("all", 8, 1),
     ]
-    assert table.rows[-1][3] == "0.500"  # 30 of 160 pixels is above 0.1: 4 of 8 keypoints
-    _, bars, table = error_section(result).blocks
-    assert dict(bars.rows)["left_hand"] == [0.5, 0, 0, 0, 0.5]
-    assert table.rows[-1] == ["all", "50.0", "0.0", "0.0", "0.0", "50.0"]
+    assert rows["all"]["PCK@0.1"] == 0.5  # 30 of 160 pixels is above 0.1: 4 of 8 keypoints
+    kinds = [[row[kind] for kind in ERROR_KINDS] for row in rows.values()]
+    assert kinds[1] == [1, 0, 0, 0, 1]
+    assert kinds[-1] == [4, 0, 0, 0, 4]
+    similarity = result.errors.similarity
+    assert rows["all"]["similarity"] == pytest.approx(similarity[~np.isnan(similarity)].mean())
+
+
+def test_pck_is_mmpose_s():
+    rng = np.random.default_rng(1)
+    persons = [person(0.0, rng.random(K) < 0.6) for _ in range(40)]
+    for one in persons:
+        one.keypoints = one.target + rng.normal(0, 20, (K, 2))
+    rows = keypoint_rows(result_of(*persons))
+    predicted, target = (np.array([getattr(one, name) for one in persons]) for name in ("keypoints", "target"))
+    labelled = np.array([one.labelled for one in persons])
+    for threshold in (0.05, 0.1, 0.2):
+        expected, _, _ = keypoint_pck_accuracy(predicted, target, labelled, threshold, np.full((40, 2), 160.0))
+        np.testing.assert_allclose([rows[name][f"PCK@{threshold}"] for name in NAMES], expected)
+    assert sum(rows["all"][kind] for kind in ERROR_KINDS) == rows["all"]["number"] == labelled.sum()
 
 
 def test_a_keypoint_that_is_never_annotated_has_no_number():
-    result = result_of(person(1.0, (False,) + (True,) * 4))
-    assert keypoint_section(result).blocks[0].rows[0] == ["nose", "0", "-", "-", "-", "-"]
-    assert "nose" not in [label for label, _ in error_section(result).blocks[1].rows]
+    nothing = {"number": 0, "similarity": None, **dict.fromkeys(ERROR_KINDS, 0)}
+    nothing.update(dict.fromkeys(("PCK@0.05", "PCK@0.1", "PCK@0.2")))
+    assert keypoint_rows(result_of(person(1.0, (False,) + (True,) * 4)))["nose"] == nothing
     nobody = result_of(person(1.0, (False,) * K))
-    assert keypoint_section(nobody).blocks[0].rows[-1] == ["all", "0", "-", "-", "-", "-"]
-    assert case_section(nobody, 3).blocks[0].text == "No cases are shown."
+    assert keypoint_rows(nobody)["all"] == nothing
+    assert find_cases(nobody, 3) == (1, {})
+
+
+def test_a_data_set_without_sigmas(report, checkpoint, people, tmp_path, monkeypatch):
+    """As several of MMPose: PCK, but no similarity and no kinds."""
+    result = result_of(person(1.0), person(30.0, image_id=2), sigmas=())
+    assert keypoint_rows(result)["all"] == {"number": 10, "PCK@0.05": 0.5, "PCK@0.1": 0.5, "PCK@0.2": 1}
+    assert find_cases(result, 1) == (3, {"Worst by mean error": [1], "Best by mean error": [0]})
+    metainfo = dict(COCO, sigmas=np.array([]))
+    result = EvaluatedModel(
+        {"coco/AP": 0.5}, None, metainfo, [whole(people)], analyse_errors([whole(people)], COCO["flip_indices"], [])
+    )
+    result.model = MODELS.build(report[0].model)
+    text = page_of(result, report[0], checkpoint, tmp_path, monkeypatch)
+    assert text.count("The data set has no sigmas, so there is no keypoint similarity.") == 2
+    assert "mean error 0.000 of the box" in text
 
 
 def test_cases_have_enough_annotations():
     """The worst case is among the persons with half of the keypoints annotated."""
     few = person(40.0, (True, False, False, False, False))
     result = result_of(person(0.0), person(20.0, image_id=2), few)
-    drawn = []
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(results, "_draw_case", lambda _, index: drawn.append(int(index)) or (b"", ""))
-        case_section(result, 1)
-    assert drawn == [1, 0]
+    assert find_cases(result, 1) == (3, {"Worst by OKS": [1], "Best by OKS": [0]})
+
+
+def test_cases_of_inversions_and_swaps():
+    exchanged, other = person(0.0), person(0.0, image_id=2)
+    exchanged.keypoints = exchanged.target[flip_indices(K)]
+    other.keypoints = other.target + 500
+    other_target = person(500.0, image_id=2)
+    other_target.target, other_target.keypoints = other_target.target + 500, other_target.target + 500
+    groups = find_cases(result_of(exchanged, other, other_target), 1)[1]
+    assert groups["Most inversions"] == [0]
+    assert groups["Most swaps"] == [1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,89 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
-COLUMN = 3.5  # width of a column of a paper, in inches
-DPI = 200
 # colour-blind safe (Okabe and Ito)
 RED, YELLOW, BLUE, GREEN, BLACK = "#D55E00", "#F0E442", "#0072B2", "#009E73", "#000000"
+PANEL, TITLE, GAP = 1.25, 0.22, 0.1  # width of a panel, height of its title and space between panels, in inches
+
+
+@dataclass
+class Panel:
+    """An image with points on it. All positions are (x, y) in pixels of the image.
+
+    Attributes:
+        title: Its title.
+        image: (h, w, 3) uint8 RGB.
+        points: (N, 2); what is outside the image is cut off.
+        colours: A colour, N colours, or with a colour bar N values.
+        lines: Colour and positions (M, 2) of each line.
+        circle: (2,), a position that is circled.
+        cross: (2,), a position with a cross.
+    """
+
+    title: str
+    image: np.ndarray
+    points: np.ndarray
+    colours: str | Sequence[str] | np.ndarray = RED
+    lines: Sequence[tuple[str, np.ndarray]] = ()
+    circle: np.ndarray | None = None
+    cross: np.ndarray | None = None
+
+
+def draw_panels(
+    panels: Sequence[Panel], path: Path, columns: int = 6, bar: str = "", ticks: Sequence[float] | None = None
+) -> None:
+    """Draw panels with images of one size in a grid.
+
+    Args:
+        panels: The panels.
+        path: The image file.
+        columns: Number of columns at most.
+        bar: Label of the colour bar from 0 to the largest value; empty without one.
+        ticks: Ticks of the colour bar.
+    """
+    height, width = panels[0].image.shape[:2]
+    columns = min(columns, len(panels))
+    title, gap = (round(inches / PANEL * width) for inches in (TITLE, GAP))
+    corners = [
+        np.array([index % columns * (width + gap), index // columns * (height + title) + title])
+        for index in range(len(panels))
+    ]
+    # one axis for all panels, because matplotlib needs more time for an axis than for its content
+    canvas = np.full((corners[-1][1] + height, columns * (width + gap) - gap, 3), 255, dtype=np.uint8)
+    for panel, (left, top) in zip(panels, corners):
+        canvas[top : top + height, left : left + width] = panel.image
+    rows, across = np.array(canvas.shape[:2]) / width * PANEL
+    figure = Figure(figsize=(across, rows))
+    axis = figure.add_axes((0, 0, 1, 1))
+    axis.axis("off")
+    axis.imshow(canvas, interpolation="nearest")  # smoothing takes half of the time of a figure
+    axis.autoscale(False)  # what is outside the images is cut off
+    mapped = dict(cmap="plasma", vmin=0, vmax=max(np.asarray(panel.colours).max() for panel in panels)) if bar else {}
+    for panel, corner in zip(panels, corners):
+        _draw_panel(axis, panel, corner, mapped)
+    if bar:
+        beside = figure.add_axes((1 + 0.2 / across, 0.1, 0.1 / across, 0.8))  # savefig enlarges the figure
+        _colour_bar(figure, axis.collections[0], bar, cax=beside, ticks=ticks)
+    _save(figure, path)
+
+
+def _draw_panel(axis: Axes, panel: Panel, corner: np.ndarray, mapped: dict[str, Any]) -> None:
+    height, width = panel.image.shape[:2]
+    axis.text(corner[0] + width / 2, corner[1] - 3, panel.title, ha="center", fontsize=7)
+    drawn: list = [
+        line for colour, ends in panel.lines for line in axis.plot(*(ends + corner).T, color=colour, linewidth=1.2)
+    ]
+    drawn.append(axis.scatter(*(panel.points + corner).T, c=panel.colours, s=7, linewidths=0, zorder=3, **mapped))
+    if panel.circle is not None:
+        x, y = panel.circle + corner
+        drawn.append(axis.scatter(x, y, s=45, facecolors="none", edgecolors=YELLOW, linewidths=1.4, zorder=4))
+    if panel.cross is not None:
+        x, y = panel.cross + corner
+        drawn.append(axis.scatter(x, y, marker="x", s=40, color=YELLOW, linewidths=1.6, zorder=4))
+    for artist in drawn:
+        artist.set_clip_path(Rectangle(tuple(corner - 0.5), width, height, transform=axis.transData))
 
 
 def draw_query_attention(attention: np.ndarray, names: Sequence[str], path: Path) -> None:
@@ -30,20 +109,17 @@ def draw_query_attention(attention: np.ndarray, names: Sequence[str], path: Path
     rows = -(-layers // columns)
     side = max(2.6, 0.17 * count)
     figure = Figure(figsize=(side * columns + 1.4, (side + 0.3) * rows + 0.9), layout="constrained")
-    axes = np.atleast_1d(figure.subplots(rows, columns, sharex=True, sharey=True)).reshape(rows, columns)
-    for layer, axis in enumerate(axes.reshape(-1)):
-        if layer >= layers:
-            axis.set_visible(False)
-            continue
-        axis.imshow(attention[layer], cmap="viridis", vmin=0, vmax=attention.max())
+    axes = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False).reshape(-1)
+    for layer, axis in enumerate(axes[:layers]):
+        _show_matrix(axis, attention[layer], names, attention.max())
         axis.set_title(f"decoder layer {layer + 1}", fontsize=9)
-        axis.set_xticks(range(count), names, rotation=90, fontsize=6)
-        axis.set_yticks(range(count), names, fontsize=6)
         axis.tick_params(labelbottom=layer + columns >= layers)
-    _colour_bar(figure, axes[0, 0].images[0], axes, "mean attention weight", shrink=0.8)
+    for axis in axes[layers:]:
+        axis.set_visible(False)
+    _colour_bar(figure, axes[0].images[0], "mean attention weight", ax=axes, shrink=0.8)
     figure.supxlabel("attended query (key)", fontsize=8)
     figure.supylabel("query", fontsize=8)
-    figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.06)
+    _save(figure, path)
 
 
 def draw_skeleton_attention(
@@ -58,173 +134,27 @@ def draw_skeleton_attention(
         names: Names of the K keypoints.
         path: The image file.
     """
-    figure = Figure(figsize=(2.2 * COLUMN, 3.6), layout="constrained")
+    figure = Figure(figsize=(7.7, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
-    image = left.imshow(attention, cmap="viridis", vmin=0)
-    left.set_xticks(range(len(names)), names, rotation=90, fontsize=6)
-    left.set_yticks(range(len(names)), names, fontsize=6)
+    _show_matrix(left, attention, names, None)
     left.set_xlabel("attended query (key)", fontsize=8)
     left.set_ylabel("query", fontsize=8)
+    _colour_bar(figure, left.images[0], "mean attention weight", ax=left, shrink=0.8)
+    both = attention + attention.T
+    strongest = max((both[first, second] for first, second in pairs), default=1.0)
     for first, second in pairs:
         for row, column in ((first, second), (second, first)):
-            left.add_patch(_square(column, row))
-    _colour_bar(figure, image, left, "mean attention weight", shrink=0.8)
-    strongest = max((attention[i, j] + attention[j, i] for i, j in pairs), default=1.0)
-    for first, second in pairs:
-        strength = (attention[first, second] + attention[second, first]) / strongest
+            left.add_patch(Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=RED, linewidth=0.9))
+        strength = both[first, second] / strongest
         ends = positions[[first, second]]
-        right.plot(ends[:, 0], ends[:, 1], color=RED, linewidth=0.5 + 4.5 * strength, alpha=0.4 + 0.6 * strength)
-    right.scatter(positions[:, 0], positions[:, 1], s=14, color=BLACK, zorder=3)
+        right.plot(*ends.T, color=RED, linewidth=0.5 + 4.5 * strength, alpha=0.4 + 0.6 * strength)
+    right.scatter(*positions.T, s=14, color=BLACK, zorder=3)
     right.set_title("width: attention in both directions", fontsize=8)
     right.set_aspect("equal")
     right.invert_yaxis()
     right.margins(0.15)
     right.axis("off")
-    figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.06)
-
-
-def _square(column: int, row: int) -> object:
-    from matplotlib.patches import Rectangle
-
-    return Rectangle((column - 0.5, row - 0.5), 1, 1, fill=False, edgecolor=RED, linewidth=0.9)
-
-
-def draw_sampling_points(
-    image: np.ndarray, locations: np.ndarray, target: np.ndarray, labelled: np.ndarray, names: Sequence[str], path: Path
-) -> None:
-    """Sampling points of each keypoint's query, a panel for each; the annotation is circled (Figure 7).
-
-    Args:
-        image: (h, w, 3) uint8 RGB, the model's input.
-        locations: (K, N, 2), sampling points, (x, y) in pixels of the input.
-        target: (K, 2), annotated keypoints.
-        labelled: (K,), whether a keypoint is annotated.
-        names: Names of the K keypoints.
-        path: The image file.
-    """
-    columns = min(6, len(names))
-    figure, axes = _panels(image, len(names), columns)
-    for index, axis in enumerate(axes):
-        _show(axis, image, names[index])
-        axis.scatter(*locations[index].T, s=3, color=RED, linewidths=0)
-        if labelled[index]:
-            _circle(axis, target[index], image)
-    figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.06)
-
-
-def draw_weighted_points(
-    image: np.ndarray, locations: np.ndarray, weights: np.ndarray, target: np.ndarray | None, path: Path
-) -> None:
-    """Sampling points of one query, coloured by their attention weight, a panel for each level (Figures 11 and 12).
-
-    Args:
-        image: (h, w, 3) uint8 RGB, the model's input.
-        locations: (heads, L, P, 2), (x, y) in pixels of the input.
-        weights: (heads, L, P).
-        target: (2,), the annotated keypoint, drawn as a cross; ``None`` if it is not annotated.
-        path: The image file.
-    """
-    levels = locations.shape[1]
-    figure, axes = _panels(image, levels, levels)
-    for level, axis in enumerate(axes):
-        _show(axis, image, f"level {level + 1} of {levels}")
-        order = np.argsort(weights[:, level].reshape(-1))  # the largest on top
-        places, values = locations[:, level].reshape(-1, 2)[order], weights[:, level].reshape(-1)[order]
-        axis.scatter(*places.T, c=values, s=9, cmap="plasma", vmin=0, vmax=weights.max(), linewidths=0)
-        if target is not None:
-            axis.scatter(*target, marker="x", s=40, color=YELLOW, linewidths=1.6)
-    _colour_bar(figure, axes[0].collections[0], axes, "attention weight", shrink=0.8)
-    figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.06)
-
-
-def draw_encoder_attention(
-    image: np.ndarray, locations: np.ndarray, weights: np.ndarray, pixel: tuple[float, float], path: Path
-) -> None:
-    """Sampling points of a pixel in the encoder, coloured by their weight: layers in rows, levels in columns.
-
-    Args:
-        image: (h, w, 3) uint8 RGB, the model's input.
-        locations: (N_E, heads, L, P, 2), (x, y) in pixels of the input.
-        weights: (N_E, heads, L, P).
-        pixel: The pixel, drawn as a cross.
-        path: The image file.
-    """
-    layers, _, levels = weights.shape[:3]
-    figure, axes = _panels(image, layers * levels, levels)
-    for index, axis in enumerate(axes):
-        layer, level = divmod(index, levels)
-        _show(axis, image, f"layer {layer + 1}, level {level + 1}")
-        axis.scatter(
-            *locations[layer, :, level].reshape(-1, 2).T,
-            c=weights[layer, :, level].reshape(-1),
-            s=9,
-            cmap="plasma",
-            vmin=0,
-            vmax=weights.max(),
-            linewidths=0,
-        )
-        axis.scatter(*pixel, marker="x", s=40, color=YELLOW, linewidths=1.6)
-    _colour_bar(figure, axes[0].collections[0], axes, "attention weight", shrink=0.8)
-    figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.06)
-
-
-def draw_qualitative(
-    images: Sequence[np.ndarray],
-    keypoints: Sequence[np.ndarray],
-    links: Sequence[tuple[int, int]],
-    lower_body: Sequence[int],
-    path: Path,
-) -> None:
-    """Predicted skeletons, upper body green and lower body blue (Figure 10).
-
-    Args:
-        images: Each (h, w, 3) uint8 RGB.
-        keypoints: For each image (K, 2), (x, y) in pixels.
-        links: Pairs of keypoints that are linked.
-        lower_body: Keypoints of the lower body; a link is blue if it ends in one of them.
-        path: The image file.
-    """
-    figure, axes = _panels(images[0], len(images), min(6, len(images)))
-    for axis, image, points in zip(axes, images, keypoints):
-        _show(axis, image, "")
-        for first, second in links:
-            below = first in lower_body or second in lower_body
-            axis.plot(*points[[first, second]].T, color=BLUE if below else GREEN, linewidth=1.6)
-        colours = [BLUE if index in lower_body else GREEN for index in range(len(points))]
-        axis.scatter(*points.T, s=8, c=colours, edgecolors="white", linewidths=0.4, zorder=3)
-    figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.06)
-
-
-def draw_refinement(
-    image: np.ndarray,
-    coordinates: np.ndarray,
-    target: np.ndarray,
-    labelled: np.ndarray,
-    names: Sequence[str],
-    path: Path,
-) -> None:
-    """The path y_0 .. y_{N_D} of each keypoint through the decoder, a panel for each; the annotation is circled.
-
-    Args:
-        image: (h, w, 3) uint8 RGB, the model's input.
-        coordinates: (N_D + 1, K, 2), (x, y) in pixels of the input.
-        target: (K, 2), annotated keypoints.
-        labelled: (K,), whether a keypoint is annotated.
-        names: Names of the K keypoints.
-        path: The image file.
-    """
-    figure, axes = _panels(image, len(names), min(6, len(names)))
-    layers = np.linspace(0, 1, len(coordinates))
-    for index, axis in enumerate(axes):
-        _show(axis, image, names[index])
-        axis.plot(*coordinates[:, index].T, color="white", linewidth=0.8)
-        axis.scatter(*coordinates[:, index].T, c=layers * (len(layers) - 1), cmap="plasma", s=9, linewidths=0, zorder=3)
-        if labelled[index]:
-            _circle(axis, target[index], image)
-    _colour_bar(
-        figure, axes[0].collections[0], axes, "decoder layer (0: y_0)", shrink=0.7, ticks=range(len(coordinates))
-    )
-    figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.06)
+    _save(figure, path)
 
 
 def draw_layer_errors(errors: np.ndarray, correct: np.ndarray, names: Sequence[str], path: Path) -> None:
@@ -236,7 +166,7 @@ def draw_layer_errors(errors: np.ndarray, correct: np.ndarray, names: Sequence[s
         names: Names of the K keypoints.
         path: The image file.
     """
-    figure = Figure(figsize=(2.4 * COLUMN, 3.4), layout="constrained")
+    figure = Figure(figsize=(8.4, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 2))
     layers = range(len(errors))
     left.plot(layers, correct, marker="o", color=BLUE)
@@ -253,35 +183,20 @@ def draw_layer_errors(errors: np.ndarray, correct: np.ndarray, names: Sequence[s
         axis.set_xlabel("decoder layer (0: y_0)")
         axis.set_xticks(list(layers))
         axis.grid(alpha=0.3)
-    figure.savefig(path, dpi=DPI, bbox_inches="tight", pad_inches=0.06)
+    _save(figure, path)
 
 
-def _colour_bar(figure: Figure, drawn: ScalarMappable, axes: Any, label: str, **options: Any) -> None:  # noqa: ANN401
-    bar = figure.colorbar(drawn, ax=axes, **options)
+def _show_matrix(axis: Axes, attention: np.ndarray, names: Sequence[str], largest: float | None) -> None:
+    axis.imshow(attention, cmap="viridis", vmin=0, vmax=largest)
+    axis.set_xticks(range(len(names)), names, rotation=90, fontsize=6)
+    axis.set_yticks(range(len(names)), names, fontsize=6)
+
+
+def _colour_bar(figure: Figure, drawn: ScalarMappable, label: str, **options: Any) -> None:  # noqa: ANN401
+    bar = figure.colorbar(drawn, **options)
     bar.set_label(label, fontsize=8)
     bar.ax.tick_params(labelsize=7)
 
 
-def _panels(image: np.ndarray, count: int, columns: int) -> tuple[Figure, list[Axes]]:
-    rows = -(-count // columns)
-    width = 1.25
-    figure = Figure(
-        figsize=(columns * width + 0.8, rows * (width * image.shape[0] / image.shape[1] + 0.22)), layout="constrained"
-    )
-    axes = np.atleast_1d(figure.subplots(rows, columns)).reshape(-1)
-    for axis in axes[count:]:
-        axis.set_visible(False)
-    return figure, list(axes[:count])
-
-
-def _show(axis: Axes, image: np.ndarray, title: str) -> None:
-    axis.imshow(image)
-    axis.set_title(title, fontsize=7, pad=2)
-    axis.set_xlim(-0.5, image.shape[1] - 0.5)  # points outside the input are cut off
-    axis.set_ylim(image.shape[0] - 0.5, -0.5)
-    axis.set_xticks([])
-    axis.set_yticks([])
-
-
-def _circle(axis: Axes, point: np.ndarray, image: np.ndarray) -> None:
-    axis.scatter(*point, s=45, facecolors="none", edgecolors=YELLOW, linewidths=1.4, zorder=4)
+def _save(figure: Figure, path: Path) -> None:
+    figure.savefig(path, dpi=200, bbox_inches="tight", pad_inches=0.06)

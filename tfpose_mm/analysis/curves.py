@@ -1,17 +1,19 @@
-"""Plots of a training: accuracy over epochs, as in Figure 5 of the paper, and losses over iterations."""
+"""Curves of trainings from the logs that MMEngine writes, as in Figure 5 of the paper."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-COLOURS = 10  # matplotlib repeats its colours after these
-LINES = ("-", "--", ":", "-.")
+from ..errors import UserError
+
+NOT_DRAWN = {"epoch", "iter", "step", "memory", "time", "data_time"}
+MAIN_METRICS = ("coco/AP", "PCK")  # of COCO and MPII
 
 
 class Curve(NamedTuple):
@@ -19,70 +21,118 @@ class Curve(NamedTuple):
 
     Attributes:
         name: Its label; trainings with the same name differ in their seed.
-        values: The measured value for each epoch.
+        values: The measured value for each epoch or iteration.
     """
 
     name: str
     values: dict[int, float]
 
 
-def draw_curves(curves: Sequence[Curve], metric: str, path: Path) -> None:
+def split_labels(logs: Sequence[str]) -> list[tuple[str, str]]:
+    """Split ``LABEL=FOLDER`` texts into label and folder.
+
+    Raises:
+        UserError: If a text has no ``=``.
+    """
+    wrong = [text for text in logs if "=" not in text]
+    if wrong:
+        raise UserError(f"--logs must have the form LABEL=FOLDER, but got {wrong[0]}.")
+    return [(label, folder) for label, _, folder in (text.partition("=") for text in logs)]
+
+
+def read_log(folder: str | Path, training: bool = False) -> dict[str, dict[int, float]]:
+    """Read the log of a training.
+
+    Args:
+        folder: The work directory; all its runs are joined in the order of their names. A resumed training replaces
+            epochs and iterations that it repeats.
+        training: Whether to read losses, learning rate and training accuracy by iteration, or validations by epoch.
+
+    Returns:
+        For each logged name its value by step. A last line that a running training has not finished is left out.
+
+    Raises:
+        UserError: If there is no log, or another line is not JSON.
+    """
+    files = sorted(Path(folder).rglob("scalars.json"))
+    if not files:
+        raise UserError(
+            f"{folder} must have the log of a training, vis_data/scalars.json, but has none: check the path."
+        )
+    values: dict[str, dict[int, float]] = {}
+    for file in files:
+        lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line]
+        for number, line in enumerate(lines, 1):
+            try:
+                entry = json.loads(line)
+            except ValueError as error:
+                if number < len(lines):
+                    raise UserError(f"Line {number} of {file} must be JSON, but is not: {error}.") from error
+                continue
+            for name in entry.keys() - NOT_DRAWN if ("iter" in entry) == training else ():
+                values.setdefault(name, {})[int(entry["step"])] = float(entry[name])
+    return {name: dict(sorted(values[name].items())) for name in sorted(values)}
+
+
+def read_curves(trainings: Sequence[tuple[str, str]], metric: str | None = None) -> tuple[str, list[Curve]]:
+    """Read a metric over the epochs from the logs of trainings.
+
+    Args:
+        trainings: Label and work directory of each.
+        metric: The metric; ``None`` takes AP, or MPII's PCK, or another that all logs have.
+
+    Returns:
+        The metric, and a curve for each training.
+
+    Raises:
+        UserError: If a log is missing or does not have the metric.
+    """
+    logs = [(label, folder, read_log(folder)) for label, folder in trainings]
+    if metric is None:
+        common = set.intersection(*({*values} for *_, values in logs))
+        if not common:
+            raise UserError(
+                f"The logs of {', '.join(folder for _, folder in trainings)} must have a metric in common, but have "
+                "none: check the paths, or wait for the first validation."
+            )
+        metric = next((name for name in MAIN_METRICS if name in common), min(common))
+    for _, folder, values in logs:
+        if metric not in values:
+            raise UserError(
+                f"The log in {folder} must have the metric {metric}, but has {', '.join(values) or 'no validation'}: "
+                "choose another metric."
+            )
+    return metric, [Curve(label, values[metric]) for label, _, values in logs]
+
+
+def draw_curves(panels: Mapping[str, Sequence[Curve]], path: Path, steps: str = "epoch") -> None:
     """Draw one line for each training; each name has its own colour and line style.
 
     Args:
-        curves: The trainings.
-        metric: Name of the metric.
+        panels: The curves of each panel by its title; one panel is larger than several.
         path: The image file.
+        steps: What the values are measured over.
     """
-    figure = Figure(figsize=(9, 5), layout="constrained")
-    axis = figure.subplots()
-    styles: dict[str, tuple[str, str]] = {}
-    for curve in sorted(curves, key=lambda curve: -curve.values[max(curve.values)]):
-        epochs = sorted(curve.values)
-        seeds = sum(other.name == curve.name for other in curves)
-        label = f"{curve.name} ({seeds} seeds)" if seeds > 1 else curve.name
-        label = None if curve.name in styles else label  # one legend entry for all seeds
-        turn, place = divmod(len(styles), COLOURS)
-        colour, line = styles.setdefault(curve.name, (f"C{place}", LINES[turn % len(LINES)]))
-        values = [curve.values[epoch] for epoch in epochs]
-        axis.plot(epochs, values, marker=".", color=colour, linestyle=line, label=label)
-    axis.set_xlabel("epoch")
-    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axis.set_ylabel(metric)
-    axis.grid(alpha=0.3)
-    axis.legend(fontsize=8, loc="upper left", bbox_to_anchor=(1.01, 1), borderaxespad=0)  # beside the plot
-    figure.savefig(path, dpi=120)
-
-
-def draw_losses(trainings: Sequence[tuple[str, Mapping[str, Mapping[int, float]]]], path: Path) -> None:
-    """Draw losses, learning rate and training accuracy of trainings, a panel for each logged value.
-
-    Args:
-        trainings: Label and logged values of each training, by name and iteration; at least one value.
-        path: The image file.
-    """
-    names = sorted({name for _, values in trainings for name in values})
-    labels = list(dict.fromkeys(label for label, _ in trainings))  # one colour for all seeds
-    columns = min(3, len(names))
-    rows = -(-len(names) // columns)
-    figure = Figure(figsize=(3.2 * columns + 0.4, 2.3 * rows + 0.5), layout="constrained")
-    axes = np.atleast_1d(figure.subplots(rows, columns, sharex=True)).reshape(-1)
-    for axis in axes[len(names) :]:
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
+    size = (9, 5) if len(panels) == 1 else (3.2 * columns + 1.5, 2.3 * rows)
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).reshape(-1)
+    for axis in axes[len(panels) :]:
         axis.set_visible(False)
-    lines = {}
-    for axis, name in zip(axes, names):
-        for label, values in trainings:
-            series = values.get(name, {})
-            turn, place = divmod(labels.index(label), COLOURS)
-            style = dict(color=f"C{place}", linestyle=LINES[turn % len(LINES)])
-            (lines[label],) = axis.plot(list(series), list(series.values()), **style)
-        axis.set_title(name, fontsize=9)
+    lines: dict[str, list] = {}
+    styles: dict[str, int] = {}
+    for axis, (title, curves) in zip(axes, panels.items()):
+        for curve in sorted(curves, key=lambda curve: -curve.values[max(curve.values)]):
+            turn, place = divmod(styles.setdefault(curve.name, len(styles)), 10)  # matplotlib has 10 colours
+            style: dict = dict(marker="." if len(panels) == 1 else "", color=f"C{place}")
+            style["linestyle"] = ("-", "--", ":", "-.")[turn % 4]
+            lines.setdefault(curve.name, []).extend(axis.plot(*zip(*sorted(curve.values.items())), **style))
+        axis.set_title(title)
+        axis.set_xlabel(steps)
+        axis.xaxis.set_major_locator(MaxNLocator(4 if columns > 1 else "auto", integer=True))
         axis.grid(alpha=0.3)
-        axis.tick_params(labelsize=7)
-        axis.xaxis.set_major_locator(MaxNLocator(4, integer=True))
-    for axis in axes[max(0, len(names) - columns) : len(names)]:
-        axis.tick_params(labelbottom=True)
-        axis.set_xlabel("iteration", fontsize=8)
-    if len(labels) > 1:
-        figure.legend(lines.values(), lines, loc="outside upper center", ncols=3, fontsize=8)
+    seeds = {name: sum(curve.name == name for curve in next(iter(panels.values()))) for name in lines}
+    labels = [f"{name} ({count} seeds)" if count > 1 else name for name, count in seeds.items()]
+    figure.legend([drawn[0] for drawn in lines.values()], labels, loc="outside right upper", fontsize=8)
     figure.savefig(path, dpi=120)

@@ -1,4 +1,4 @@
-"""Test a checkpoint and analyse the errors of its keypoints."""
+"""Test a checkpoint, analyse the errors of its keypoints, and record its attention in the same pass."""
 
 from __future__ import annotations
 
@@ -9,31 +9,71 @@ from pathlib import Path
 
 import numpy as np
 from mmengine.config import Config
+from mmengine.hooks import Hook
+from mmengine.model import BaseModel
+from mmengine.runner import Runner
 from mmpose.structures import PoseDataSample
+from torch import Tensor
 
 from ..datasets.config_data import labelled_keypoints, need_annotations
-from ..engine.running import KeepSamples, OutputHook, need_metrics, run_test
+from ..engine.running import KeepSamples, need_metrics, run_test
 from ..errors import need_file
 from ..evaluation import ErrorAnalysis, EvaluatedPerson, analyse_errors
+from ..models.heads import is_tfpose_head
+from .recording import Recording
 
 AREA_OF_BOX = 0.53  # MMPose's area of a person whose annotation has none, as a fraction of its box
 
 
-class KeepPersons(OutputHook):
-    """Keep the predicted and the annotated keypoints of each person of a test."""
+class RecordTest(Hook):
+    """Keep the persons of a test, and record the attention of a TFPose.
 
-    def __init__(self) -> None:
+    The recording uses the feature maps that the test computes, so that each image runs through the backbone once.
+
+    Args:
+        chosen: See :class:`Recording`.
+        limit: See :class:`Recording`.
+        attention: Whether the model has a ``TFPoseHead``.
+    """
+
+    def __init__(self, chosen: Sequence[int], limit: int | None, attention: bool) -> None:
+        self.chosen, self.limit, self.attention = chosen, limit, attention
         self.persons: list[EvaluatedPerson] = []
+        self.recording: Recording | None = None
+        self.feats: list[Sequence[Tensor]] = []
 
-    def keep(self, outputs: Sequence[PoseDataSample]) -> None:
-        """Keep the persons of a batch."""
-        self.persons += [_evaluated(sample) for sample in outputs]
+    def before_test(self, runner: Runner) -> None:
+        """Prepare the recording."""
+        if self.attention:
+            model, metainfo = runner.model, runner.test_dataloader.dataset.metainfo
+            self.recording = Recording(model, metainfo, self.chosen, self.limit, heatmaps=True)
+            last = model.neck if model.with_neck else model.backbone
+            self.handle = last.register_forward_hook(lambda module, inputs, outputs: self.feats.append(outputs))
+
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: Sequence[PoseDataSample] | None = None,
+    ) -> None:
+        """Keep and record a batch."""
+        first = len(self.persons)
+        self.persons += [_evaluated(sample) for sample in outputs or ()]
+        if self.recording is not None and data_batch is not None:
+            # the flip test computes the feature maps of the images first, then those of the mirrored images
+            self.recording.add(range(first, len(self.persons)), data_batch, self.feats[0])
+            self.feats.clear()
+
+    def after_test(self, runner: Runner) -> None:
+        """Leave the model as it was."""
+        if self.recording is not None:
+            self.handle.remove()
 
 
 def _evaluated(sample: PoseDataSample) -> EvaluatedPerson:
     annotated, box = sample.gt_instances, np.asarray(sample.gt_instances.bboxes, dtype=float)[0]
     annotation = sample.metainfo.get("raw_ann_info") or {}
-    area = annotation.get("area", AREA_OF_BOX * (box[2] - box[0]) * (box[3] - box[1]))
     return EvaluatedPerson(
         str(sample.img_path),
         int(sample.img_id),
@@ -42,7 +82,7 @@ def _evaluated(sample: PoseDataSample) -> EvaluatedPerson:
         np.asarray(annotated.keypoints, dtype=float)[0],
         labelled_keypoints(annotated),
         box,
-        float(area),
+        float(annotation.get("area", AREA_OF_BOX * (box[2] - box[0]) * (box[3] - box[1]))),
     )
 
 
@@ -56,6 +96,8 @@ class EvaluatedModel:
         metainfo: MMPose's metainfo of the data set.
         persons: The persons.
         errors: Their errors.
+        model: The model with the weights.
+        recording: Its attention and errors by layer; ``None`` for other heads than ``TFPoseHead``.
     """
 
     metrics: dict[str, float]
@@ -63,9 +105,17 @@ class EvaluatedModel:
     metainfo: dict
     persons: list[EvaluatedPerson]
     errors: ErrorAnalysis
+    model: BaseModel | None = None
+    recording: Recording | None = None
 
 
-def analyse_checkpoint(cfg: Config, checkpoint: str | Path, work_dir: str | Path) -> EvaluatedModel:
+def analyse_checkpoint(
+    cfg: Config,
+    checkpoint: str | Path,
+    work_dir: str | Path,
+    chosen: Sequence[int] = (),
+    limit: int | None = None,
+) -> EvaluatedModel:
     """Test a checkpoint on annotated boxes, as ``mim test`` does, and analyse the errors of its keypoints.
 
     A config with detected boxes is tested with these, too. Their keypoint errors are not analysed, because detected
@@ -75,6 +125,8 @@ def analyse_checkpoint(cfg: Config, checkpoint: str | Path, work_dir: str | Path
         cfg: Config of a top-down estimator with annotated test data; it is not changed.
         checkpoint: The weights.
         work_dir: Folder for the logs.
+        chosen: Numbers of persons in the test data whose attention is recorded, for a ``TFPoseHead``.
+        limit: Persons for mean attention and errors by layer; ``None`` takes all.
 
     Returns:
         Metrics, persons and errors.
@@ -87,12 +139,12 @@ def analyse_checkpoint(cfg: Config, checkpoint: str | Path, work_dir: str | Path
     detected, boxes = None, cfg.test_dataloader.dataset.get("bbox_file")
     if boxes:
         need_file("file of detected boxes", boxes, "set test_dataloader.dataset.bbox_file=None for annotated boxes")
-        _, detected = run_test(copy.deepcopy(cfg), str(checkpoint), Path(work_dir) / "detected_boxes", KeepSamples(0))
+        _, detected = run_test(copy.deepcopy(cfg), checkpoint, Path(work_dir) / "detected_boxes", KeepSamples(0))
     annotated = copy.deepcopy(cfg)
     annotated.test_dataloader.dataset.bbox_file = None
-    keep = KeepPersons()
-    runner, metrics = run_test(annotated, str(checkpoint), Path(work_dir) / "annotated_boxes", keep)
+    test = RecordTest(chosen, limit, is_tfpose_head(cfg.model.head))
+    runner, metrics = run_test(annotated, checkpoint, Path(work_dir) / "annotated_boxes", test)
     need_metrics(metrics)
     metainfo = runner.test_dataloader.dataset.metainfo
-    errors = analyse_errors(keep.persons, metainfo["flip_indices"], metainfo["sigmas"])
-    return EvaluatedModel(metrics, detected, metainfo, keep.persons, errors)
+    errors = analyse_errors(test.persons, metainfo["flip_indices"], metainfo["sigmas"])
+    return EvaluatedModel(metrics, detected, metainfo, test.persons, errors, runner.model, test.recording)

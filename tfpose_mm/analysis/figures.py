@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable
 
 import numpy as np
 from mmengine.config import Config
@@ -14,41 +15,33 @@ from ..datasets.config_data import keypoint_names
 from ..engine.running import need_device
 from ..errors import UserError, need_at_least
 from .attention_figures import (
-    draw_encoder_attention,
+    BLUE,
+    GREEN,
+    Panel,
     draw_layer_errors,
-    draw_qualitative,
+    draw_panels,
     draw_query_attention,
-    draw_refinement,
-    draw_sampling_points,
     draw_skeleton_attention,
-    draw_weighted_points,
 )
-from .attention_patterns import body_keypoints, example_skeleton, pattern_ratio, symmetric_pairs
-from .attention_study import AttentionStudy, InstanceRecord, study_attention
-from .curves import draw_curves
-from .training_log import read_curve, split_labels
+from .curves import draw_curves, read_curves, split_labels
+from .recording import InstanceRecord, Recording, record
 
-EXAMPLES = 12  # persons of Figure 10
+FACE = re.compile(r"(?<![a-z])(nose|eye|ear)s?(?![a-z])")
 
 
-class DrawnFigure(NamedTuple):
-    """A figure.
-
-    Attributes:
-        path: The picture; its arrays are in an ``.npz`` file of the same name.
-        caption: What it shows.
-    """
-
-    path: Path
-    caption: str
-
-
-class DrawnFigures(list[Path]):
-    """The pictures; printed with one path in each line."""
+class DrawnFigures(dict[Path, str]):
+    """Pictures and their captions; printed with the path of a picture in each line."""
 
     def __str__(self) -> str:
         """The paths."""
         return "\n".join(map(str, self))
+
+    def add(self, path: Path, caption: str, arrays: dict, draw: Callable, *arguments: Any, **options: Any) -> None:  # noqa: ANN401
+        """Call ``draw(*arguments, path, **options)``, and save the arrays in an ``.npz`` file of the same name."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        draw(*arguments, path, **options)
+        np.savez_compressed(path.with_suffix(".npz"), **arrays)
+        self[path] = caption
 
 
 def draw_figures(
@@ -89,37 +82,36 @@ def draw_figures(
         The pictures.
 
     Raises:
-        UserError: If an argument does not fit; see also :func:`study_attention`.
+        UserError: If an argument does not fit; see also :func:`record`.
     """
     need_at_least(0, persons=min(persons, default=0))
     need_at_least(1, limit=limit)
     need_device(device)
     cfg = read_config(config, cfg_options)
-    curves = [read_curve(label, folder, metric) for label, folder in split_labels(logs)]
-    study = study_attention(cfg, checkpoint, persons, EXAMPLES, limit, pixel, device=device)
-    pictures = [figure.path for figure in draw_study(study, out, persons, keypoints, pixel)]
+    _, curves = read_curves(split_labels(logs), metric)
+    recording = record(cfg, checkpoint, persons, limit, pixel, device=device)
+    pictures = DrawnFigures()
     if curves:
-        path = Path(out) / "fig5_curves.png"
-        draw_curves(curves, metric, path)
-        values: dict = {f"{i} {curve.name}": np.array(sorted(curve.values.items())) for i, curve in enumerate(curves)}
-        np.savez_compressed(path.with_suffix(".npz"), **values)
-        pictures.insert(0, path)
-    return DrawnFigures(pictures)
+        arrays = {f"{i} {curve.name}": np.array(sorted(curve.values.items())) for i, curve in enumerate(curves)}
+        caption = f"{metric} of the validations."
+        pictures.add(Path(out) / "fig5_curves.png", caption, arrays, draw_curves, {metric: curves})
+    pictures.update(draw_recording(recording, Path(out), persons, keypoints, pixel))
+    return pictures
 
 
-def draw_study(
-    study: AttentionStudy,
-    out: str | Path,
+def draw_recording(
+    recording: Recording,
+    out: Path,
     persons: Sequence[int],
     keypoints: Sequence[str] | None = None,
     pixel: tuple[float, float] | None = None,
-) -> list[DrawnFigure]:
+) -> DrawnFigures:
     """Draw the figures of recorded attention.
 
     Args:
-        study: The recorded attention.
+        recording: The recorded attention.
         out: Folder for the pictures and for ``.npz`` files with the drawn arrays.
-        persons: Numbers of the recorded persons, for the names of the files.
+        persons: Numbers of the persons whose attention is drawn.
         keypoints: See :func:`draw_figures`.
         pixel: The recorded pixel.
 
@@ -129,147 +121,127 @@ def draw_study(
     Raises:
         UserError: If a keypoint does not exist.
     """
-    names = keypoint_names(study.metainfo)
+    names = keypoint_names(recording.metainfo)
     shown = _choose(names, keypoints)
-    out = Path(out)
-    out.mkdir(parents=True, exist_ok=True)
-    pictures = _Pictures(out)
-    _draw_means(study, names, pictures)
-    for number, record in zip(persons, study.instances):
-        _draw_person(record, names, shown, pixel, number, pictures)
-    records = study.examples
-    links, lower = study.metainfo["skeleton_links"], study.metainfo["lower_body_ids"]
-    final = [record.coordinates[-1] for record in records]
-    pictures.add(
-        "fig10_qualitative",
-        "Predictions, upper body green, lower body blue (Figure 10 of the paper).",
-        lambda path: draw_qualitative([record.image for record in records], final, links, lower, path),
-        keypoints=np.array(final),
-    )
-    return pictures.figures
+    pictures = DrawnFigures()
+    errors, correct = recording.mean_distance(), recording.pck()[:, 0]
+    arrays = dict(errors=errors, correct=correct, names=np.array(names))
+    caption = "PCK@0.2 and mean error after each decoder layer."
+    pictures.add(out / "layer_errors.png", caption, arrays, draw_layer_errors, errors, correct, names)
+    if recording.query_attention is not None:
+        _draw_query_attention(recording, recording.query_attention, names, out, pictures)
+    for number in persons:
+        _draw_person(number, recording.instances[number], names, shown, pixel, out, pictures)
+    links, lower = recording.metainfo["skeleton_links"], {*recording.metainfo["lower_body_ids"]}
+    panels = []
+    for one in recording.examples:
+        points = one.coordinates[-1]
+        colours = [BLUE if k in lower else GREEN for k in range(len(points))]
+        lines = [(BLUE if lower & {*link} else GREEN, points[list(link)]) for link in links]
+        panels.append(Panel("", one.image, points, colours, lines))
+    arrays = dict(keypoints=np.array([panel.points for panel in panels]))
+    caption = "Predictions, upper body green, lower body blue (Figure 10 of the paper)."
+    pictures.add(out / "fig10_qualitative.png", caption, arrays, draw_panels, panels)
+    return pictures
 
 
-class _Pictures:
-    """Write a picture and its arrays under one name."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.figures: list[DrawnFigure] = []
-
-    def add(self, name: str, caption: str, draw: Callable[[Path], None], **arrays: np.ndarray) -> None:
-        """Draw a picture, and save its arrays beside it."""
-        path = self.folder / f"{name}.png"
-        draw(path)
-        # pyrefly: ignore[bad-argument-type] - it takes one of the arrays for allow_pickle
-        np.savez_compressed(path.with_suffix(".npz"), **arrays)
-        self.figures.append(DrawnFigure(path, caption))
-
-
-def _draw_means(study: AttentionStudy, names: Sequence[str], pictures: _Pictures) -> None:
-    errors, correct, attention = study.errors, study.correct, study.query_attention
-    pictures.add(
-        "layer_errors",
-        "PCK@0.2 and mean error after each decoder layer.",
-        lambda path: draw_layer_errors(errors, correct, names, path),
-        errors=errors,
-        correct=correct,
-        names=np.array(names),
-    )
-    if attention is None:
-        return
-    pictures.add(
-        "fig6_query_attention",
-        "Mean query-to-query attention of each decoder layer (Figure 6 of the paper).",
-        lambda path: draw_query_attention(attention, names, path),
-        attention=attention,
-        names=np.array(names),
-    )
-    _draw_patterns(study, attention, names, pictures)
-
-
-def _draw_patterns(study: AttentionStudy, attention: np.ndarray, names: Sequence[str], pictures: _Pictures) -> None:
-    """Figures 8 and 9, each in the layer where the pattern is strongest."""
-    positions = example_skeleton(study.examples, symmetric_pairs(study.metainfo))
-    for figure, pattern, between, pairs in (
-        (8, "symmetric", "left and right keypoints", symmetric_pairs(study.metainfo)),
-        (9, "adjacent", "linked keypoints", [tuple(link) for link in study.metainfo["skeleton_links"]]),
+def _draw_query_attention(
+    recording: Recording, attention: np.ndarray, names: Sequence[str], out: Path, pictures: DrawnFigures
+) -> None:
+    """Figure 6, and Figures 8 and 9, each in the layer where the pattern is strongest."""
+    arrays = dict(attention=attention, names=np.array(names))
+    caption = "Mean query-to-query attention of each decoder layer (Figure 6 of the paper)."
+    pictures.add(out / "fig6_query_attention.png", caption, arrays, draw_query_attention, attention, names)
+    symmetric = symmetric_pairs(recording.metainfo)
+    positions = example_skeleton(recording.examples, symmetric)
+    for name, between, pairs in (
+        ("fig8_symmetric", "left and right keypoints", symmetric),
+        ("fig9_adjacent", "linked keypoints", [tuple(link) for link in recording.metainfo["skeleton_links"]]),
     ):
-        if pairs:
-            ratios = [pattern_ratio(layer, pairs) for layer in attention]
-            layer = int(np.argmax(ratios))
-            pictures.add(
-                f"fig{figure}_{pattern}_layer{layer + 1}",
-                f"Attention between {between} in decoder layer {layer + 1}, {ratios[layer]:.2f} times the mean between "
-                f"all pairs (Figure {figure} of the paper).",
-                lambda path, layer=layer, pairs=pairs: draw_skeleton_attention(
-                    attention[layer], positions, pairs, names, path
-                ),
-                attention=attention[layer],
-                pairs=np.array(pairs),
-                ratios=np.array(ratios),
-            )
+        if not pairs:
+            continue
+        ratios = [pattern_ratio(layer, pairs) for layer in attention]
+        best = int(np.argmax(ratios))
+        caption = (
+            f"Attention between {between} in decoder layer {best + 1}, {ratios[best]:.2f} times the mean between all "
+            f"pairs (Figure {name[3]} of the paper)."
+        )
+        arrays = dict(attention=attention[best], pairs=np.array(pairs), ratios=np.array(ratios))
+        drawn = (attention[best], positions, pairs, names)
+        pictures.add(out / f"{name}_layer{best + 1}.png", caption, arrays, draw_skeleton_attention, *drawn)
 
 
 def _draw_person(
-    record: InstanceRecord,
+    number: int,
+    one: InstanceRecord,
     names: Sequence[str],
     shown: Sequence[int],
     pixel: tuple[float, float] | None,
-    person: int,
-    pictures: _Pictures,
+    out: Path,
+    pictures: DrawnFigures,
 ) -> None:
-    body = body_keypoints(names)
-    labels = [names[index] for index in body]
-    target, labelled = record.target[body], record.labelled[body]
-    common = dict(image=record.image, target=target, labelled=labelled, names=np.array(labels))
-    # the finest level of the last layer, as in the paper
-    points = record.locations[-1, body, :, 0].reshape(len(body), -1, 2)
-    pictures.add(
-        f"person{person}_fig7_sampling_points",
-        f"Person {person}: sampling points of each keypoint, finest level, last decoder layer. The yellow circle is "
-        "the annotated position (Figure 7 of the paper).",
-        lambda path: draw_sampling_points(record.image, points, target, labelled, labels, path),
-        locations=points,
-        **common,
+    """Figures 7, 11 and 12, the refinement, and the attention in the encoder."""
+
+    def add(name: str, caption: str, arrays: dict, panels: Sequence[Panel], **options: Any) -> None:  # noqa: ANN401
+        path = out / f"person{number}_{name}.png"
+        pictures.add(path, f"Person {number}: {caption}", dict(arrays, image=image), draw_panels, panels, **options)
+
+    body, image = body_keypoints(names), one.image
+    common = dict(target=one.target[body], labelled=one.labelled[body], names=np.array([names[k] for k in body]))
+    positions = [target if labelled else None for target, labelled in zip(one.target, one.labelled)]
+    points = one.locations[-1, :, :, 0].reshape(
+        len(names), -1, 2
+    )  # the finest level of the last layer, as in the paper
+    add(
+        "fig7_sampling_points",
+        "sampling points of each keypoint, finest level, last decoder layer. The yellow circle is the annotated "
+        "position (Figure 7 of the paper).",
+        dict(common, locations=points[body]),
+        [Panel(names[k], image, points[k], circle=positions[k]) for k in body],
     )
-    for index in shown:
-        _draw_weights(record, index, names[index], person, pictures)
-    coordinates = record.coordinates[:, body]
-    pictures.add(
-        f"person{person}_refinement",
-        f"Person {person}: the coordinates y_0 to y_{len(coordinates) - 1} of each keypoint. The yellow circle is the "
-        "annotated position.",
-        lambda path: draw_refinement(record.image, coordinates, target, labelled, labels, path),
-        coordinates=coordinates,
-        **common,
+    for k in shown:
+        locations, weights = one.locations[-1, k], one.weights[-1, k]
+        add(
+            f"fig11_{names[k]}",
+            f"sampling points of {names[k]} on each level, coloured by attention weight, last decoder layer. The cross "
+            "is the annotated position (Figures 11 and 12 of the paper).",
+            dict(locations=locations, weights=weights, target=one.target[k]),
+            weighted_panels(image, locations, weights, positions[k]),
+            bar="attention weight",
+        )
+    layers, paths = np.arange(len(one.coordinates)), one.coordinates.swapaxes(0, 1)
+    add(
+        "refinement",
+        f"the coordinates y_0 to y_{layers[-1]} of each keypoint. The yellow circle is the annotated position.",
+        dict(common, coordinates=one.coordinates[:, body]),
+        [Panel(names[k], image, paths[k], layers, [("white", paths[k])], circle=positions[k]) for k in body],
+        bar="decoder layer (0: y_0)",
+        ticks=layers,
     )
-    locations, weights = record.encoder_locations, record.encoder_weights
-    if pixel is not None and locations is not None and weights is not None:
-        pictures.add(
-            f"person{person}_encoder",
-            f"Person {person}: attention of the pixel {pixel} in each encoder layer.",
-            lambda path: draw_encoder_attention(record.image, locations, weights, pixel, path),
-            image=record.image,
-            locations=locations,
-            weights=weights,
-            pixel=np.array(pixel),
+    if pixel is not None and one.encoder_locations is not None and one.encoder_weights is not None:
+        panels = []
+        for layer, (locations, weights) in enumerate(zip(one.encoder_locations, one.encoder_weights), 1):
+            panels += weighted_panels(image, locations, weights, np.array(pixel), f"layer {layer}, ")
+        add(
+            "encoder",
+            f"attention of the pixel {pixel} in each encoder layer.",
+            dict(locations=one.encoder_locations, weights=one.encoder_weights, pixel=np.array(pixel)),
+            panels,
+            columns=one.encoder_weights.shape[2],
+            bar="attention weight",
         )
 
 
-def _draw_weights(record: InstanceRecord, index: int, name: str, person: int, pictures: _Pictures) -> None:
-    """Figures 11 and 12, for one keypoint."""
-    target = record.target[index] if record.labelled[index] else None
-    locations, weights = record.locations[-1, index], record.weights[-1, index]
-    pictures.add(
-        f"person{person}_fig11_{name}",
-        f"Person {person}: sampling points of {name} on each level, coloured by attention weight, last decoder layer. "
-        "The cross is the annotated position (Figures 11 and 12 of the paper).",
-        lambda path: draw_weighted_points(record.image, locations, weights, target, path),
-        image=record.image,
-        locations=locations,
-        weights=weights,
-        target=record.target[index],
-    )
+def weighted_panels(
+    image: np.ndarray, locations: np.ndarray, weights: np.ndarray, cross: np.ndarray | None, title: str = ""
+) -> list[Panel]:
+    """A panel for each level, from sampling points (heads, L, P, 2) and their weights (heads, L, P)."""
+    panels = []
+    for level in range(weights.shape[1]):
+        places, values = locations[:, level].reshape(-1, 2), weights[:, level].reshape(-1)
+        order = np.argsort(values)  # the largest on top
+        panels.append(Panel(f"{title}level {level + 1}", image, places[order], values[order], cross=cross))
+    return panels
 
 
 def _choose(names: Sequence[str], keypoints: Sequence[str] | None) -> list[int]:
@@ -280,3 +252,33 @@ def _choose(names: Sequence[str], keypoints: Sequence[str] | None) -> list[int]:
         if name not in names:
             raise UserError(f"Keypoints must be among {', '.join(names)}, but got {name}: correct the name.")
     return [names.index(name) for name in keypoints]
+
+
+def body_keypoints(names: Sequence[str]) -> list[int]:
+    """Keypoints that are not in the face: the 12 of COCO that Figure 7 shows; all if there are no others."""
+    body = [index for index, name in enumerate(names) if not FACE.search(name.lower())]
+    return body or list(range(len(names)))
+
+
+def symmetric_pairs(metainfo: dict) -> list[tuple[int, int]]:
+    """Pairs of left and right keypoints."""
+    return [(first, second) for first, second in enumerate(metainfo["flip_indices"]) if first < second]
+
+
+def pattern_ratio(attention: np.ndarray, pairs: Sequence[tuple[int, int]]) -> float:
+    """Mean attention (K, K) between the keypoints of pairs, over the mean between all different keypoints."""
+    between = np.mean([(attention[first, second] + attention[second, first]) / 2 for first, second in pairs])
+    return float(between / attention[~np.eye(len(attention), dtype=bool)].mean())
+
+
+def example_skeleton(records: Sequence[InstanceRecord], pairs: Sequence[tuple[int, int]]) -> np.ndarray:
+    """Keypoints (K, 2) on which attention is drawn: of the person whose left and right keypoints are farthest apart.
+
+    It is chosen among the persons with the most annotated keypoints, by the mean distance of the last coordinates.
+    """
+
+    def separation(one: InstanceRecord) -> tuple[int, float]:
+        distances = [float(np.linalg.norm(np.subtract(*one.coordinates[-1][list(pair)]))) for pair in pairs]
+        return int(one.labelled.sum()), float(np.mean(distances)) if distances else 0.0
+
+    return max(records, key=separation).coordinates[-1]

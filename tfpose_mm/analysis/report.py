@@ -2,32 +2,43 @@
 
 from __future__ import annotations
 
+import base64
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import cv2
-import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 from mmengine.config import Config
-from mmpose.registry import MODELS
 
+from ..comparison.latency import describe_device
 from ..config_files import parse_cfg_options, read_config
-from ..datasets.config_data import annotation_file, keypoint_names, need_annotations
+from ..datasets.config_data import annotation_file, build_annotated_data, input_size, need_annotations
 from ..engine.running import need_checkpoint, need_device
 from ..errors import UserError, need_at_least
-from ..evaluation import ERROR_KINDS
-from ..evaluation.metrics_table import format_table
+from ..evaluation.metrics_table import format_table, metric_rows
+from ..host.requirements import list_versions
 from ..models.heads import is_tfpose_head
-from .attention_study import AttentionStudy, study_attention
+from ..recipe.parameter_groups import describe
+from ..version import __version__
 from .contact_sheet import draw_contact_sheet
-from .diagnosis import Diagnosis, diagnose
-from .error_analysis import EvaluatedModel, analyse_checkpoint
-from .figures import EXAMPLES, DrawnFigure, draw_study
-from .report_context import attention_section, cost_section, recipe_section, training_section, versions_section
-from .report_page import Section, Text, write_page
-from .report_results import case_section, error_section, keypoint_section, layer_section, summary_section
-from .training_log import split_labels
+from .curves import Curve, draw_curves, read_curves, read_log, split_labels
+from .error_analysis import analyse_checkpoint
+from .figures import draw_recording
+from .recording import need_persons
+from .report_content import (
+    COLOURS,
+    ROUNDS,
+    collect_numbers,
+    draw_case,
+    find_cases,
+    keypoint_rows,
+    layer_rows,
+    measure_cost,
+)
 
 PICTURES = 24  # persons of predictions.png
 
@@ -76,10 +87,11 @@ def write_report(
             figures/ and the logs of the test.
         cases: Number of worst and of best cases, half as many for inversions and swaps; 0 shows none.
         persons: Numbers of the persons in the test data whose attention is drawn.
-        limit: Persons for mean attention and errors by decoder layer, at least 12. Defaults to all.
+        limit: Persons for mean attention and errors by decoder layer. Defaults to all; those of persons and the first
+            12 are always included.
         logs: Work directories of trainings as LABEL=FOLDER; those that differ only in their seed have the same label.
         metric: Metric of the curves. Defaults to AP, or MPII's PCK, or another of the logs.
-        device: cpu, or a GPU as cuda:0, for attention and latency; the test uses a GPU if there is one.
+        device: cpu, or a GPU as cuda:0, for the latency; the test uses a GPU if there is one.
         cfg_options: Changes to the config, as in mim: key=value.
 
     Returns:
@@ -104,96 +116,109 @@ def write_report(
     need_device(device)
     need_checkpoint(checkpoint)
     need_annotations(cfg)
-    no_logs = "No logs were given: --logs LABEL=FOLDER draws the curves."
-    training = training_section(trainings, metric, out / "figures") if logs else Section("Training", [Text(no_logs)])
-    study, figures = _study(cfg, checkpoint, out / "figures", persons, limit, device)  # wrong input fails here, soon
-    model = MODELS.build(cfg.model).eval()
-    cost, costs = cost_section(cfg, model, checkpoint, device)
-    result = analyse_checkpoint(cfg, checkpoint, out / "test")
-    diagnosis = None
-    if study is None:
-        layers = []
-        note = f"The config has a {cfg.model.head.type}. Attention and errors by decoder layer need a TFPoseHead."
-        attention = Section("Attention", [Text(note)])
-    else:
-        diagnosis = diagnose(cfg, checkpoint, None if limit is None else max(limit, EXAMPLES), device=device)
-        layers, attention = [layer_section(study, figures, diagnosis)], attention_section(study, figures)
-    sections = [
-        summary_section(result, costs),
-        keypoint_section(result),
-        error_section(result),
-        *layers,
-        case_section(result, cases),
-        attention,
-        training,
-        cost,
-        recipe_section(cfg, model),
-        versions_section(cfg, options),
-    ]
-    name = Path(cfg.filename or "report").stem
-    write_page(
-        name, f"{len(result.persons)} persons of {annotation_file(cfg)}; checkpoint {checkpoint}", sections, page
+    if is_tfpose_head(cfg.model.head):
+        need_persons(len(build_annotated_data(cfg)), persons)
+    curves = draw_trainings(trainings, metric, out / "figures") if trainings else {}
+    result = analyse_checkpoint(cfg, checkpoint, out / "test", persons, limit)
+    recording = result.recording
+    figures = {} if recording is None else draw_recording(recording, out / "figures", persons)
+    costs, latency = measure_cost(cfg, result.model, checkpoint, device)
+    name, annotations = Path(cfg.filename or "report").stem, str(annotation_file(cfg))
+    numbers = dict(config=name, checkpoint=str(checkpoint), annotations=annotations, cfg_options=options)
+    numbers.update(collect_numbers(result), **costs)
+    (out / "report.json").write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+    least, groups = find_cases(result, cases)
+    render_page(
+        page,
+        numbers=numbers,
+        metrics=metric_rows(result.metrics),
+        detected=dict(metric_rows(result.detected or {})),
+        keypoints=keypoint_rows(result),
+        colours=COLOURS,
+        images=len({person.image_id for person in result.persons}),
+        recorded=0 if recording is None else recording.persons,
+        layers=[] if recording is None else layer_rows(recording),
+        least=least,
+        cases={title: [draw_case(result, index) for index in indices] for title, indices in groups.items()},
+        figures={path.stem: (path.read_bytes(), caption) for path, caption in figures.items()},
+        trainings=trainings,
+        curves=[(path.read_bytes(), caption) for path, caption in curves.items()],
+        input_size=input_size(cfg),
+        megabytes=Path(checkpoint).stat().st_size / 1e6,
+        latency=latency,
+        rounds=ROUNDS,
+        device=describe_device(device),
+        head=cfg.model.head.type,
+        recipe=describe(cfg, result.model) if "train_dataloader" in cfg and "optim_wrapper" in cfg else "",
+        config=cfg.pretty_text,
+        filename=cfg.filename,
+        versions=dict(list_versions(), tfpose_mm=__version__),
     )
-    numbers = dict(config=name, checkpoint=str(checkpoint), annotations=str(annotation_file(cfg)), cfg_options=options)
-    content = json.dumps({**numbers, **collect_numbers(result, study, diagnosis), **costs}, indent=2)
-    (out / "report.json").write_text(content + "\n", encoding="utf-8")
     sheet = draw_contact_sheet(result.persons[:PICTURES], result.metainfo)
     if not cv2.imwrite(str(out / "predictions.png"), sheet):
         raise RuntimeError(f"OpenCV could not write {out / 'predictions.png'}.")
-    report = Report(page, f"{name} on {annotation_file(cfg)}", result.metrics)
+    report = Report(page, f"{name} on {annotations}", result.metrics)
     (out / "report.txt").write_text(f"{report}\n", encoding="utf-8")
     return report
 
 
-def _study(
-    cfg: Config, checkpoint: str | Path, folder: Path, persons: Sequence[int], limit: int | None, device: str
-) -> tuple[AttentionStudy | None, list[DrawnFigure]]:
-    """Recorded attention and its figures, if the head has attention."""
-    if not is_tfpose_head(cfg.model.head):
-        return None, []
-    study = study_attention(cfg, checkpoint, persons, EXAMPLES, limit, device=device)
-    return study, draw_study(study, folder, persons)
-
-
-def collect_numbers(
-    result: EvaluatedModel, study: AttentionStudy | None = None, diagnosis: Diagnosis | None = None
-) -> dict:
-    """The numbers of a report, for other programs.
+def draw_trainings(trainings: Sequence[tuple[str, str]], metric: str | None, folder: Path) -> dict[Path, str]:
+    """Draw the curves of trainings.
 
     Args:
-        result: Metrics and errors.
-        study: Errors by decoder layer; ``None`` for other heads.
-        diagnosis: Comparison with the auxiliary heat maps; ``None`` for other heads.
+        trainings: Label and work directory of each.
+        metric: The validated metric; ``None`` chooses one, see :func:`read_curves`.
+        folder: Folder for the pictures.
 
     Returns:
-        A dict for JSON: ``metrics``, ``metrics_detected_boxes``, ``instances``; ``keypoints`` has PCK, mean similarity
-        and the number of errors of each kind by keypoint; ``layers`` has PCK@0.2 and K mean errors for y_0 .. y_{N_D},
-        as fractions of the longer side of the box; ``diagnosis`` has the fields of :class:`Diagnosis`. ``None``
-        replaces NaN.
+        The pictures and their captions.
+
+    Raises:
+        UserError: If a log is missing or does not have the metric.
     """
-    names, errors = keypoint_names(result.metainfo), result.errors
-    numbers: dict = dict(metrics=result.metrics, metrics_detected_boxes=result.detected, instances=len(result.persons))
-    keypoints: dict[str, dict] = {name: {} for name in names}
-    columns = {f"PCK@{threshold}": errors.pck(threshold) for threshold in (0.05, 0.1, 0.2)}
-    if errors.kinds is not None:
-        columns["similarity"] = errors.mean_similarity
-        columns.update(zip(ERROR_KINDS, errors.counts().T))
-    for column, values in columns.items():
-        for name, value in zip(names, values):
-            keypoints[name][column] = _number(value)
-    numbers["keypoints"] = keypoints
-    if study is not None:
-        numbers["layers"] = [
-            {"layer": layer, "PCK@0.2": _number(correct), "errors": [_number(error) for error in errors]}
-            for layer, (correct, errors) in enumerate(zip(study.correct, study.errors))
-        ]
-    if diagnosis is not None:
-        numbers["diagnosis"] = {
-            name: value.tolist() if isinstance(value, np.ndarray) else value for name, value in vars(diagnosis).items()
-        }
-    return numbers
+    metric, curves = read_curves(trainings, metric)
+    losses = [(label, read_log(log, training=True)) for label, log in trainings]
+    folder.mkdir(parents=True, exist_ok=True)
+    pictures = {folder / "curves.png": f"{metric} of the validations."}
+    draw_curves({metric: curves}, folder / "curves.png")
+    names = sorted({name for _, values in losses for name in values})
+    if names:
+        panels = {name: [Curve(label, values[name]) for label, values in losses if name in values] for name in names}
+        draw_curves(panels, folder / "losses.png", "iteration")
+        pictures[folder / "losses.png"] = "Losses, learning rate and training accuracy."
+    return pictures
 
 
-def _number(value: np.number) -> float | int | None:
-    """A number that JSON can hold."""
-    return value.item() if np.isfinite(value) else None
+def render_page(page: Path, **content: object) -> None:
+    """Write the page of ``report_page.html.jinja``, which makes no request and runs no script.
+
+    Args:
+        page: The HTML file.
+        **content: The variables of the template.
+    """
+    environment = Environment(
+        loader=PackageLoader("tfpose_mm", "analysis"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(base64=_base64, breakable=_breakable, fixed=_fixed, pick=_pick)
+    page.write_text(environment.get_template("report_page.html.jinja").render(content), encoding="utf-8")
+
+
+def _base64(picture: bytes) -> str:
+    return base64.b64encode(picture).decode("ascii")
+
+
+def _breakable(text: str) -> Markup:
+    """Escaped HTML of a text that may be broken in a narrow column."""
+    return Markup(str(escape(text)).replace("_", "_<wbr>").replace("@", "<wbr>@"))
+
+
+def _fixed(values: Sequence[float | None], digits: int = 3) -> list[str]:
+    return ["-" if value is None or math.isnan(value) else f"{value:.{digits}f}" for value in values]
+
+
+def _pick(values: Mapping, names: Sequence[str], factor: float = 1) -> list:
+    return [None if values[name] is None else factor * values[name] for name in names]

@@ -62,40 +62,19 @@ class ErrorAnalysis:
     @property
     def oks(self) -> np.ndarray:
         """(N,), object keypoint similarity of each person; NaN for a person without annotated keypoints."""
-        return _mean(self.similarity, axis=1)
+        return _mean(self.similarity)
 
     @property
     def mean_distance(self) -> np.ndarray:
         """(N,), mean distance of each person; NaN for a person without annotated keypoints."""
-        return _mean(self.distance, axis=1)
-
-    @property
-    def mean_similarity(self) -> np.ndarray:
-        """(K,), mean keypoint similarity of each keypoint; NaN for a keypoint that is never annotated."""
-        return _mean(self.similarity, axis=0)
-
-    def pck(self, threshold: float) -> np.ndarray:
-        """Fraction of annotated keypoints whose distance is below a threshold, as in MMPose's ``PCKAccuracy``.
-
-        Args:
-            threshold: In longer sides of the box.
-
-        Returns:
-            (K,), one value for each keypoint; NaN for a keypoint that is never annotated.
-        """
-        return _mean(np.where(np.isnan(self.distance), np.nan, self.distance < threshold), axis=0)
-
-    def counts(self) -> np.ndarray:
-        """(K, 5), how often each keypoint has each kind of :data:`ERROR_KINDS`."""
-        assert self.kinds is not None  # there are sigmas
-        return np.stack([(self.kinds == kind).sum(0) for kind in range(len(ERROR_KINDS))], axis=1)
+        return _mean(self.distance)
 
 
-def _mean(values: np.ndarray | None, axis: int) -> np.ndarray:
-    """Mean without NaN; NaN where there is no other value."""
+def _mean(values: np.ndarray | None) -> np.ndarray:
+    """Mean of each row without NaN; NaN where there is no other value."""
     assert values is not None  # there are sigmas
-    number = (~np.isnan(values)).sum(axis)
-    return np.where(number > 0, np.nansum(values, axis) / np.maximum(number, 1), np.nan)
+    number = (~np.isnan(values)).sum(1)
+    return np.where(number > 0, np.nansum(values, 1) / np.maximum(number, 1), np.nan)
 
 
 def keypoint_similarity(
@@ -144,15 +123,11 @@ def classify_keypoints(
         (K,), index in :data:`ERROR_KINDS`; -1 for keypoints that are not annotated.
     """
     flip = list(flip_indices)
-    candidates = [person, *others]
     rows = []  # first the person and the counterpart, then the same of the others
-    for candidate in candidates:
-        for target, labelled in (
-            (candidate.target, candidate.labelled),
-            (candidate.target[flip], candidate.labelled[flip]),
-        ):
-            similarity = keypoint_similarity(person.keypoints, target, candidate.area, sigmas)
-            rows.append(np.where(labelled, similarity, -1.0))
+    for candidate in (person, *others):
+        for order in (slice(None), flip):
+            similarity = keypoint_similarity(person.keypoints, candidate.target[order], candidate.area, sigmas)
+            rows.append(np.where(candidate.labelled[order], similarity, -1.0))
     largest, nearest = np.max(rows, 0), np.argmax(rows, 0)  # the first of equal ones
     own = nearest == 0
     kinds = np.select(
@@ -174,22 +149,19 @@ def analyse_errors(persons: Sequence[EvaluatedPerson], flip_indices: Sequence[in
         Distances, similarities and kinds, in the order of the persons.
     """
     sigmas = np.asarray(sigmas, dtype=float)
-    distance = np.array([_distance(person) for person in persons]).reshape(len(persons), -1)
-    if not sigmas.size:
-        return ErrorAnalysis(distance, None, None)
+    distance, similarity, kinds = [], [], []
     by_image: dict[int, list[EvaluatedPerson]] = defaultdict(list)
     for person in persons:
         by_image[person.image_id].append(person)
-    similarity, kinds = [], []
     for person in persons:
-        others = [other for other in by_image[person.image_id] if other is not person]
-        own = keypoint_similarity(person.keypoints, person.target, person.area, sigmas)
-        similarity.append(np.where(person.labelled, own, np.nan))
-        kinds.append(classify_keypoints(person, others, flip_indices, sigmas))
-    return ErrorAnalysis(distance, np.array(similarity), np.array(kinds))
-
-
-def _distance(person: EvaluatedPerson) -> np.ndarray:
-    """(K,), in longer sides of the box; NaN if not annotated."""
-    longer = max(person.box[2] - person.box[0], person.box[3] - person.box[1], np.spacing(1))
-    return np.where(person.labelled, np.linalg.norm(person.keypoints - person.target, axis=-1) / longer, np.nan)
+        longer = max(*(person.box[2:] - person.box[:2]), np.spacing(1))
+        error = np.linalg.norm(person.keypoints - person.target, axis=-1) / longer
+        distance.append(np.where(person.labelled, error, np.nan))
+        if sigmas.size:
+            others = [other for other in by_image[person.image_id] if other is not person]
+            own = keypoint_similarity(person.keypoints, person.target, person.area, sigmas)
+            similarity.append(np.where(person.labelled, own, np.nan))
+            kinds.append(classify_keypoints(person, others, flip_indices, sigmas))
+    if not sigmas.size:
+        return ErrorAnalysis(np.array(distance), None, None)
+    return ErrorAnalysis(np.array(distance), np.array(similarity), np.array(kinds))

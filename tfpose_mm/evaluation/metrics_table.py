@@ -26,14 +26,7 @@ NAMES = {
 
 
 def metric_rows(metrics: dict[str, float]) -> list[tuple[str, str]]:
-    """The metrics as text: the usual ones first, with short names, then all others.
-
-    Args:
-        metrics: The metrics, by MMPose's names.
-
-    Returns:
-        Name and value of each metric.
-    """
+    """Name and value of each metric by MMPose's names, as text: the usual ones first, with short names."""
     names = {**NAMES, **MPII} if "Head PCK" in metrics else NAMES  # PCKAccuracy's PCK is a fraction
     rows = [(names[name], metrics[name]) for name in names if name in metrics]
     others = [name for name in metrics if name not in names and not name.startswith("coco/")]
@@ -45,14 +38,7 @@ def metric_rows(metrics: dict[str, float]) -> list[tuple[str, str]]:
 
 
 def format_table(metrics: dict[str, float]) -> str:
-    """The metrics as a table.
-
-    Args:
-        metrics: The metrics, by MMPose's names.
-
-    Returns:
-        The lines of the table.
-    """
+    """The lines of a table of metrics by MMPose's names."""
     rows = metric_rows(metrics)
     width = max(len(name) for name, _ in rows)
     rule = f"+-{'-' * width}-+-------+"

@@ -1,0 +1,166 @@
+"""Numbers and cases of the report."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from mmengine.config import Config
+from mmengine.model import BaseModel
+
+from ..comparison.complexity import count_complexity
+from ..comparison.latency import PARTS, time_parts
+from ..datasets.config_data import input_size, keypoint_names
+from ..engine import sha256
+from ..evaluation import ERROR_KINDS
+from .contact_sheet import draw_pair
+from .error_analysis import EvaluatedModel
+from .recording import Recording
+
+# colour-blind safe (Okabe and Ito)
+COLOURS = dict(zip(ERROR_KINDS, ("#009e73", "#f0e442", "#d55e00", "#cc79a7", "#3d4852")))
+CELL = (240, 320)  # width and height of a case's picture, in pixels
+BATCHES, ROUNDS = (1, 8), 10  # of the latency
+
+
+def keypoint_rows(result: EvaluatedModel) -> dict[str, dict[str, float | None]]:
+    """Errors of each keypoint, and of ``"all"`` annotated keypoints.
+
+    Args:
+        result: A tested model.
+
+    Returns:
+        By name: ``number`` of annotations, PCK, and with sigmas ``similarity``, its mean, and the number of errors of
+        each kind. ``None`` without annotations.
+    """
+    errors, rows = result.errors, {}
+    names = keypoint_names(result.metainfo)
+    for name, index in [*((name, [index]) for index, name in enumerate(names)), ("all", slice(None))]:
+        labelled = errors.labelled[:, index]
+        values: dict = {f"PCK@{t}": errors.distance[:, index][labelled] < t for t in (0.05, 0.1, 0.2)}
+        if errors.similarity is not None and errors.kinds is not None:
+            values["similarity"] = errors.similarity[:, index][labelled]
+        rows[name] = dict(number=int(labelled.sum()))
+        rows[name].update({column: float(of.mean()) if of.size else None for column, of in values.items()})
+        if errors.kinds is not None:
+            rows[name].update({kind: int((errors.kinds[:, index] == k).sum()) for k, kind in enumerate(ERROR_KINDS)})
+    return rows
+
+
+def layer_rows(recording: Recording) -> list[tuple[str, list[float]]]:
+    """PCK and mean error after each decoder layer, of the auxiliary heat maps, and of the layers that start there.
+
+    Args:
+        recording: The recording.
+
+    Returns:
+        The name of each row, and PCK for the thresholds and the mean distance over keypoints.
+    """
+    rows, kinds = [], dict(layers="y_{}")
+    if recording.heatmaps:
+        kinds.update(
+            heatmaps="maxima of the auxiliary heat maps", from_heatmaps="y_{} of the decoder that starts there"
+        )
+    for kind, name in kinds.items():
+        for layer, (pck, errors) in enumerate(zip(recording.pck(kind), recording.mean_distance(kind))):
+            if layer or kind != "from_heatmaps":
+                rows.append((name.format(layer), [*pck, errors[~np.isnan(errors)].mean()]))
+    return rows
+
+
+def collect_numbers(result: EvaluatedModel) -> dict:
+    """The numbers of a report, for other programs.
+
+    Args:
+        result: A tested model.
+
+    Returns:
+        A dict for JSON: ``metrics``, ``metrics_detected_boxes``, ``instances``; ``keypoints``, see
+        :func:`keypoint_rows`. For a ``TFPoseHead``, ``layers`` has PCK@0.2 and K mean errors for y_0 .. y_{N_D}, as
+        fractions of the longer side of the box; ``diagnosis`` is that of :meth:`Recording.diagnose`. ``None`` replaces
+        NaN.
+    """
+    numbers: dict = dict(metrics=result.metrics, metrics_detected_boxes=result.detected, instances=len(result.persons))
+    numbers["keypoints"] = keypoint_rows(result)
+    del numbers["keypoints"]["all"]
+    recording = result.recording
+    if recording is not None:
+        distances = np.where(np.isnan(recording.mean_distance()), None, recording.mean_distance()).tolist()
+        numbers["layers"] = [
+            {"layer": layer, "PCK@0.2": float(pck), "errors": errors}
+            for layer, (pck, errors) in enumerate(zip(recording.pck()[:, 0], distances))
+        ]
+        numbers["diagnosis"] = recording.diagnose()
+    return numbers
+
+
+def measure_cost(cfg: Config, model: BaseModel, checkpoint: str | Path, device: str) -> tuple[dict, dict]:
+    """Parameters, GFLOPs, size of the file and latency.
+
+    Args:
+        cfg: The config.
+        model: The model that it builds; it is moved to the device.
+        checkpoint: The checkpoint file.
+        device: Where the latency is measured.
+
+    Returns:
+        The numbers for ``report.json``, and for each batch size the timings by part of the model.
+    """
+    width, height = input_size(cfg)
+    complexity = count_complexity(model, (height, width))
+    model = model.to(device)
+    timings = {batch: time_parts([model], [(height, width)], batch, ROUNDS, device)[0] for batch in BATCHES}
+    numbers = dict(
+        parameters_million=complexity.params,
+        gflops=complexity.gflops,
+        checkpoint_sha256=sha256(Path(checkpoint)),
+        latency_ms={batch: 1e3 * timing["total"].median for batch, timing in timings.items()},
+    )
+    return numbers, {
+        part: [of.get(part) for of in timings.values()] for part in (*PARTS, "total") if part in timings[1]
+    }
+
+
+def find_cases(result: EvaluatedModel, number: int) -> tuple[int, dict[str, list[int]]]:
+    """Find the best and worst cases, and those with the most inversions and swaps.
+
+    Args:
+        result: A tested model.
+        number: Number of worst and of best cases. Half as many, at least one, have the most inversions and swaps.
+
+    Returns:
+        The number of annotated keypoints that a case needs, and for each group of cases the numbers of its persons;
+        groups without cases are left out.
+    """
+    errors = result.errors
+    annotated = errors.labelled.sum(1)
+    half = (errors.labelled.shape[1] + 1) // 2
+    least = max(min(half, int(annotated.max(initial=0))), 1)
+    usable = np.flatnonzero(annotated >= least)
+    if not number or not len(usable):
+        return least, {}
+    badness = errors.mean_distance if errors.kinds is None else -errors.oks
+    by_error = usable[np.argsort(-badness[usable], kind="stable")]
+    measure = "mean error" if errors.kinds is None else "OKS"
+    groups = {f"Worst by {measure}": by_error[:number], f"Best by {measure}": by_error[number:][::-1][:number]}
+    if errors.kinds is not None:
+        for kind in ("inversion", "swap"):
+            counts = (errors.kinds[usable] == ERROR_KINDS.index(kind)).sum(1)
+            most = np.argsort(-counts, kind="stable")[: max(number // 2, 1)]
+            groups[f"Most {kind}s"] = usable[most[counts[most] > 0]]
+    return least, {title: list(map(int, indices)) for title, indices in groups.items() if len(indices)}
+
+
+def draw_case(result: EvaluatedModel, index: int) -> tuple[bytes, str]:
+    """A person's annotation and prediction as a JPEG file, and a caption."""
+    person, errors = result.persons[index], result.errors
+    kinds = np.zeros(len(person.keypoints), int) if errors.kinds is None else errors.kinds[index]
+    marks = [(k, COLOURS[ERROR_KINDS[kind]]) for k, kind in enumerate(kinds) if kind > 0]
+    pair = draw_pair(person, result.metainfo, CELL, marks)
+    _, encoded = cv2.imencode(".jpg", pair, [cv2.IMWRITE_JPEG_QUALITY, 85])
+    name = f"{Path(person.image_path).name}, annotation {person.instance_id}"
+    if errors.kinds is None:
+        return encoded.tobytes(), f"{name}: mean error {errors.mean_distance[index]:.3f} of the box"
+    found = [f"{kind} {(kinds == k).sum()}" for k, kind in enumerate(ERROR_KINDS) if k and (kinds == k).any()]
+    return encoded.tobytes(), f"{name}: OKS {errors.oks[index]:.3f}; {', '.join(found) or 'no error'}"
