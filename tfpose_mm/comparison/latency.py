@@ -55,7 +55,6 @@ def time_parts(
     batch: int,
     repeats: int,
     device: str,
-    precision: torch.dtype | None = None,
 ) -> list[dict[str, Timing]]:
     """Time backbone, neck and head of several models, in turns.
 
@@ -65,14 +64,13 @@ def time_parts(
         batch: Batch size.
         repeats: Timed rounds, after one round of warm-up.
         device: ``"cpu"`` or a CUDA device.
-        precision: Data type of autocast; ``None`` for float32 without autocast.
 
     Returns:
         For each model a timing for each of its parts and for ``"total"``, of the whole batch.
     """
     images = [torch.randn(batch, 3, *shape, device=device) for shape in shapes]
     seconds: list[dict[str, list[float]]] = [{} for _ in models]
-    with torch.inference_mode(), autocast(device, precision):
+    with torch.inference_mode():
         for repeat in range(repeats + 1):
             for model, batch_of, taken in zip(models, images, seconds):
                 spent = _run_parts(model, batch_of, device)
@@ -80,11 +78,6 @@ def time_parts(
                     for part, value in spent.items():
                         taken.setdefault(part, []).append(value)
     return [{part: summarise(values) for part, values in taken.items()} for taken in seconds]
-
-
-def autocast(device: str, precision: torch.dtype | None) -> torch.autocast:
-    """Autocast with a data type, or none."""
-    return torch.autocast(torch.device(device).type, precision, enabled=precision is not None)
 
 
 def _run_parts(model: BaseModel, value: torch.Tensor, device: str) -> dict[str, float]:
