@@ -27,7 +27,6 @@ from mmpose.utils import register_all_modules
 from benchmarks.command_line import make_parser, positive, run
 from benchmarks.timing import ratio_of, time_functions
 from tfpose_mm.comparison.latency import Timing, describe_device
-from tfpose_mm.export.folded_attention import ATTENTIONS
 from tfpose_mm.export.graph import InferenceGraph
 from tfpose_mm.export.onnx_file import write_onnx
 from tfpose_mm.export.runner import start_onnxruntime, start_openvino
@@ -51,13 +50,11 @@ class Candidate(NamedTuple):
     Attributes:
         model: Name of the model.
         engine: Name and precision of the engine.
-        attention: The exported attention; empty where there is none.
         function: It predicts a batch of images.
     """
 
     model: str
     engine: str
-    attention: str
     function: Callable[[np.ndarray], object]
 
 
@@ -85,28 +82,25 @@ def candidates(
     found = []
     for name, cfg in cfgs.items():
         model = build(cfg, "cpu")
-        is_baseline = name == BASELINE
-        metainfo = dict(flip_indices=range(cfg.model.head.get("num_joints") or cfg.model.head.out_channels))
-        for attention in ("",) if is_baseline else ATTENTIONS:
-            path = folder / f"{len(found)}.onnx"
-            graph = (PeerGraph if is_baseline else InferenceGraph)(
-                model, metainfo, size, False, attention or ATTENTIONS[0]
-            )
-            write_onnx(graph, size, path, {}, fp16=False)
-            functions = _engines(path, threads)
-            found += [Candidate(name, engine, attention, function) for engine, function in functions.items()]
+        if name == BASELINE:
+            graph = PeerGraph(model)
+        else:
+            graph = InferenceGraph(model, dict(flip_indices=range(cfg.model.head.num_joints)), size, False)
+        path = folder / f"{len(found)}.onnx"
+        write_onnx(graph, size, path, {}, fp16=False)
+        found += [Candidate(name, engine, function) for engine, function in _engines(path, threads).items()]
         functions = _torch_functions(model, with_compile)
-        found += [Candidate(name, engine, "", function) for engine, function in functions.items()]
+        found += [Candidate(name, engine, function) for engine, function in functions.items()]
     return found
 
 
 def _engines(path: Path, threads: int) -> dict[str, Callable[[np.ndarray], object]]:
     """A function for each engine and its options."""
-    functions = {"ONNX Runtime": start_onnxruntime(str(path), threads, ["CPUExecutionProvider"])[0]}
+    functions = {"ONNX Runtime": start_onnxruntime(path, threads, ["CPUExecutionProvider"])[0]}
     if find_spec("openvino"):
-        functions["OpenVINO"] = start_openvino(str(path), threads, "f32", 1)[0]
-        functions[f"OpenVINO, {threads} streams"] = start_openvino(str(path), threads, "f32", threads)[0]
-        functions["OpenVINO, bfloat16"] = start_openvino(str(path), threads, "bf16", 1)[0]
+        functions["OpenVINO"] = start_openvino(path, threads, "f32", "LATENCY")[0]
+        functions["OpenVINO, THROUGHPUT"] = start_openvino(path, threads, "f32", "THROUGHPUT")[0]
+        functions["OpenVINO, bfloat16"] = start_openvino(path, threads, "bf16", "LATENCY")[0]
     return functions
 
 
@@ -167,12 +161,12 @@ def format_table(found: Sequence[Candidate], by_batch: dict[int, list[Timing]]) 
     Returns:
         The lines.
     """
-    header = ["model", "engine", "attention"]
+    header = ["model", "engine"]
     for batch in by_batch:
         header += [f"batch {batch}, ms", "ratio"]
     rows = [header]
     for index, item in enumerate(found):
-        row = [item.model, item.engine, item.attention]
+        row = [item.model, item.engine]
         for timings in by_batch.values():
             ratio = ratio_of(timings[index], fastest(found, timings, BASELINE))
             row += [timings[index].in_ms(), f"{ratio:.2f}"]
@@ -197,7 +191,7 @@ def find_misses(found: Sequence[Candidate], by_batch: dict[int, list[Timing]]) -
 
 
 def draw(found: Sequence[Candidate], by_batch: dict[int, list[Timing]], path: Path) -> None:
-    """Draw bars of the time per image, a panel for each batch size; of two attentions the faster one.
+    """Draw bars of the time per image, a panel for each batch size.
 
     Args:
         found: The candidates.
@@ -211,10 +205,7 @@ def draw(found: Sequence[Candidate], by_batch: dict[int, list[Timing]], path: Pa
     width = 0.8 / len(engines)
     for axis, (batch, timings) in zip(axes, by_batch.items()):
         for place, engine in enumerate(engines):
-            times: dict[str, float] = {}
-            for item, timing in zip(found, timings):
-                if item.engine == engine:
-                    times[item.model] = min(timing.median, times.get(item.model, float("inf")))
+            times = {item.model: timing.median for item, timing in zip(found, timings) if item.engine == engine}
             centres = [models.index(model) + (place + 0.5) * width - 0.4 for model in times]
             axis.bar(centres, [1e3 * value / batch for value in times.values()], width, label=engine)
         axis.set_xticks(range(len(models)), [model.replace(" R50", "\nR50") for model in models], fontsize=8)

@@ -17,7 +17,7 @@ from mmpose.registry import MODELS
 from mmpose.utils import register_all_modules
 
 from benchmarks.command_line import make_parser, run
-from benchmarks.timing import matmul_rate, ratio_of, time_training
+from benchmarks.timing import autocast, matmul_rate, ratio_of, time_training
 from tfpose_mm.comparison.complexity import count_complexity
 from tfpose_mm.comparison.latency import PARTS, describe_device, time_parts
 from tfpose_mm.comparison.memory import measure_memory
@@ -126,18 +126,19 @@ def models_section(page: Page, size: tuple[int, int], budget: Budget, device: st
     costs = [count_complexity(MODELS.build(cfg.model), shape) for cfg in cfgs.values()]
     models = [build(cfg, device) for cfg in cfgs.values()]
     dtype = getattr(torch, precision)
-    autocast = None if dtype is torch.float32 else dtype
-    timings = {
-        batch: time_parts(models, [shape] * len(models), batch, repeats, device, autocast)
-        for batch, repeats in zip(budget.batches, budget.repeats)
-    }
+    reduced = None if dtype is torch.float32 else dtype
+    with autocast(device, reduced):
+        timings = {
+            batch: time_parts(models, [shape] * len(models), batch, repeats, device)
+            for batch, repeats in zip(budget.batches, budget.repeats)
+        }
     rate = matmul_rate(device, dtype)
     base = list(cfgs).index(BASELINE)
     header = ["model", "GMACs", "batch 1, ms (quartiles)", "backbone + neck + head"]
     header += [f"x SimpleBaseline, batch {batch}" for batch in budget.batches]
     header += [f"images/s, batch {batch}" for batch in budget.batches]
     header.append("GMACs/s (of a matrix product's)")
-    header += [f"MiB, batch {budget.training_batch}: inference", "training"] if autocast is None else []
+    header += [f"MiB, batch {budget.training_batch}: inference", "training"] if reduced is None else []
     rows = [header]
     for index, ((name, cfg), cost) in enumerate(zip(cfgs.items(), costs)):
         of_model = {batch: timing[index] for batch, timing in timings.items()}
@@ -150,7 +151,7 @@ def models_section(page: Page, size: tuple[int, int], budget: Budget, device: st
         speeds = [batch / timing["total"].median for batch, timing in of_model.items()]
         reached = max(speeds) * cost.gflops
         row += [*(f"{speed:.1f}" for speed in speeds), f"{reached:.0f} ({reached / rate:.0%})"]
-        if autocast is None:  # memory is measured in float32
+        if reduced is None:  # memory is measured in float32
             row += [f"{mib:.0f}" for mib in measure_memory(cfg, budget.training_batch, device)]
         rows.append(row)
     rounds = ", ".join(map(str, budget.repeats))

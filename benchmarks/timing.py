@@ -15,7 +15,7 @@ from mmengine.runner.activation_checkpointing import turn_on_activation_checkpoi
 from mmpose.registry import MODELS
 from torch import nn
 
-from tfpose_mm.comparison.latency import Timing, autocast, summarise, timed
+from tfpose_mm.comparison.latency import Timing, summarise, timed
 from tfpose_mm.comparison.memory import labelled_batch
 from tfpose_mm.recipe.parameter_groups import build_optimizer
 
@@ -70,6 +70,11 @@ def matmul_rate(device: str, dtype: torch.dtype = torch.float32, size: int | Non
     finally:
         torch.backends.cuda.matmul.allow_tf32 = as_before
     return size**3 / min(timing.rounds) / 1e9
+
+
+def autocast(device: str, precision: torch.dtype | None) -> torch.autocast:
+    """Autocast with a data type, or none."""
+    return torch.autocast(torch.device(device).type, precision, enabled=precision is not None)
 
 
 def time_training(

@@ -21,12 +21,9 @@ from tests.helpers.processes import start
 from tfpose_mm.config_files import read_config
 from tfpose_mm.errors import UserError
 from tfpose_mm.export import parity
-from tfpose_mm.export import runner as onnx_runner
 from tfpose_mm.export.exporter import export_onnx
-from tfpose_mm.export.folded_attention import ATTENTIONS
 from tfpose_mm.export.runner import PoseRunner
 from tfpose_mm.inference import Predictor
-from tfpose_mm.models.layers import DeformableAttention
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
@@ -120,31 +117,14 @@ def test_the_batch_has_any_size(exported, engine):
             np.testing.assert_allclose(got, expected, atol=1e-3)
 
 
-@pytest.fixture(scope="module")
-def gathering(exported, persons, tmp_path_factory):
-    """The path of the model exported with ``gather``."""
+def test_openvino_keeps_persons_apart(exported):
+    """Several at the same time, and several calls in threads."""
     pytest.importorskip("openvino")
-    cfg, checkpoint, _ = exported
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(parity, "_drawn", lambda number: persons[:number])
-        folder = tmp_path_factory.mktemp("gathering")
-        return str(export_onnx(cfg, checkpoint, out=folder / "model.onnx", attention="gather").path)
-
-
-def test_openvino_has_an_operator_for_each_attention(gathering, exported, monkeypatch):
-    counts, replace = [], onnx_runner._use_embedding_bags
-    monkeypatch.setattr(onnx_runner, "_use_embedding_bags", lambda model: counts.append(replace(model)))
-    PoseRunner(gathering, "openvino")
-    cfg, _, _ = exported
-    attentions = [m for m in MODELS.build(cfg.model).modules() if isinstance(m, DeformableAttention)]
-    assert counts == [len(attentions)]
-
-
-def test_streams_and_threads_of_openvino_keep_persons_apart(gathering):
+    _, _, result = exported
     image = np.random.default_rng(0).integers(0, 255, (90, 70, 3), dtype=np.uint8)
     boxes = np.random.default_rng(1).uniform([0, 0, 40, 50], [30, 40, 70, 90], (11, 4))
-    expected = PoseRunner(gathering, "openvino", batch_size=1)(image, boxes)[0]
-    runner = PoseRunner(gathering, "openvino", batch_size=5, streams=3)
+    expected = PoseRunner(str(result.path), "openvino", batch_size=1)(image, boxes)[0]
+    runner = PoseRunner(str(result.path), "openvino", batch_size=5, hint="THROUGHPUT")
     with ThreadPoolExecutor(2) as pool:
         for got, _ in pool.map(lambda _: runner(image, boxes), range(20)):
             np.testing.assert_allclose(got, expected, atol=1e-3)
@@ -152,11 +132,14 @@ def test_streams_and_threads_of_openvino_keep_persons_apart(gathering):
             np.testing.assert_allclose(got, expected[[3]], atol=1e-3)
 
 
-def test_reduced_precision_of_openvino_keeps_row_numbers(gathering):
-    """The rows that are gathered are integers; rounded to bfloat16 they would be other pixels."""
+def test_openvino_computes_in_reduced_precision_on_request(exported):
+    pytest.importorskip("openvino")
+    _, _, result = exported
     image = np.random.default_rng(0).integers(0, 255, (90, 70, 3), dtype=np.uint8)
-    full, reduced = (PoseRunner(gathering, "openvino", precision=precision)(image)[0] for precision in ("f32", "bf16"))
-    assert 0 < np.abs(full - reduced).max() < 2
+    full, reduced = (
+        PoseRunner(str(result.path), "openvino", precision=precision)(image)[0] for precision in ("f32", "bf16")
+    )
+    assert 0 < np.abs(full - reduced).max() < 5
 
 
 def test_only_standard_operators(exported):
@@ -171,7 +154,6 @@ def test_only_standard_operators(exported):
 
 OTHERS = {
     "flip test": (LSPET, dict(flip_test=True), {}),
-    "gather": (LSPET, dict(attention="gather"), {}),
     "scores of 1": (LSPET, dict(keypoint_scores="one"), {}),
     "no encoder": (LSPET, {}, {"model.neck.num_layers": 0}),
     "two-stage": ("tfpose_two-stage_small", {}, {}),
@@ -197,13 +179,11 @@ def test_other_heads_are_refused(tmp_path):
         export_onnx(peer, tmp_path / "model.pth", out=tmp_path / "model.onnx")
 
 
-@pytest.mark.parametrize("attention", ATTENTIONS)
-def test_half_precision(exported, persons, tmp_path, monkeypatch, attention):
+def test_half_precision(exported, tmp_path):
     """Random weights enlarge rounding errors: with a spread of 1 the difference is 0.9 to 1.7 px, here 0.4 to 0.6."""
     cfg, _, full = exported
-    monkeypatch.setattr(parity, "_drawn", lambda number: persons[:number])
     checkpoint = make_checkpoint(cfg, tmp_path / "model.pth", spread=0.25)
-    result = export_onnx(cfg, checkpoint, out=tmp_path / "half.onnx", attention=attention, fp16=True)
+    result = export_onnx(cfg, checkpoint, out=tmp_path / "half.onnx", fp16=True)
     assert max(item.keypoints for item in result.parities) <= 1
     assert result.path.stat().st_size < 0.7 * full.path.stat().st_size
 
@@ -301,10 +281,8 @@ def test_other_steps_of_the_pipeline_are_refused(exported, tmp_path):
         export_onnx(cfg, checkpoint, out=tmp_path / "model.onnx")
 
 
-def test_the_wrong_checkpoint_and_attention_are_refused(exported, checkpoint, tmp_path):
+def test_the_wrong_checkpoint_is_refused(exported, checkpoint, tmp_path):
     cfg, _, _ = exported
-    with pytest.raises(UserError, match="attention must be one of grid_sample, gather, but got 'cuda'"):
-        export_onnx(cfg, checkpoint, out=tmp_path / "model.onnx", attention="cuda")
     with pytest.raises(UserError, match="does not fit"):
         export_onnx(cfg, checkpoint, out=tmp_path / "model.onnx")
     with pytest.raises(UserError, match="does not exist"):

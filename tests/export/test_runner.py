@@ -126,9 +126,8 @@ def test_wrong_arguments_are_refused(runner, monkeypatch):
         PoseRunner("model.onnx", engine="tensorrt")
     with pytest.raises(ValueError, match="batch size must be at least 1, but got 0"):
         PoseRunner("model.onnx", batch_size=0)
-    for streams in (0, 9):
-        with pytest.raises(ValueError, match=f"streams must be 1 to the batch size, 8, but got {streams}"):
-            PoseRunner("model.onnx", streams=streams)
+    with pytest.raises(ValueError, match="hint must be one of LATENCY, THROUGHPUT, but got 'fast'"):
+        PoseRunner("model.onnx", hint="fast")
     monkeypatch.setattr(onnx_runner, "start_onnxruntime", lambda *arguments: (None, {}))
     with pytest.raises(ValueError, match=r"model.onnx has no metadata input_size, .*: give a file that tfpose export"):
         PoseRunner("model.onnx")
@@ -136,54 +135,6 @@ def test_wrong_arguments_are_refused(runner, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ImportError, match=r"needs onnxruntime, .*: pip install onnxruntime"):
         PoseRunner("model.onnx")
-
-
-def gathering_model(
-    weights_shape, table_shape=(11, 4), rows_shape=(3, 5, 4), transpose=False, axis=0, is_dynamic=False
-):
-    """OpenVINO's model of MatMul(weights, Gather(table, rows)), with its inputs."""
-    openvino = pytest.importorskip("openvino")
-    from openvino import opset13 as ops
-
-    rng = np.random.default_rng(0)
-    table = rng.standard_normal(table_shape, dtype=np.float32)
-    rows = rng.integers(0, len(table), rows_shape, dtype=np.int32)
-    weights = rng.random(weights_shape, dtype=np.float32)
-    shapes = [[-1, *array.shape[1:]] if is_dynamic else array.shape for array in (table, rows, weights)]
-    parameters = [ops.parameter(shape, array.dtype) for shape, array in zip(shapes, (table, rows, weights))]
-    gathered = ops.gather(parameters[0], parameters[1], np.int64(axis))
-    model = openvino.Model([ops.matmul(parameters[2], gathered, False, transpose)], parameters)
-    return openvino, model, [table, rows, weights]
-
-
-def test_openvino_sums_gathered_rows_with_its_own_operator():
-    _, model, arrays = gathering_model((3, 5, 1, 4))
-    options = {"INFERENCE_PRECISION_HINT": "f32"}
-    core = onnx_runner.openvino_core()
-    expected = core.compile_model(model, "CPU", options)(arrays)[0]
-    assert onnx_runner._use_embedding_bags(model) == 1
-    assert "EmbeddingBagPackedSum" in [node.get_type_name() for node in model.get_ordered_ops()]
-    got = core.compile_model(model, "CPU", options)(arrays)[0]
-    assert got.shape == (3, 5, 1, 4)
-    table, rows, weights = arrays
-    np.testing.assert_allclose(got, np.einsum("abis,absc->abic", weights, table[rows]), rtol=1e-5)
-    np.testing.assert_allclose(got, expected, rtol=1e-5)
-
-
-@pytest.mark.parametrize(
-    ("weights_shape", "changes"),
-    [
-        ((3, 5, 2, 4), {}),  # two sums of the same rows
-        ((1, 1, 1, 4), {}),  # weights that are repeated
-        ((3, 5, 1, 4), dict(transpose=True)),
-        ((1, 4), dict(table_shape=(4, 4), axis=1, rows_shape=(4,))),
-        ((3, 5, 1, 4), dict(is_dynamic=True)),
-        ((3, 5, 4, 2, 4), dict(table_shape=(11, 4, 3))),
-    ],
-)
-def test_other_products_stay(weights_shape, changes):
-    _, model, _ = gathering_model(weights_shape, **changes)
-    assert onnx_runner._use_embedding_bags(model) == 0
 
 
 @pytest.mark.slow
@@ -202,7 +153,7 @@ def test_a_signal_after_models_of_openvino_are_deleted(tmp_path):
     openvino.save_model(openvino.Model(outputs, [crops]), tmp_path / "model.xml")
     code = (
         "import signal, subprocess, sys, numpy; from tfpose_mm.export.runner import start_openvino;"
-        "first, second = (start_openvino(sys.argv[1], 1, 'f32', 1)[0] for _ in range(2));"
+        "first, second = (start_openvino(sys.argv[1], 1, 'f32', 'LATENCY')[0] for _ in range(2));"
         "crops = numpy.ones((1, 3, 5, 4), numpy.float32);"
         "print(first(crops)[0].sum(), second(crops)[0].sum()); del first; del second;"
         "signal.signal(signal.SIGUSR1, lambda *_: print('handled')); signal.raise_signal(signal.SIGUSR1)"

@@ -1,8 +1,5 @@
 from __future__ import annotations
 
-import importlib.util
-import json
-
 import pytest
 import torch
 from mmengine.config import Config
@@ -53,11 +50,6 @@ def test_the_shipped_config_agrees():
             ["train_dataloader's targets", "predicts heat maps of (24, 32) (w, h), but the codec has (20, 32)"],
         ),
         (dict(model__test_cfg__flip_tset=True), ["test_cfg has 'flip_tset', which TFPoseHead does not read"]),
-        (
-            dict(val_dataloader__dataset__pipeline__2__use_upd=True),
-            ["val_dataloader's step TopdownAffine cannot be built"],
-        ),
-        (dict(train_dataloader__dataset__pipeline__2__type="RandomFlop"), ["RandomFlop cannot be built"]),
         (dict(model__head__num_joints=14), ["predicts 14 keypoints, but train_dataloader has 17", "val", "test"]),
     ],
 )
@@ -83,21 +75,12 @@ def test_an_unknown_metric_is_left_to_mmengine():
 def test_a_step_without_its_arguments_is_found():
     cfg, model = load()
     del cfg.val_dataloader.dataset.pipeline[2]["input_size"]
-    unbuilt, size = find_problems(cfg, model)
-    assert "val_dataloader's step TopdownAffine cannot be built" in unbuilt
+    (size,) = find_problems(cfg, model)
     assert "val_dataloader has input_size None" in size
 
 
 def test_what_another_head_left_in_test_cfg_agrees():
     assert find_problems(*load(model__test_cfg__flip_mode="heatmap")) == []
-
-
-def test_annotations_of_other_joints_are_found(tmp_path):
-    cfg, model = load()
-    (tmp_path / "val.json").write_text(json.dumps(dict(annotations=[dict(keypoints=[0] * 42), dict(bbox=[])])))
-    cfg.val_dataloader.dataset.update(data_root=str(tmp_path), ann_file="val.json")
-    (problem,) = find_problems(cfg, model)
-    assert "val.json has 14 keypoints per instance, but its metainfo 17" in problem
 
 
 def test_joints_that_do_not_fit_are_found():
@@ -112,7 +95,7 @@ def test_joints_that_do_not_fit_are_found():
     one_way, sigmas, unknown = find_problems(cfg, model)
     assert "train_dataloader's metainfo swaps left_ankle with right_ankle, but not the reverse" in one_way
     assert "train_dataloader's metainfo has 13 sigmas for 14 keypoints" in sigmas
-    assert "val_dataloader's metainfo names a joint 'left_nee' that it does not define" in unknown
+    assert "val_dataloader's metainfo cannot be read (KeyError('left_nee')): it needs" in unknown
 
 
 def test_mmpose_s_own_configs_agree():
@@ -193,20 +176,11 @@ def test_a_data_set_whose_arguments_choose_the_keypoints_passes():
     assert find_problems(get_config(f"mmpose::{name}.py"), Empty()) == []
 
 
-def test_a_step_of_a_package_that_is_not_installed_is_named():
-    cfg = get_config("mmpose::body_2d_keypoint/rtmpose/coco/rtmpose-m_8xb256-420e_coco-256x192.py")
-    cfg.optim_wrapper.pop("paramwise_cfg")
-    expected = [] if importlib.util.find_spec("albumentations") else ["albumentations is not installed: install it"]
-    problems = find_problems(cfg, Empty())
-    assert len(problems) == len(expected)
-    assert all(words in problem for words, problem in zip(expected, problems))
-
-
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda metainfo: metainfo.pop("sigmas"), "needs dataset_name, keypoint_info, skeleton_info"),
-        (lambda metainfo: metainfo.update(from_file="nowhere.py"), '"nowhere.py" does not exist. Correct from_file.'),
+        (lambda metainfo: metainfo.pop("sigmas"), "(AssertionError()): it needs dataset_name, keypoint_info"),
+        (lambda metainfo: metainfo.update(from_file="nowhere.py"), '"nowhere.py" does not exist.'),
     ],
 )
 def test_metainfo_that_mmpose_cannot_read_is_named(change, words):
@@ -216,27 +190,6 @@ def test_metainfo_that_mmpose_cannot_read_is_named(change, words):
     (problem,) = find_problems(cfg, Empty())
     assert problem.startswith("train_dataloader's metainfo")
     assert words in problem
-
-
-def test_ochuman_passes():
-    """MMPose has no OCHuman config for training, so OCHuman replaces the validation and test data of a COCO config."""
-    cfg = get_config("mmpose::body_2d_keypoint/topdown_heatmap/coco/td-hm_res50_8xb64-210e_coco-256x192.py")
-    for loader in ("val_dataloader", "test_dataloader"):
-        cfg[loader].dataset.update(type="OCHumanDataset", bbox_file=None)
-    assert find_problems(cfg, Empty()) == []
-
-
-def test_keypoints_of_whole_body_annotations_are_counted_together(tmp_path):
-    cfg = get_config(f"mmpose::{MMPOSE['COCO-WholeBody']}.py")
-    numbers = dict(keypoints=17, foot_kpts=6, face_kpts=68, lefthand_kpts=21, righthand_kpts=21)
-    instance = {field: [0] * 3 * number for field, number in numbers.items()}
-    (tmp_path / "val.json").write_text(json.dumps(dict(annotations=[instance])))
-    cfg.val_dataloader.dataset.update(data_root=str(tmp_path), ann_file="val.json")
-    assert find_problems(cfg, Empty()) == []
-    instance.pop("face_kpts")
-    (tmp_path / "val.json").write_text(json.dumps(dict(annotations=[instance])))
-    (problem,) = find_problems(cfg, Empty())
-    assert "has 65 keypoints per instance, but its metainfo 133" in problem
 
 
 def test_a_config_over_one_of_mmpose_s_agrees(tmp_path):

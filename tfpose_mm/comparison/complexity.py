@@ -17,12 +17,7 @@ TRAINING_ONLY = ("aux_branch", "loss_module")  # parts of a head; a loss may hav
 
 
 class Complexity(NamedTuple):
-    """Cost of one image.
-
-    Attributes:
-        gflops: MACs in units of 10^9, which papers call GFLOPs; without the auxiliary branch.
-        params: Parameters that are used in inference, in units of 10^6.
-    """
+    """10^9 MACs of one image, which papers call GFLOPs, and 10^6 parameters; without the auxiliary branch."""
 
     gflops: float
     params: float

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -38,27 +39,14 @@ class Timing(NamedTuple):
 
 
 def describe_device(device: str) -> str:
-    """Describe the processor or GPU, the threads and the versions.
-
-    Args:
-        device: ``"cpu"`` or a CUDA device.
-
-    Returns:
-        A line, as in ``"AMD EPYC 9V74 (2 threads), torch 2.1.2, mmcv 2.1.0"``.
-    """
+    """Processor or GPU, threads and versions, as in ``"AMD EPYC 9V74 (2 threads), torch 2.1.2, mmcv 2.1.0"``."""
     if device == "cpu":
-        name = f"{_processor()} ({torch.get_num_threads()} threads)"
+        file = Path("/proc/cpuinfo")  # only on Linux; on ARM it gives no model name
+        found = re.search(r"^model name\s*: (.+)", file.read_text() if file.exists() else "", re.MULTILINE)
+        name = f"{found[1].strip() if found else platform.machine()} ({torch.get_num_threads()} threads)"
     else:
         name = f"{torch.cuda.get_device_name(device)}, CUDA {torch.version.cuda}"
     return f"{name}, torch {torch.__version__}, mmcv {mmcv.__version__}"
-
-
-def _processor() -> str:
-    file = Path("/proc/cpuinfo")  # only on Linux
-    for line in file.read_text().splitlines() if file.exists() else ():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.machine()  # Linux on ARM gives no model name
 
 
 def time_parts(
@@ -67,7 +55,6 @@ def time_parts(
     batch: int,
     repeats: int,
     device: str,
-    precision: torch.dtype | None = None,
 ) -> list[dict[str, Timing]]:
     """Time backbone, neck and head of several models, in turns.
 
@@ -77,62 +64,43 @@ def time_parts(
         batch: Batch size.
         repeats: Timed rounds, after one round of warm-up.
         device: ``"cpu"`` or a CUDA device.
-        precision: Data type of autocast; ``None`` for float32 without autocast.
 
     Returns:
         For each model a timing for each of its parts and for ``"total"``, of the whole batch.
     """
     images = [torch.randn(batch, 3, *shape, device=device) for shape in shapes]
     seconds: list[dict[str, list[float]]] = [{} for _ in models]
-    with torch.inference_mode(), autocast(device, precision):
+    with torch.inference_mode():
         for repeat in range(repeats + 1):
             for model, batch_of, taken in zip(models, images, seconds):
                 spent = _run_parts(model, batch_of, device)
                 if repeat:
-                    for part, value in {**spent, "total": sum(spent.values())}.items():
+                    for part, value in spent.items():
                         taken.setdefault(part, []).append(value)
     return [{part: summarise(values) for part, values in taken.items()} for taken in seconds]
 
 
-def autocast(device: str, precision: torch.dtype | None) -> torch.autocast:
-    """Autocast with a data type, or none."""
-    return torch.autocast(torch.device(device).type, precision, enabled=precision is not None)
-
-
 def _run_parts(model: BaseModel, value: torch.Tensor, device: str) -> dict[str, float]:
-    """Run the parts of a model in order; return the seconds of each."""
+    """Run the parts of a model in order; return the seconds of each, and their sum."""
     spent = {}
     for part in PARTS:
         module = getattr(model, part, None)
-        if module is None:
-            continue
-        run = module.forward if part == "head" else module
-        value, spent[part] = timed(run, device, value)
-    return spent
+        if module is not None:
+            value, spent[part] = timed(module.forward if part == "head" else module, device, value)
+    return dict(spent, total=sum(spent.values()))
 
 
 def timed(run: Callable, device: str, *arguments: object) -> tuple[Any, float]:
     """Run a function; return its result and its seconds, on CUDA until the device has finished."""
-    _synchronise(device)
+    synchronise = torch.cuda.synchronize if device != "cpu" else lambda _: None
+    synchronise(device)
     start = time.perf_counter()
     result = run(*arguments)
-    _synchronise(device)
+    synchronise(device)
     return result, time.perf_counter() - start
 
 
-def _synchronise(device: str) -> None:
-    if device != "cpu":
-        torch.cuda.synchronize(device)
-
-
 def summarise(seconds: Sequence[float]) -> Timing:
-    """Compute median and quartiles.
-
-    Args:
-        seconds: Time of each run.
-
-    Returns:
-        The timing.
-    """
+    """Median and quartiles of the seconds of each run."""
     low, median, high = np.percentile(seconds, [25, 50, 75])
     return Timing(float(median), float(low), float(high), tuple(seconds))

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.runner.activation_checkpointing import turn_on_activation_checkpointing
-from mmengine.structures import InstanceData, PixelData
-from mmpose.registry import KEYPOINT_CODECS, MODELS
+from mmpose.datasets.transforms import GenerateTarget, PackPoseInputs
+from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 from mmpose.utils import register_all_modules
 
@@ -22,11 +22,9 @@ from ..errors import UserError
 
 
 class Memory(NamedTuple):
-    """Peak memory in MiB (2^20 bytes); on the CPU that of the process, without images and libraries.
+    """Peak memory of a forward pass and of an iteration with loss and gradients.
 
-    Attributes:
-        inference: Peak of a forward pass.
-        training: Peak of an iteration with loss and gradients.
+    In MiB (2^20 bytes); on the CPU that of the process, without images and libraries.
     """
 
     inference: float
@@ -46,24 +44,16 @@ def labelled_batch(cfg: Config, batch: int, device: str) -> tuple[torch.Tensor, 
     """
     width, height = cfg.codec.input_size
     joints = cfg.model.head.get("num_joints", cfg.model.head.get("out_channels"))
-    codec = KEYPOINT_CODECS.build(cfg.codec)
+    encode, pack = GenerateTarget(encoder=cfg.codec), PackPoseInputs(meta_keys=())
     rng = np.random.default_rng(0)
-    samples = []
+    packed = []
     for _ in range(batch):
         keypoints = rng.uniform(0, (width - 1, height - 1), (1, joints, 2)).astype(np.float32)
-        encoded = codec.encode(keypoints, np.ones((1, joints), dtype=np.float32))
-        sample = PoseDataSample()
-        sample.gt_instance_labels = InstanceData(
-            **{
-                name: torch.from_numpy(np.asarray(encoded[key]))
-                for key, name in codec.label_mapping_table.items()
-                if key in encoded
-            }
-        )
-        if "heatmaps" in encoded:
-            sample.gt_fields = PixelData(heatmaps=torch.from_numpy(encoded["heatmaps"]))
-        samples.append(sample.to(device))
-    return torch.randn(batch, 3, height, width, device=device), samples
+        labels = dict(keypoints=keypoints, keypoints_visible=np.ones((1, joints), np.float32))
+        image = rng.standard_normal((height, width, 3), dtype=np.float32)
+        packed.append(pack(encode(dict(labels, img=image, dataset_keypoint_weights=np.ones(joints, np.float32)))))
+    images = torch.stack([item["inputs"] for item in packed]).to(device)
+    return images, [item["data_samples"].to(device) for item in packed]
 
 
 def measure_memory(cfg: Config, batch: int, device: str) -> Memory:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from matplotlib.figure import Figure
 from mmengine.config import Config
 from mmpose.registry import MODELS
 from mmpose.utils import register_all_modules
@@ -16,7 +17,6 @@ from ..config_files import read_config
 from ..engine.running import KeepSamples, need_checkpoint, need_device, run_test
 from ..errors import UserError, need_at_least
 from ..tables import markdown_table
-from .accuracy_plot import Point, draw_accuracy_plot
 from .complexity import count_complexity
 from .latency import PARTS, describe_device, time_parts
 from .memory import measure_memory
@@ -95,11 +95,9 @@ def _measure(
     repeats: int,
     device: str,
     out: Path,
-) -> list[dict]:
+) -> Iterator[dict]:
     accuracies = [  # first: a wrong checkpoint ends here
-        {}
-        if checkpoint is None
-        else run_test(cfg, checkpoint, out / f"test_{Path(cfg.filename).stem}", KeepSamples(0))[1]
+        run_test(cfg, checkpoint, out / f"test_{Path(cfg.filename).stem}", KeepSamples(0))[1] if checkpoint else {}
         for cfg, checkpoint in zip(configs, checkpoints)
     ]
     models = [MODELS.build(cfg.model) for cfg in configs]
@@ -107,13 +105,12 @@ def _measure(
     costs = [count_complexity(model, shape) for model, shape in zip(models, shapes)]
     models = [model.to(device).eval() for model in models]
     by_batch = {batch: time_parts(models, shapes, batch, repeats, device) for batch in sorted({1, *batches})}
-    rows = []
     for index, (cfg, cost, accuracy) in enumerate(zip(configs, costs, accuracies)):
         latency = by_batch[1][index]
         throughput = {batch: batch / timings[index]["total"].median for batch, timings in by_batch.items()}
         best = max(throughput, key=throughput.__getitem__)
         memory = measure_memory(cfg, max(by_batch), device)
-        row = dict(
+        yield dict(
             model=Path(cfg.filename).stem,
             params_millions=cost.params,
             gflops=cost.gflops,
@@ -127,9 +124,8 @@ def _measure(
             memory_training_mib=memory.training,
             memory_batch=max(by_batch),
             device=describe_device(device),
+            **accuracy,
         )
-        rows.append(dict(row, **accuracy))
-    return rows
 
 
 def format_rows(rows: list[dict]) -> str:
@@ -177,5 +173,19 @@ def _write(rows: list[dict], out: Path) -> None:
     (out / "comparison.md").write_text(format_rows(rows) + "\n", encoding="utf-8")
     metric = next((name for name in ACCURACIES if any(name in row for row in rows)), None)
     if metric is not None:
-        points = [Point(row["model"], row[metric], row["latency_ms"], row["gflops"]) for row in rows if metric in row]
-        draw_accuracy_plot(points, metric, out / "comparison.png")
+        _draw([row for row in rows if metric in row], metric, out / "comparison.png")
+
+
+def _draw(rows: list[dict], metric: str, path: Path) -> None:
+    """Draw accuracy against latency and against MACs, side by side."""
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    axes = figure.subplots(1, 2, sharey=True)
+    for axis, column, label in zip(axes, ("latency_ms", "gflops"), ("latency, ms, batch 1", "GFLOPs (MACs)")):
+        for row in rows:
+            axis.plot(row[column], row[metric], "o", label=row["model"])
+        axis.set_xlabel(label)
+        axis.set_xlim(0, 1.1 * max(row[column] for row in rows))
+        axis.grid(alpha=0.3)
+    axes[0].set_ylabel(metric)
+    axes[1].legend(fontsize=8, loc="center left", bbox_to_anchor=(1.02, 0.5))  # beside the plots: long names
+    figure.savefig(path, dpi=120)

@@ -21,25 +21,12 @@ from ..host.requirements import installed_version, list_versions
 from ..inference import Predictor
 from ..models.heads import is_tfpose_head
 from ..version import __version__
-from .folded_attention import ATTENTIONS
 from .graph import InferenceGraph
 from .onnx_file import OPSET, need_package, write_onnx
 from .parity import VARIATION, Parity, compare_with_torch, find_persons, predict_with_torch
 from .runner import PoseRunner
 
 TOLERANCES = {False: 0.01, True: 1.0}  # pixels of the image, without and with fp16
-
-__all__ = [
-    "ATTENTIONS",
-    "OPSET",
-    "TOLERANCES",
-    "Export",
-    "InferenceGraph",
-    "Parity",
-    "export_onnx",
-    "need_package",
-    "write_onnx",
-]
 
 
 class Export(NamedTuple):
@@ -81,7 +68,6 @@ def export_onnx(
     checkpoint: str | Path,
     *,
     out: str | Path,
-    attention: Literal["grid_sample", "gather"] = "grid_sample",
     keypoint_scores: Literal["auto", "keypoint_map", "heatmap", "one"] = "auto",
     flip_test: bool = False,
     fp16: bool = False,
@@ -98,7 +84,6 @@ def export_onnx(
         config: Config of a top-down estimator, or the name of a packaged one.
         checkpoint: Checkpoint file.
         out: The .onnx file, which must not exist.
-        attention: Deformable attention with ONNX's GridSample, or with Gather, for OpenVINO.
         keypoint_scores: Kind of keypoint scores; auto: from keypoint maps or heat maps if the model has them.
         flip_test: Whether the exported model predicts the mean of image and mirrored image.
         fp16: Whether to compute in half precision.
@@ -113,8 +98,6 @@ def export_onnx(
             fit, its predictions do not depend on the image, or an engine predicts something else than torch.
     """
     cfg = read_config(config, cfg_options)
-    if attention not in ATTENTIONS:
-        raise UserError(f"The attention must be one of {', '.join(ATTENTIONS)}, but got {attention!r}.")
     if not is_tfpose_head(cfg.model.head):
         raise UserError(
             f"The exported model must have a TFPoseHead, but the config has a {cfg.model.head.type}: choose another "
@@ -131,7 +114,7 @@ def export_onnx(
     predictor = Predictor(cfg, checkpoint, keypoint_scores=keypoint_scores)
     predictor.model.test_cfg["flip_test"] = flip_test
     size = input_size(cfg)
-    metadata = describe_model(predictor, checkpoint, flip_test, attention, fp16)
+    metadata = _describe(predictor, checkpoint, flip_test, fp16)
     persons, origin = find_persons(cfg)
     reference = predict_with_torch(predictor, persons)
     if reference.variation < VARIATION:
@@ -143,7 +126,7 @@ def export_onnx(
     out.parent.mkdir(parents=True, exist_ok=True)
     part = out.with_name(f"{out.name}.{os.getpid()}.part")
     try:
-        graph = InferenceGraph(predictor.model, predictor.metainfo, size, flip_test, attention)
+        graph = InferenceGraph(predictor.model, predictor.metainfo, size, flip_test)
         write_onnx(graph, size, part, metadata, fp16)
         parities = []
         for engine in ("onnxruntime", *(["openvino"] if find_spec("openvino") else [])):
@@ -162,28 +145,12 @@ def _check_parity(parity: Parity, tolerance: float) -> None:
     if not parity.keypoints <= tolerance:  # also if it is NaN
         raise UserError(
             f"The exported model must agree with torch within {tolerance:g} pixels, but {parity.engine} differs by "
-            f"{parity.keypoints:.3g}: nothing was written; try another --attention or another version of the engine."
+            f"{parity.keypoints:.3g}: nothing was written; install another version of the engine."
         )
 
 
-def describe_model(
-    predictor: Predictor, checkpoint: str | Path, flip_test: bool, attention: str, fp16: bool
-) -> dict[str, object]:
-    """What a runner must know about a model.
-
-    Args:
-        predictor: The model in torch.
-        checkpoint: Its file.
-        flip_test: Whether the flip test is part of the exported model.
-        attention: The exported attention.
-        fp16: Whether it computes in half precision.
-
-    Returns:
-        Plain values by name, see :class:`tfpose_mm.export.runner.PoseRunner`.
-
-    Raises:
-        UserError: If the test pipeline has a step that runners do not have.
-    """
+def _describe(predictor: Predictor, checkpoint: str | Path, flip_test: bool, fp16: bool) -> dict[str, object]:
+    """The metadata of the file: what a runner must know about a model, plain values by name."""
     pipeline = list_data_sets(predictor.cfg, "test_dataloader")[0].steps
     steps = {step["type"].rpartition(".")[2]: step for step in pipeline}
     unknown = sorted(set(steps) - {"LoadImage", "GetBBoxCenterScale", "TopdownAffine", "PackPoseInputs"})
@@ -208,7 +175,6 @@ def describe_model(
         sigmas=[float(sigma) for sigma in np.ravel(metainfo["sigmas"])],
         keypoint_scores=predictor.keypoint_scores,
         flip_test=flip_test,
-        attention=attention,
         fp16=fp16,
         opset=OPSET,
         checkpoint_sha256=sha256(Path(checkpoint)),

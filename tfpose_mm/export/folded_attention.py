@@ -1,11 +1,8 @@
-"""Deformable attention for exported models: fewer and larger matrix products, and no operator of mmcv.
+"""Deformable attention for exported models, without an operator of mmcv.
 
-The results are those of :class:`DeformableAttention` up to rounding. What differs with ``GridSample``:
-
-- what depends on positions only is constant, so that exporters fold it;
-- the projection of the offsets gives locations in the units of the sampling, without further scaling;
-- where there are few queries, as in the decoder, the bilinear weights are a small matrix of queries and pixels. The
-  memory is multiplied with it first and projected afterwards, so the value projection of all pixels is not needed.
+The results are those of :class:`DeformableAttention` up to rounding. In the encoder each sampling point has its own
+``GridSample``. In the decoder there are few queries: the bilinear weights are a small matrix of queries and pixels. The
+memory is multiplied with it first and projected afterwards, so the value projection of all pixels is not needed.
 """
 
 from __future__ import annotations
@@ -18,11 +15,10 @@ from torch import Tensor, nn
 
 from ..models.layers import DeformableAttention
 from ..ops import SpatialShapes
-from .gather_attention import GatherAttention
 
 
 class GridSampleAttention(nn.Module):
-    """A :class:`DeformableAttention` in the form that this module describes, with ONNX's ``GridSample``.
+    """A :class:`DeformableAttention` in the form that this module describes.
 
     Args:
         attention: The trained module; its layers are copied.
@@ -44,21 +40,16 @@ class GridSampleAttention(nn.Module):
         records: None = None,
     ) -> Tensor:
         """As :meth:`DeformableAttention.forward`, without records."""
-        queries, samples = query.shape[1], self.levels * self.points
-        sizes = value.new_tensor([side for h, w in spatial_shapes for side in (w, h)]).view(-1, 2)
-        is_few = 4 * queries <= sum(h * w for h, w in spatial_shapes)
-        # (x, y) in [-1, 1] between the outer edges of a level, or in pixels, with 0 at the centre of the first one
-        factor = torch.ones_like(sizes) if is_few else 2 / sizes  # (L, 2)
-        shift = reference_points * sizes - 0.5 if is_few else 2 * reference_points - 1
-        shift = shift[:, :, None, :, None].expand(-1, -1, self.heads, self.levels, self.points, 2).flatten(2)
-        factor = factor[None, :, None].expand(self.heads, self.levels, self.points, 2).reshape(-1)
-        matrix, bias = self.sampling_offsets.weight * factor[:, None], self.sampling_offsets.bias * factor
-        locations = F.linear(query, matrix) + (_constant(query_pos, matrix, bias) + shift)
-        locations = locations.view(-1, queries, self.heads, samples, 2)
-        matrix, bias = self.attention_weights.weight, self.attention_weights.bias
-        logits = F.linear(query, matrix) + _constant(query_pos, matrix, bias)
-        weights = logits.view(-1, queries, self.heads, samples).softmax(-1)
-        if is_few:
+        queries = query.shape[1]
+        located = query if query_pos is None else query + query_pos
+        sizes = value.new_tensor([(w, h) for h, w in spatial_shapes])  # (L, 2)
+        # (x, y) in pixels of the level, with 0 at the centre of the first one
+        centers = (reference_points * sizes - 0.5)[:, :, None, :, None]  # (B or 1, Q, 1, L, 1, 2)
+        centers = centers.expand(-1, -1, self.heads, self.levels, self.points, 2).flatten(2)
+        locations = self.sampling_offsets(located) + centers
+        locations = locations.view(-1, queries, self.heads, self.levels * self.points, 2)
+        weights = self.attention_weights(located).view(-1, queries, self.heads, self.levels * self.points).softmax(-1)
+        if 4 * queries <= value.shape[1]:
             output = self._few_queries(value, spatial_shapes, locations, weights)
         else:
             output = _grid_sample(self.value_proj(value), spatial_shapes, locations, weights)
@@ -76,27 +67,12 @@ class GridSampleAttention(nn.Module):
         return output.reshape(-1, queries, channels)
 
 
-def _constant(query_pos: Tensor | None, matrix: Tensor, bias: Tensor) -> Tensor:
-    """What the position of the queries adds to a projection. It does not depend on the image, except in some heads."""
-    return bias if query_pos is None else F.linear(query_pos, matrix, bias)
-
-
-_CLASSES = {"grid_sample": GridSampleAttention, "gather": GatherAttention}
-ATTENTIONS = tuple(_CLASSES)
-
-
-def fold_attention(model: nn.Module, implementation: str) -> None:
-    """Replace every :class:`DeformableAttention` of a model by a form for export.
-
-    Args:
-        model: The model; it is changed.
-        implementation: ``"grid_sample"``, see :class:`GridSampleAttention`, or ``"gather"``, see
-            :class:`GatherAttention`.
-    """
+def fold_attention(model: nn.Module) -> None:
+    """Replace every :class:`DeformableAttention` of a model by a :class:`GridSampleAttention`; the model is changed."""
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, DeformableAttention):
-                setattr(module, name, _CLASSES[implementation](child))
+                setattr(module, name, GridSampleAttention(child))
 
 
 def _sampling_matrix(spatial_shapes: SpatialShapes, locations: Tensor, weights: Tensor) -> Tensor:
@@ -126,6 +102,8 @@ def _grid_sample(values: Tensor, spatial_shapes: SpatialShapes, locations: Tenso
     _, queries, heads, samples, _ = locations.shape
     channels = values.shape[-1]
     points = samples // len(spatial_shapes)
+    sizes = locations.new_tensor([(w, h) for h, w in spatial_shapes]).repeat_interleave(points, 0)  # (L * P, 2)
+    locations = (2 * locations + 1) / sizes - 1  # in [-1, 1] between the outer edges of the level
     grids = locations.permute(3, 0, 2, 1, 4).reshape(samples, -1, 1, queries, 2)  # (L * P, B * heads, 1, Q, 2)
     weights = weights.permute(3, 0, 2, 1).reshape(samples, -1, 1, 1, queries)
     levels = values.transpose(1, 2).split([h * w for h, w in spatial_shapes], dim=2)

@@ -22,7 +22,6 @@ class InferenceGraph(nn.Module):
         metainfo: The data set's ``flip_indices``.
         input_size: Width and height of the input.
         flip_test: Whether the mean of image and mirrored image is predicted.
-        attention: See :func:`.attention.fold_attention`.
     """
 
     def __init__(
@@ -31,11 +30,10 @@ class InferenceGraph(nn.Module):
         metainfo: dict,
         input_size: tuple[int, int],
         flip_test: bool,
-        attention: str,
     ) -> None:
         super().__init__()
         self.model = copy.deepcopy(model).requires_grad_(False)
-        fold_attention(self.model, attention)
+        fold_attention(self.model)
         self.sample = PoseDataSample(
             metainfo=dict(flip_indices=list(metainfo["flip_indices"]), input_size=tuple(input_size))
         )

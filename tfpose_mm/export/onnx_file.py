@@ -11,9 +11,9 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import nn
 
 from ..errors import UserError
-from .graph import InferenceGraph
 
 if TYPE_CHECKING:
     import onnx
@@ -35,7 +35,7 @@ def need_package(name: str) -> ModuleType:
         ) from error
 
 
-def write_onnx(graph: InferenceGraph, input_size: tuple[int, int], path: Path, metadata: dict, fp16: bool) -> None:
+def write_onnx(graph: nn.Module, input_size: tuple[int, int], path: Path, metadata: dict, fp16: bool) -> None:
     """Trace a graph and write it with constants folded. The batch has any size.
 
     torch has two exporters. This is the one that traces (``dynamo=False``): it exists in all supported versions, takes

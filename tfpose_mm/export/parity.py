@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import cv2
-import mmcv
-import mmengine
 import numpy as np
 import torch
 from mmengine.config import Config
-from mmengine.dataset import pseudo_collate
+from mmengine.dataset import BaseDataset, pseudo_collate
+from mmpose.datasets import CocoDataset
 
 from ..datasets.config_data import build_annotated_data
 from ..datasets.synthetic import write_dataset
@@ -24,17 +23,8 @@ PERSONS = 32
 BATCHES = (1, 5)  # sizes that differ from the traced one
 VARIATION = 5.0  # pixels of the input
 
-
-class Person(NamedTuple):
-    """An image with a box.
-
-    Attributes:
-        image: (H, W, 3) uint8 BGR.
-        box: (4,), x1, y1, x2, y2 in pixels.
-    """
-
-    image: np.ndarray
-    box: np.ndarray
+# an image (H, W, 3) uint8 BGR with a box (4,), x1, y1, x2, y2 in pixels
+Person = tuple[np.ndarray, np.ndarray]
 
 
 class Parity(NamedTuple):
@@ -52,32 +42,22 @@ class Parity(NamedTuple):
 
 
 def find_persons(cfg: Config, number: int = PERSONS) -> tuple[list[Person], str]:
-    """Choose a person from each of several images of the test data; draw synthetic people if there are too few.
-
-    Args:
-        cfg: A config.
-        number: How many.
-
-    Returns:
-        The persons, and where they are from.
-    """
-    persons = _from_test_data(cfg, number)
-    if len(persons) == number:
-        return persons, "of the config's test data"
+    """Persons of different images of the test data, or synthetic ones if these are too few; and where they are from."""
+    data_cfg = cfg.test_dataloader.dataset
+    if Path(data_cfg.get("data_root") or "", data_cfg.get("ann_file") or "missing").is_file():
+        persons = _one_of_each_image(build_annotated_data(cfg), number)
+        if len(persons) == number:
+            return persons, "of the config's test data"
     return _drawn(number), f"of synthetic images, because fewer than {number} images of the test data can be read"
 
 
-def _from_test_data(cfg: Config, number: int) -> list[Person]:
-    data_cfg = cfg.test_dataloader.dataset
-    if not Path(data_cfg.get("data_root") or "", data_cfg.get("ann_file") or "missing").is_file():
-        return []
-    data = build_annotated_data(cfg)
+def _one_of_each_image(data: BaseDataset, number: int) -> list[Person]:
     persons: dict[str, Person] = {}
     for index in np.unique(np.linspace(0, len(data) - 1, 4 * number).astype(int)):
         info = data.get_data_info(int(index))
         image = None if info["img_path"] in persons else cv2.imread(info["img_path"])
         if image is not None and len(persons) < number:
-            persons[info["img_path"]] = Person(image, info["bbox"][0, :4])
+            persons[info["img_path"]] = (image, info["bbox"][0, :4])
     return list(persons.values())
 
 
@@ -85,14 +65,8 @@ def _drawn(number: int) -> list[Person]:
     """Persons of synthetic images."""
     with tempfile.TemporaryDirectory() as folder:
         write_dataset(Path(folder) / "people", train=0, val=number)
-        content = mmengine.load(str(Path(folder) / "people/annotations/person_keypoints_val.json"))
-        boxes = {entry["image_id"]: entry["bbox"] for entry in content["annotations"]}
-        persons = []
-        for image in content["images"][:number]:
-            x, y, width, height = boxes[image["id"]]
-            pixels = mmcv.imread(str(Path(folder) / "people/val" / image["file_name"]))
-            persons.append(Person(pixels, np.array([x, y, x + width, y + height], np.float32)))
-    return persons
+        files = dict(ann_file="annotations/person_keypoints_val.json", data_prefix=dict(img="val"))
+        return _one_of_each_image(CocoDataset(data_root=f"{folder}/people", test_mode=True, **files), number)
 
 
 class Reference(NamedTuple):
@@ -113,8 +87,8 @@ class Reference(NamedTuple):
 def predict_with_torch(predictor: Predictor, persons: Sequence[Person]) -> Reference:
     """Predict persons one by one, with the pipeline and the model of a config."""
     keypoints, scores, in_input = [], [], []
-    for person in persons:
-        data = dict(img=person.image, img_path="", bbox=person.box[None], bbox_score=np.ones(1, np.float32))
+    for image, box in persons:
+        data = dict(img=image, img_path="", bbox=box[None], bbox_score=np.ones(1, np.float32))
         packed = predictor.pipeline({**predictor.metainfo, **data})
         sample = predictor.model.test_step(pseudo_collate([packed]))[0]
         keypoints.append(np.asarray(sample.pred_instances.keypoints[0]))
@@ -126,20 +100,10 @@ def predict_with_torch(predictor: Predictor, persons: Sequence[Person]) -> Refer
 
 
 def compare_with_torch(runner: PoseRunner, engine: str, persons: Sequence[Person], reference: Reference) -> Parity:
-    """Compare a runner with torch, in batches of several sizes.
-
-    Args:
-        runner: The runner.
-        engine: Name and version, for the result.
-        persons: The persons.
-        reference: What torch predicts for them.
-
-    Returns:
-        The largest differences.
-    """
+    """Compare a runner with what torch predicts for the same persons, in batches of several sizes."""
     differences, score_differences = [0.0], [0.0]
-    for index, person in enumerate(persons):
-        got, got_scores = runner(person.image, np.tile(person.box, (BATCHES[index % len(BATCHES)], 1)))
+    for index, (image, box) in enumerate(persons):
+        got, got_scores = runner(image, np.tile(box, (BATCHES[index % len(BATCHES)], 1)))
         differences.append(np.linalg.norm(got - reference.keypoints[index], axis=-1).max())
         score_differences.append(np.abs(got_scores - reference.scores[index]).max())
     return Parity(engine, float(np.max(differences)), float(np.max(score_differences)))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +15,7 @@ from mmpose.registry import MODELS
 from mmpose.utils import register_all_modules
 
 from ..config_files import read_config
-from ..datasets.config_data import DataSet, list_data_sets
+from ..datasets.config_data import list_data_sets
 from .config_checks import find_problems
 
 
@@ -46,43 +47,21 @@ def parameter_groups(cfg: Config, model: BaseModel) -> list[ParameterGroup]:
     Returns:
         The groups, the highest learning rate first.
     """
-    sizes = {name: parameter.numel() for name, parameter in model.named_parameters()}
-    return [
-        ParameterGroup(
-            *key, len(members), sum(sizes[name] for name in members), shortest_prefixes(members, list(sizes))
-        )
-        for key, members in sorted(names_by_learning_rate(cfg, model).items(), reverse=True)
-    ]
-
-
-def names_by_learning_rate(cfg: Config, model: BaseModel) -> dict[tuple[float, float], list[str]]:
-    """Names of the parameters with the same learning rate and weight decay.
-
-    Args:
-        cfg: A config.
-        model: The model that it builds.
-
-    Returns:
-        For each pair of learning rate and weight decay the names.
-    """
     names = {parameter: name for name, parameter in model.named_parameters()}
     alike: dict[tuple[float, float], list[str]] = {}
+    sizes: dict[tuple[float, float], int] = {}
     for group in build_optimizer(cfg, model).optimizer.param_groups:
         key = (group["lr"], group.get("weight_decay", 0.0))
         alike.setdefault(key, []).extend(names[parameter] for parameter in group["params"])
-    return alike
+        sizes[key] = sizes.get(key, 0) + sum(parameter.numel() for parameter in group["params"])
+    return [
+        ParameterGroup(*key, len(members), sizes[key], _shortest_prefixes(members, names.values()))
+        for key, members in sorted(alike.items(), reverse=True)
+    ]
 
 
 def build_optimizer(cfg: Config, model: BaseModel) -> OptimWrapper:
-    """The optimizer of a config, without MMEngine's log of every parameter.
-
-    Args:
-        cfg: A config.
-        model: The model that it builds.
-
-    Returns:
-        The optimizer.
-    """
+    """The optimizer of a config for its model, without MMEngine's log of every parameter."""
     logger = MMLogger.get_current_instance()
     level = logger.level
     logger.setLevel("WARNING")
@@ -92,21 +71,12 @@ def build_optimizer(cfg: Config, model: BaseModel) -> OptimWrapper:
         logger.setLevel(level)
 
 
-def shortest_prefixes(members: list[str], everything: list[str]) -> tuple[str, ...]:
-    """Find the shortest prefixes that match these names and no others.
-
-    Args:
-        members: Names of some parameters.
-        everything: Names of all parameters.
-
-    Returns:
-        The prefixes, each once.
-    """
+def _shortest_prefixes(members: list[str], everything: Iterable[str]) -> tuple[str, ...]:
+    """The shortest prefixes of the members' names that match no other name, each once."""
     others = set(everything) - set(members)
     modules = {}
     for name in members:
-        parts = name.split(".")
-        prefixes = (".".join(parts[:length]) for length in range(1, len(parts) + 1))
+        prefixes = itertools.accumulate(name.split("."), "{}.{}".format)
         modules[next(p for p in prefixes if not any(f"{other}.".startswith(f"{p}.") for other in others))] = None
     return tuple(modules)
 
@@ -121,25 +91,32 @@ def describe(cfg: Config, model: BaseModel) -> str:
     Returns:
         Lines of text, grouped by topic.
     """
-    parts = [part for part in ("backbone", "neck", "head") if cfg.model.get(part)]
-    sets = list_data_sets(cfg, "train_dataloader")
-    schedulers = cfg.get("param_scheduler") or []
+    named = ", ".join(f"{part} {cfg.model[part].type}" for part in ("backbone", "neck", "head") if cfg.model.get(part))
     total = sum(parameter.numel() for parameter in model.parameters())
-    named = ", ".join(f"{part} {cfg.model[part].type}" for part in parts)
+    sets = list_data_sets(cfg, "train_dataloader")
+    whole = cfg.train_dataloader.dataset
+    wrapper = [] if any(data.settings is whole for data in sets) else [f"{whole['type']} of"]
+    schedulers = cfg.get("param_scheduler") or []
+    epochs = cfg.train_cfg.get("max_epochs")
+    length = f"{cfg.train_cfg.get('max_iters')} iterations" if epochs is None else f"{epochs} epochs"
     topics = {
         "model": [f"{named}; {total / 1e6:.1f} M trained parameters"],
         "parameter groups": [
             f"lr {group.lr:g}, weight decay {group.weight_decay:g}: {group.tensors} tensors, "
-            f"{group.parameters / 1e6:.2f} M parameters: {_shorten(group.modules)}"
+            f"{group.parameters / 1e6:.2f} M parameters: {', '.join(group.modules[:8])}"
+            + (f", and {len(group.modules) - 8} more" if len(group.modules) > 8 else "")
             for group in parameter_groups(cfg, model)
         ],
         "optimizer": [_call(cfg.optim_wrapper.optimizer)],
         "schedule": [
-            f"{_length(cfg.train_cfg)}, batch size {cfg.train_dataloader.get('batch_size', '?')} per process; "
+            f"{length}, batch size {cfg.train_dataloader.get('batch_size', '?')} per process; "
             f"the learning rates are for batch size {(cfg.get('auto_scale_lr') or {}).get('base_batch_size', '?')}",
             *map(_call, schedulers if isinstance(schedulers, (list, tuple)) else [schedulers]),
         ],
-        "training data": _describe_data(cfg.train_dataloader.dataset, sets),
+        "training data": [
+            *wrapper,
+            *(", ".join(filter(None, (data.settings["type"], data.settings.get("ann_file")))) for data in sets),
+        ],
         "augmentation": list(
             dict.fromkeys(_call(step) for data in sets for step in data.steps if step["type"] != "GenerateTarget")
         ),
@@ -148,18 +125,6 @@ def describe(cfg: Config, model: BaseModel) -> str:
         "test": [_call(dict(type="test_cfg", **(cfg.model.get("test_cfg") or {})))],
     }
     return "\n".join(f"{topic}\n" + "\n".join(f"    {line}" for line in lines) for topic, lines in topics.items())
-
-
-def _describe_data(settings: dict, sets: Sequence[DataSet]) -> list[str]:
-    """Type and annotation file of each data set, after the type of what wraps them."""
-    wrapper = [] if any(data.settings is settings for data in sets) else [f"{settings['type']} of"]
-    parts = [(data.settings["type"], data.settings.get("ann_file")) for data in sets]
-    return [*wrapper, *(", ".join(filter(None, part)) for part in parts)]
-
-
-def _length(train_cfg: dict) -> str:
-    epochs = train_cfg.get("max_epochs")
-    return f"{train_cfg.get('max_iters')} iterations" if epochs is None else f"{epochs} epochs"
 
 
 class Recipe(NamedTuple):
@@ -207,12 +172,6 @@ def show_recipe(config: str | Path | Config, *, cfg_options: Mapping[str, Any] |
     register_all_modules()
     model = MODELS.build(cfg.model)
     return Recipe(Path(cfg.filename or "config").stem, describe(cfg, model), find_problems(cfg, model))
-
-
-def _shorten(names: Sequence[str], most: int = 8) -> str:
-    """List the first names and the number of the others."""
-    more = [f"and {len(names) - most} more"] if len(names) > most else []
-    return ", ".join([*names[:most], *more])
 
 
 def _call(cfg: dict | list | None) -> str:
