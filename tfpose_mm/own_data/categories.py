@@ -20,15 +20,13 @@ class Category(NamedTuple):
 
     Attributes:
         name: Its name.
-        keypoints: The K names of its keypoints, each once.
+        keypoints: The K names of its keypoints, each once; keypoint_0 and so on, if the data have none.
         skeleton: Index pairs of linked keypoints, from 0.
-        named: Whether the data have names of the keypoints.
     """
 
     name: str
     keypoints: list[str]
     skeleton: list[tuple[int, int]]
-    named: bool
 
 
 def choose_category(parts: Sequence[Part], name: str | None) -> Category:
@@ -126,10 +124,9 @@ def _categories_with_keypoints(part: Part) -> dict[str, Category]:
 
 
 def _read_category(name: str, category: dict[str, Any], length: int) -> Category:
-    given = list(map(str, category.get("keypoints") or ()))
-    names = given or [f"keypoint_{index}" for index in range(length)]
+    names = list(map(str, category.get("keypoints") or (f"keypoint_{index}" for index in range(length))))
     names = [f"{text}_{index}" if text in names[:index] else text for index, text in enumerate(names)]
     links = [tuple(link) for link in category.get("skeleton") or ()]
     start = 0 if any(0 in link for link in links) else 1  # COCO counts from 1, some exports from 0
     skeleton = [(a - start, b - start) for a, b in links if a != b and max(a, b) < len(names) + start]
-    return Category(name, names, list(dict.fromkeys(skeleton)), bool(given))
+    return Category(name, names, list(dict.fromkeys(skeleton)))

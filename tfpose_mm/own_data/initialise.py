@@ -56,8 +56,8 @@ def init_data(
     """Write a config for your own data: keypoints, flip pairs, input size, schedule.
 
     What is inferred is printed and written to two files that can be edited: keypoints.py, and config.py, which inherits
-    the recommended model. Annotations that must be converted or split are written beside them; the data are not changed.
-    Then the data are checked as by check-data, whose exit status the command has.
+    the recommended model. Annotations that must be converted or split are written beside them; the data stay as they
+    are. Then the data are checked as by check-data, whose exit status the command has.
 
     Args:
         data: A folder with COCO keypoint json files (of Roboflow, CVAT, Label Studio or MMPose) or with a data.yaml of
@@ -87,7 +87,7 @@ def init_data(
             f"There is no validation set: {VAL_FRACTION:.0%} of the images, selected with seed {SEED}, are for "
             "validation. If images are frames of one video, split them by video instead."
         )
-    keypoints = infer_keypoints(chosen.keypoints, parts[0].flip_indices, chosen.named)
+    keypoints = infer_keypoints(chosen.keypoints, parts[0].flip_indices)
     settings = choose_settings(parts[0], keypoints)
     config = write_files(out, chosen, keypoints, parts, settings)
     lines = [f"{chosen.name}: K = {len(keypoints)}, {len(chosen.skeleton)} links in the skeleton"]

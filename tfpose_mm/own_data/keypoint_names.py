@@ -53,32 +53,31 @@ class Keypoint(NamedTuple):
         return ""
 
 
-def infer_keypoints(
-    names: Sequence[str], flip_indices: Sequence[int] | None = None, named: bool = True
-) -> list[Keypoint]:
+def infer_keypoints(names: Sequence[str], flip_indices: Sequence[int] | None = None) -> list[Keypoint]:
     """Infer what a data set needs from the names of its keypoints.
 
     A flip pair are two names that differ only in the words for left and right: ``left_eye`` and ``right_eye``, ``lEye``
     and ``rEye``, ``eye_L`` and ``eye_R``. A letter that is no word of its own, as in ``leye``, makes an uncertain pair.
+    Names that differ only in numbers tell nothing.
 
     Args:
         names: The K names.
         flip_indices: For each keypoint the index of its partner, or its own, where the data set has them.
-        named: Whether the names are those of the data set; without names the flip pairs are not known.
 
     Returns:
         The K keypoints.
     """
     index = {_words(name): number for number, name in enumerate(names)}
+    numbered = len(names) > 1 and len({tuple(filter(str.isalpha, words)) for words in index}) == 1
     keypoints = []
     for number, name in enumerate(names):
         words = _words(name)
         if flip_indices is not None:
             partner, doubt = flip_indices[number], ""
-        elif named:
-            partner, doubt = _find_partner(words, number, index)
+        elif numbered:
+            partner, doubt = number, "the keypoint has no name, only a number"
         else:
-            partner, doubt = number, "the data have no name of this keypoint"
+            partner, doubt = _find_partner(words, number, index)
         part = _body_part(words, partner != number)
         sigma = COCO_SIGMAS.get("_".join(part))
         half = "upper" if UPPER.intersection(part) else "lower" if LOWER.intersection(part) else ""
@@ -96,6 +95,8 @@ def _words(name: str) -> tuple[str, ...]:
 
 def _find_partner(words: tuple[str, ...], number: int, index: dict[tuple[str, ...], int]) -> tuple[int, str]:
     """The index of the keypoint on the other side, or its own; and why it is uncertain."""
+    if index[words] != number:
+        return number, "another keypoint has the same words in its name"
     swapped = [tuple({left: right, right: left}.get(word, word) for word in words) for left, right in SIDES]
     for candidate in swapped:
         if index.get(candidate, number) != number:
