@@ -190,7 +190,7 @@ def test_one_of_several_categories(tmp_path):
     for row in content["annotations"][:2]:
         row.update(category_id=2, keypoints=[*row["keypoints"], 20, 20, 2])
     write(tmp_path / "data/all.json", content)
-    words = r"several have: très beau \(K = 3\), thing \(K = 2\)|several have: thing \(K = 2\), très beau \(K = 3\)"
+    words = r"these have: thing \(K = 2\), très beau \(K = 3\): choose one with --category"
     with pytest.raises(UserError, match=words):
         init_data(tmp_path / "data", out=tmp_path / "own")
     with pytest.raises(UserError, match="but got person"):
@@ -260,6 +260,10 @@ def without_image_id(content):
     del content["annotations"][1]["image_id"]
 
 
+def with_unknown_category(content):
+    content["categories"][0]["id"] = 5
+
+
 def with_one_image(content):
     del content["images"][1:], content["annotations"][1:]
 
@@ -272,6 +276,7 @@ def with_one_image(content):
             without_image_id,
             "each entry of 'annotations' must have image_id and category_id, but entry 1 has no image_id",
         ),
+        (with_unknown_category, "One category must have keypoints, but these have: none: correct category_id"),
         (with_one_image, "Two images with annotations are needed, but .*all.json has 1"),
     ],
 )

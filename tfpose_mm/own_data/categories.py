@@ -43,13 +43,14 @@ def choose_category(parts: Sequence[Part], name: str | None) -> Category:
         UserError: If there is no such category, several and no name, or the parts have other keypoints.
     """
     found = [_categories_with_keypoints(part) for part in parts]
-    names = [category for categories in found for category in categories]
-    listed = ", ".join(f"{category.name} (K = {len(category.keypoints)})" for category in found[0].values()) or "none"
-    if name is None and len(set(names)) > 1:
-        raise UserError(f"One category must have keypoints, but several have: {listed}: choose one with --category.")
-    if name is not None and name not in names:
+    known = {name: category for categories in reversed(found) for name, category in categories.items()}
+    listed = ", ".join(f"{category.name} (K = {len(category.keypoints)})" for category in known.values()) or "none"
+    if name is not None and name not in known:
         raise UserError(f"--category must be one of those with keypoints, {listed}, but got {name}.")
-    chosen = name or names[0]
+    if name is None and len(known) != 1:
+        fix = "choose one with --category" if known else "correct category_id of the annotations"
+        raise UserError(f"One category must have keypoints, but these have: {listed}: {fix}.")
+    chosen = next(iter(known)) if name is None else name
     if chosen not in found[0]:
         raise UserError(f"{parts[0].file} is for training, but has no keypoints of {chosen}: check the annotations.")
     first = found[0][chosen]

@@ -12,11 +12,9 @@ SIDES = (
     *(("izquierda", "derecha"), ("izquierdo", "derecho"), ("izq", "der"), ("esquerda", "direita")),
     *(("esquerdo", "direito"), ("sinistra", "destra"), ("sinistro", "destro"), ("左", "右")),
 )
-SIDE_WORDS = {word for pair in SIDES for word in pair}
-COCO_SIGMAS = dict(
-    **dict(nose=0.026, eye=0.025, ear=0.035, shoulder=0.079, elbow=0.072, wrist=0.062, hip=0.107),
-    **dict(knee=0.087, ankle=0.089),
-)
+LEFT, RIGHT = map(set, zip(*SIDES))
+COCO_SIGMAS = dict(nose=0.026, eye=0.025, ear=0.035, shoulder=0.079, elbow=0.072, wrist=0.062)
+COCO_SIGMAS.update(hip=0.107, knee=0.087, ankle=0.089)
 DEFAULT_SIGMA = 0.05
 UPPER = {"nose", "eye", "ear", "mouth", "chin", "head", "neck", "shoulder", "elbow", "wrist", "hand", "thorax", "chest"}
 LOWER = {"pelvis", "hip", "thigh", "knee", "ankle", "shin", "leg", "foot", "heel", "toe"}
@@ -44,13 +42,8 @@ class Keypoint(NamedTuple):
     @property
     def side(self) -> str:
         """``"left"``, ``"right"`` or ``""`` for a keypoint of a flip pair."""
-        own, other = _words(self.name), _words(self.swap)
-        for left, right in SIDES if self.swap else ():
-            if left in own and right in other:
-                return "left"
-            if right in own and left in other:
-                return "right"
-        return ""
+        words = {*_words(self.name)} if self.swap else set()
+        return "left" if words & LEFT else "right" if words & RIGHT else ""
 
 
 def infer_keypoints(names: Sequence[str], flip_indices: Sequence[int] | None = None) -> list[Keypoint]:
@@ -88,9 +81,8 @@ def infer_keypoints(names: Sequence[str], flip_indices: Sequence[int] | None = N
 
 def _words(name: str) -> tuple[str, ...]:
     """Words and numbers of a name in lower case; ``lEye``, ``LEye`` and ``l_eye`` have the same."""
-    return tuple(
-        re.findall(r"\d+|[^\W\d_]+", re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower())
-    )
+    separated = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
+    return tuple(re.findall(r"\d+|[^\W\d_]+", separated.lower()))
 
 
 def _find_partner(words: tuple[str, ...], number: int, index: dict[tuple[str, ...], int]) -> tuple[int, str]:
@@ -104,7 +96,7 @@ def _find_partner(words: tuple[str, ...], number: int, index: dict[tuple[str, ..
     for candidate, is_word in _swap_parts_of_words(words):
         if index.get(candidate, number) != number:
             return index[candidate], "" if is_word else "the pair is inferred from one letter"
-    sides = SIDE_WORDS.intersection(words)
+    sides = (LEFT | RIGHT).intersection(words)
     return number, f"the name has '{min(sides)}', but there is no keypoint on the other side" if sides else ""
 
 
@@ -122,9 +114,9 @@ def _swap_parts_of_words(words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ..
 
 def _body_part(words: tuple[str, ...], has_partner: bool) -> tuple[str, ...]:
     """The words without those for a side; of a pair also without a side that is a part of a word."""
-    part = [word for word in words if word not in SIDE_WORDS]
+    part = [word for word in words if word not in LEFT | RIGHT]
     if has_partner and len(part) == len(words):
         for place, word in enumerate(part):
-            shorter = {short for side in SIDE_WORDS for short in (word.removeprefix(side), word.removesuffix(side))}
+            shorter = {short for side in LEFT | RIGHT for short in (word.removeprefix(side), word.removesuffix(side))}
             part[place] = min((UPPER | LOWER) & shorter, default=word)
     return tuple(part)
