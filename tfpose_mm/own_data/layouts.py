@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..errors import UserError, need_file
+from ..errors import UserError
 
 LAYOUTS = (
     "COCO keypoint json files in the folder or in folders of it (Roboflow: train/_annotations.coco.json, CVAT and "
@@ -60,7 +60,7 @@ def find_coco_parts(paths: Sequence[Path], images: Path | None) -> list[Part]:
     files = sorted([*paths[0].glob("*.json"), *paths[0].glob("*/*.json")]) if is_folder else paths
     parts: dict[str, Part] = {}
     for file in files:
-        content = read_json(file)
+        content = _read_json(file)
         if not _has_keypoints(content):
             continue
         _need_keys(content, file)
@@ -87,19 +87,6 @@ def find_coco_parts(paths: Sequence[Path], images: Path | None) -> list[Part]:
     return found
 
 
-def read_json(file: Path) -> Any:  # noqa: ANN401 - a json file holds anything
-    """Read a json file.
-
-    Raises:
-        UserError: If it does not exist or is not json.
-    """
-    need_file("annotation file", file, "check the path")
-    try:
-        return json.loads(file.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
-        raise UserError(f"{file} is not a json file in UTF-8 ({error}): export the annotations again.") from error
-
-
 def box_of(row: dict[str, Any]) -> list[float] | None:
     """The box [x, y, w, h] of an annotation in pixels, or ``None`` if it has no such box."""
     box = row.get("bbox")
@@ -113,11 +100,15 @@ def missing_images(part: Part) -> list[str]:
     return [name for name in _file_names(part.content) if not (part.images / name).is_file()]
 
 
+def _read_json(file: Path) -> Any:  # noqa: ANN401 - a json file holds anything
+    try:
+        return json.loads(file.read_text(encoding="utf-8-sig"))
+    except ValueError as error:
+        raise UserError(f"{file} is not a json file in UTF-8 ({error}): export the annotations again.") from error
+
+
 def _has_keypoints(content: object) -> bool:
-    if not isinstance(content, dict):
-        return False
-    lists = [content.get(key) for key in ("images", "annotations", "categories")]
-    if not all(isinstance(entries, list) for entries in lists):
+    if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in NEEDED):
         return False
     return any(isinstance(row, dict) and row.get("keypoints") for row in content["annotations"])
 
@@ -173,4 +164,4 @@ def _choose_folder(folders: Sequence[Path] | Iterator[Path], content: dict[str, 
 
 
 def _file_names(content: dict[str, Any]) -> list[str]:
-    return [image["file_name"] for image in content["images"] if isinstance(image, dict) and "file_name" in image]
+    return [image["file_name"] for image in content["images"]]

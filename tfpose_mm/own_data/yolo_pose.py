@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from PIL import Image
 
-from ..errors import UserError, need_file
+from ..errors import UserError
 from .layouts import Part
 
 SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
@@ -20,7 +20,6 @@ ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)  # of Exif: the image is turned by a 
 def find_yaml(path: Path) -> Path | None:
     """The ``data.yaml`` that a path is or has, or ``None``."""
     if path.suffix in (".yaml", ".yml"):
-        need_file("data.yaml", path, "check the path")
         return path
     files = sorted([*path.glob("*.yaml"), *path.glob("*.yml")], key=lambda file: file.stem != "data")
     return next((file for file in files if "kpt_shape" in file.read_text(encoding="utf-8")), None)
