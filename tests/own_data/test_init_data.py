@@ -240,7 +240,8 @@ def test_yolo_with_flip_indices_and_several_folders(people, tmp_path):
         (dict(kpt_shape=[17, 4]), r"must be \[K, 2\] or \[K, 3\], but is \[17, 4\]"),
         (dict(kpt_shape="many", kpt_names={}), "must be a yaml with train, names and kpt_shape"),
         (dict(kpt_names={0: ["tip"]}), "must have 17 names, as kpt_shape, but has 1"),
-        (dict(flip_idx=[1, 0]), "must have each index of the 17 keypoints once"),
+        (dict(flip_idx=[1, 0]), "must exchange pairs of the 17 keypoints, but is"),
+        (dict(flip_idx=[1, 2, 0, *range(3, 17)]), "must exchange pairs of the 17 keypoints, but is"),
         (dict(train="nowhere"), "train in .*data.yaml must have images, but nowhere"),
     ],
 )
@@ -249,6 +250,13 @@ def test_a_wrong_yaml_is_a_sentence(change, words, people, tmp_path):
     with pytest.raises(UserError, match=words):
         init_data(data, out=tmp_path / "own")
     assert not (tmp_path / "own").exists()
+
+
+def test_yolo_without_labels(people, tmp_path):
+    data = yolo(people, tmp_path / "data")
+    shutil.rmtree(data / "labels/val")
+    with pytest.raises(UserError, match=r"Images of val in .* must have labels, but .*labels/val/.*\.txt and others"):
+        init_data(data, out=tmp_path / "own")
 
 
 def without_keypoints(content):

@@ -40,10 +40,37 @@ def read_yolo_parts(file: Path) -> list[Part]:
     Raises:
         UserError: If the yaml cannot be used, a split has no images, or a label does not fit ``kpt_shape``.
     """
+    settings = _read_settings(file)
+    (num_keypoints, values), names = settings["kpt_shape"], settings["names"]
+    root = file.parent / (settings.get("path") or "")
+    root = root.resolve() if root.is_dir() else file.parent.resolve()
+    categories = [
+        dict(id=number + 1, name=str(name), keypoints=_keypoint_names(settings, number, num_keypoints, file))
+        for number, name in (enumerate(names) if isinstance(names, list) else names.items())
+    ]
+    parts = []
+    for split, keys in SPLITS.items():
+        places = next((settings[key] for key in keys if settings.get(key)), [])
+        paths = sorted(_image_paths(root, places if isinstance(places, list) else [places]))
+        if places and not paths and split != "test":
+            raise UserError(f"{split} in {file} must have images, but {places} in {root} has none: correct the path.")
+        content = _convert(paths, root, num_keypoints, values, categories)
+        if content["annotations"]:
+            parts.append(Part(split, content, file, root, changed=True, flip_indices=settings.get("flip_idx")))
+        elif paths and split != "test":
+            raise UserError(
+                f"Images of {split} in {file} must have labels, but {_label_file(paths[0])} and others are missing or "
+                "empty: put labels/ beside images/."
+            )
+    return parts
+
+
+def _read_settings(file: Path) -> dict[str, Any]:
+    """Read and check a ``data.yaml``."""
     try:
         settings = yaml.safe_load(file.read_text(encoding="utf-8"))
         num_keypoints, values = map(int, settings["kpt_shape"])
-        names = settings["names"]
+        len(settings["names"])
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{file} must be a yaml with train, names and kpt_shape, for example [17, 3], but it cannot be used "
@@ -51,31 +78,13 @@ def read_yolo_parts(file: Path) -> list[Part]:
         ) from error
     if values not in (2, 3) or num_keypoints < 1:
         raise UserError(f"kpt_shape in {file} must be [K, 2] or [K, 3], but is {settings['kpt_shape']}: correct it.")
-    root = file.parent / (settings.get("path") or "")
-    root = root.resolve() if root.is_dir() else file.parent.resolve()
-    classes = dict(enumerate(names) if isinstance(names, list) else names)
-    categories = [
-        dict(id=number + 1, name=str(name), keypoints=_keypoint_names(settings, number, num_keypoints, file))
-        for number, name in classes.items()
-    ]
-    flip_indices = settings.get("flip_idx")
-    if flip_indices is not None and sorted(flip_indices) != list(range(num_keypoints)):
+    flips = settings.get("flip_idx")
+    if flips is not None and (sorted(flips) != list(range(num_keypoints)) or any(flips[flips[i]] != i for i in flips)):
         raise UserError(
-            f"flip_idx in {file} must have each index of the {num_keypoints} keypoints once, but is {flip_indices}: "
-            "correct or delete it."
+            f"flip_idx in {file} must exchange pairs of the {num_keypoints} keypoints, but is {flips}: correct or "
+            "delete it."
         )
-    parts = []
-    for split, keys in SPLITS.items():
-        places = next((settings[key] for key in keys if settings.get(key)), None)
-        if places is None:
-            continue
-        paths = sorted(_image_paths(root, places if isinstance(places, list) else [places]))
-        if not paths and split != "test":
-            raise UserError(f"{split} in {file} must have images, but {places} in {root} has none: correct the path.")
-        content = _convert(paths, root, num_keypoints, values, categories)
-        if paths:
-            parts.append(Part(split, content, file, root, changed=True, flip_indices=flip_indices))
-    return parts
+    return settings
 
 
 def _keypoint_names(settings: dict[str, Any], number: int, num_keypoints: int, file: Path) -> list[str]:
