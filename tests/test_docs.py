@@ -93,7 +93,8 @@ def test_command_exists(page, command, monkeypatch):
             module.parse_args()
     elif program == "mim" and arguments[0] in ("train", "test"):
         assert arguments[1] == "mmpose"
-        Config.fromfile(str(ROOT / arguments[2]))
+        if arguments[2] != "my_pose/config.py":  # tfpose init writes it
+            Config.fromfile(str(ROOT / arguments[2]))
     else:  # an install command: its versions are those of pyproject.toml
         pins = pinned_versions()
         for argument in arguments:

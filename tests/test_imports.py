@@ -12,7 +12,7 @@ import pytest
 from tests.helpers.paths import ROOT
 
 FILES = sorted((ROOT / "tfpose_mm").rglob("*.py"))
-ROOMS = ("analysis", "comparison", "export", "inference", "recipe", "training", "publishing", "cli")
+ROOMS = ("analysis", "comparison", "export", "inference", "own_data", "recipe", "training", "publishing", "cli")
 
 
 def private_torch_names(source):

@@ -27,6 +27,7 @@ from .version import __version__
 
 # name of the command: module and function; a module is imported when its command runs
 COMMANDS = {
+    "init": "own_data.initialise:init_data",
     "train": "training:train",
     "test": "training:evaluate",
     "predict": "inference.prediction:predict",

@@ -1,0 +1,106 @@
+"""The synthetic data set in the layouts of annotation tools."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import cv2
+import yaml
+
+SPLITS = ("train", "val")
+
+
+def read(people, split):
+    return json.loads((people / f"annotations/person_keypoints_{split}.json").read_text(encoding="utf-8"))
+
+
+def write(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(content), encoding="utf-8")
+
+
+def copy_images(people, split, content, folder, rename):
+    """Copy the images under new names into a folder, and change the names in the annotations."""
+    for image in content["images"]:
+        source, image["file_name"] = people / split / image["file_name"], rename(image["file_name"])
+        (folder / image["file_name"]).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, folder / image["file_name"])
+
+
+def mmpose(people, root):
+    shutil.copytree(people, root)
+    return root
+
+
+def roboflow(people, root):
+    for split, name in zip(SPLITS, ("train", "valid")):
+        content = read(people, split)
+        copy_images(people, split, content, root / name, lambda name: name.replace(".jpg", "_jpg.rf.5e1.jpg"))
+        content["categories"].insert(0, dict(id=0, name="people", supercategory="none"))
+        for row in content["annotations"]:
+            del row["num_keypoints"]
+        write(root / name / "_annotations.coco.json", content)
+    shutil.copytree(root / "valid", root / "test")
+    return root
+
+
+def cvat(people, root):
+    """One subset without a split; names with folders, spaces and other letters."""
+    content = read(people, "train")
+    copy_images(people, "train", content, root / "images/default", lambda name: f"Läufer 1/图 {name}")
+    write(root / "annotations/person_keypoints_default.json", content)
+    return root
+
+
+def label_studio(people, root):
+    content = read(people, "train")
+    copy_images(people, "train", content, root, lambda name: f"images/{name}")
+    for row in content["annotations"]:
+        del row["bbox"], row["area"], row["iscrowd"]
+    write(root / "result.json", content)
+    return root
+
+
+def yolo(people, root, values=3, images="images/{}", **settings):
+    """YOLO pose; with ``images="{}/images"`` as Roboflow's, whose paths are relative to a folder that is not there."""
+    for split in SPLITS:
+        content = read(people, split)
+        folder = root / images.format(split)
+        folder.mkdir(parents=True)
+        labels = root / images.format(split).replace("images", "labels")
+        labels.mkdir(parents=True)
+        for image in content["images"]:
+            pixels = cv2.imread(str(people / split / image["file_name"]))
+            height, width = pixels.shape[:2]
+            cv2.imwrite(str(folder / image["file_name"]), pixels)
+            lines = [
+                label(row, width, height, values) for row in content["annotations"] if row["image_id"] == image["id"]
+            ]
+            (labels / image["file_name"]).with_suffix(".txt").write_text("\n".join(lines) + "\n")
+    up = "../" if images.startswith("{}") else ""
+    names = content["categories"][0]["keypoints"]
+    shape = [len(names), values]
+    defaults = dict(names={0: "person"}, kpt_shape=shape, kpt_names={0: names})
+    settings = {**{split: up + images.format(split) for split in SPLITS}, **defaults, **settings}
+    (root / "data.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    return root
+
+
+def label(row, width, height, values):
+    x, y, w, h = row["bbox"]
+    numbers = [(x + w / 2) / width, (y + h / 2) / height, w / width, h / height]
+    for start in range(0, len(row["keypoints"]), 3):
+        kx, ky, v = row["keypoints"][start : start + 3]
+        numbers += [kx / width, ky / height, v][:values]
+    return " ".join(["0", *(f"{number:.6f}" for number in numbers)])
+
+
+LAYOUTS = dict(
+    mmpose=mmpose,
+    roboflow=roboflow,
+    cvat=cvat,
+    label_studio=label_studio,
+    yolo=yolo,
+    yolo_of_roboflow=lambda people, root: yolo(people, root, values=2, images="{}/images"),
+)

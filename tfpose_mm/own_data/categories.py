@@ -1,0 +1,133 @@
+"""Choose a category of annotations in COCO's json format, and complete its rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..errors import UserError
+from .layouts import Part, box_of
+
+AREA = 0.53  # area of an instance relative to its box: about the mean of COCO's persons
+MARGIN = 0.1  # around the labelled keypoints, relative to the longer side, where a row has no box
+
+
+class Category(NamedTuple):
+    """A category with keypoints.
+
+    Attributes:
+        name: Its name.
+        keypoints: The K names of its keypoints, each once; keypoint_0 and so on, if the data have none.
+        skeleton: Index pairs of linked keypoints, from 0.
+    """
+
+    name: str
+    keypoints: list[str]
+    skeleton: list[tuple[int, int]]
+
+
+def choose_category(parts: Sequence[Part], name: str | None) -> Category:
+    """Choose a category of a data set.
+
+    Args:
+        parts: The parts of the data set, for training first.
+        name: Name of the category; ``None`` takes the only one with keypoints.
+
+    Returns:
+        The category.
+
+    Raises:
+        UserError: If there is no such category, several and no name, or the parts have other keypoints.
+    """
+    found = [_categories_with_keypoints(part) for part in parts]
+    known = {name: category for categories in reversed(found) for name, category in categories.items()}
+    listed = ", ".join(f"{category.name} (K = {len(category.keypoints)})" for category in known.values()) or "none"
+    if name is not None and name not in known:
+        raise UserError(f"--category must be one of those with keypoints, {listed}, but got {name}.")
+    if name is None and len(known) != 1:
+        fix = "choose one with --category" if known else "correct category_id of the annotations"
+        raise UserError(f"One category must have keypoints, but these have: {listed}: {fix}.")
+    chosen = next(iter(known)) if name is None else name
+    if chosen not in found[0]:
+        raise UserError(f"{parts[0].file} is for training, but has no keypoints of {chosen}: check the annotations.")
+    first = found[0][chosen]
+    for part, categories in zip(parts, found):
+        other = categories.get(chosen, first)
+        if other.keypoints != first.keypoints:
+            raise UserError(
+                f"All files must have the same keypoints of {chosen} in one order, but {parts[0].file} has "
+                f"{_list_names(first)}, and {part.file} has {_list_names(other)}: export them again."
+            )
+    return first
+
+
+def keep_category(part: Part, name: str) -> list[str]:
+    """Leave out the rows of other categories and those without keypoints; return a line if there are some."""
+    ids = {category["id"] for category in part.content["categories"] if str(category["name"]) == name}
+    rows = part.content["annotations"]
+    kept = [row for row in rows if row["category_id"] in ids and row.get("keypoints")]
+    if len(kept) == len(rows):
+        return []
+    categories = [category for category in part.content["categories"] if category["id"] in ids]
+    part.content = dict(part.content, annotations=kept, categories=categories)
+    part.changed = True
+    return [f"{part.split}: {len(rows) - len(kept)} rows of other categories or without 'keypoints' are left out"]
+
+
+def complete_rows(part: Part) -> list[str]:
+    """Add what exports leave out: ids, ``iscrowd``, ``num_keypoints``, ``bbox`` and ``area``.
+
+    Returns:
+        A line for boxes and one for areas that were added.
+    """
+    added: Counter[str] = Counter()
+    for index, row in enumerate(part.content["annotations"]):
+        try:
+            points = np.array(row["keypoints"], dtype=float).reshape(-1, 3)
+        except (TypeError, ValueError):  # not three numbers for each keypoint: check-data says so
+            points = np.zeros((0, 3))
+        labelled = points[points[:, 2] > 0, :2]
+        complete: dict[str, Any] = dict(dict(id=index + 1, iscrowd=0, num_keypoints=len(labelled)), **row)
+        if not row.get("bbox") and len(labelled):
+            margin = max(MARGIN * np.ptp(labelled, axis=0).max(), 8.0)
+            start, end = labelled.min(axis=0) - margin, labelled.max(axis=0) + margin
+            complete["bbox"] = [*start.tolist(), *(end - start).tolist()]
+            added["bbox"] += 1
+        box = box_of(complete)
+        if "area" not in row and box:
+            complete["area"] = AREA * box[2] * box[3]
+            added["area"] += 1
+        part.changed |= complete != row
+        part.content["annotations"][index] = complete
+    rules = dict(bbox="the labelled keypoints with a margin", area=f"{AREA} of the box")
+    return [f"{part.split}: {count} rows have no {key}: it is {rules[key]}" for key, count in added.items()]
+
+
+def _list_names(category: Category) -> str:
+    return f"K = {len(category.keypoints)} ({', '.join(category.keypoints)})"
+
+
+def _categories_with_keypoints(part: Part) -> dict[str, Category]:
+    """By name the categories that have rows with keypoints."""
+    lengths: dict[Any, int] = {}
+    for row in part.content["annotations"]:
+        if row.get("keypoints"):
+            lengths.setdefault(row["category_id"], len(row["keypoints"]) // 3)
+    found: dict[str, Category] = {}
+    for category in part.content["categories"]:
+        if category["id"] in lengths:
+            name = str(category["name"])
+            found.setdefault(name, _read_category(name, category, lengths[category["id"]]))
+    return found
+
+
+def _read_category(name: str, category: dict[str, Any], length: int) -> Category:
+    names = list(map(str, category.get("keypoints") or (f"keypoint_{index}" for index in range(length))))
+    names = [f"{text}_{index}" if text in names[:index] else text for index, text in enumerate(names)]
+    links = [tuple(link) for link in category.get("skeleton") or ()]
+    start = 0 if any(0 in link for link in links) else 1  # COCO counts from 1, some exports from 0
+    skeleton = [(a - start, b - start) for a, b in links if a != b and max(a, b) < len(names) + start]
+    return Category(name, names, list(dict.fromkeys(skeleton)))

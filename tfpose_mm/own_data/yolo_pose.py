@@ -1,0 +1,165 @@
+"""Read a data set in the YOLO pose format: ``data.yaml``, images, and one text file of labels for each image."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+from PIL import Image
+
+from ..errors import UserError
+from .layouts import Part
+
+SUFFIXES = {".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+SPLITS = dict(train=("train",), val=("val", "valid", "validation"), test=("test",))
+ORIENTATION, TURNED = 0x0112, (5, 6, 7, 8)  # of Exif: the image is turned by a quarter when it is read
+
+
+def find_yaml(path: Path) -> Path | None:
+    """The ``data.yaml`` that a path is or has, or ``None``."""
+    if path.suffix in (".yaml", ".yml"):
+        return path
+    files = sorted([*path.glob("*.yaml"), *path.glob("*.yml")], key=lambda file: file.stem != "data")
+    return next((file for file in files if "kpt_shape" in file.read_text(encoding="utf-8")), None)
+
+
+def read_yolo_parts(file: Path) -> list[Part]:
+    """Convert a data set in the YOLO pose format to COCO's json format.
+
+    Boxes and keypoints become pixels, x right and y down. A keypoint without visibility is visible (v is 2), unless it
+    is at (0, 0).
+
+    Args:
+        file: The ``data.yaml``.
+
+    Returns:
+        One part for each split, which is not in a file yet.
+
+    Raises:
+        UserError: If the yaml cannot be used, a split has no images, or a label does not fit ``kpt_shape``.
+    """
+    settings = _read_settings(file)
+    (num_keypoints, values), names = settings["kpt_shape"], settings["names"]
+    root = file.parent / (settings.get("path") or "")
+    root = root.resolve() if root.is_dir() else file.parent.resolve()
+    categories = [
+        dict(id=number + 1, name=str(name), keypoints=_keypoint_names(settings, number, num_keypoints, file))
+        for number, name in (enumerate(names) if isinstance(names, list) else names.items())
+    ]
+    parts = []
+    for split, keys in SPLITS.items():
+        places = next((settings[key] for key in keys if settings.get(key)), [])
+        paths = sorted(_image_paths(root, places if isinstance(places, list) else [places]))
+        if places and not paths and split != "test":
+            raise UserError(f"{split} in {file} must have images, but {places} in {root} has none: correct the path.")
+        content = _convert(paths, root, num_keypoints, values, categories)
+        if content["annotations"]:
+            parts.append(Part(split, content, file, root, changed=True, flip_indices=settings.get("flip_idx")))
+        elif paths and split != "test":
+            raise UserError(
+                f"Images of {split} in {file} must have labels, but {_label_file(paths[0])} and others are missing or "
+                "empty: put labels/ beside images/."
+            )
+    return parts
+
+
+def _read_settings(file: Path) -> dict[str, Any]:
+    """Read and check a ``data.yaml``."""
+    try:
+        settings = yaml.safe_load(file.read_text(encoding="utf-8"))
+        num_keypoints, values = map(int, settings["kpt_shape"])
+        len(settings["names"])
+    except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{file} must be a yaml with train, names and kpt_shape, for example [17, 3], but it cannot be used "
+            f"({type(error).__name__}: {error}): correct it."
+        ) from error
+    if values not in (2, 3) or num_keypoints < 1:
+        raise UserError(f"kpt_shape in {file} must be [K, 2] or [K, 3], but is {settings['kpt_shape']}: correct it.")
+    flips = settings.get("flip_idx")
+    if flips is not None and (sorted(flips) != list(range(num_keypoints)) or any(flips[flips[i]] != i for i in flips)):
+        raise UserError(
+            f"flip_idx in {file} must exchange pairs of the {num_keypoints} keypoints, but is {flips}: correct or "
+            "delete it."
+        )
+    return settings
+
+
+def _keypoint_names(settings: dict[str, Any], number: int, num_keypoints: int, file: Path) -> list[str]:
+    names = settings.get("kpt_names") or []
+    if isinstance(names, dict):
+        names = names.get(number, [])
+    if len(names) not in (0, num_keypoints):
+        raise UserError(f"kpt_names in {file} must have {num_keypoints} names, as kpt_shape, but has {len(names)}.")
+    return list(map(str, names))
+
+
+def _image_paths(root: Path, places: list[str]) -> Iterator[Path]:
+    """Images of folders and of text files with a path in each line."""
+    for place in places:
+        path = root / place
+        if not path.exists() and place.startswith("../"):  # Roboflow's paths are relative to a folder that is not there
+            path = root / place[len("../") :]
+        if path.is_file():
+            lines = filter(None, map(str.strip, path.read_text(encoding="utf-8").splitlines()))
+            yield from (path.parent / line if line.startswith("./") else root / line for line in lines)
+        else:
+            yield from (image for image in path.rglob("*") if image.suffix.lower() in SUFFIXES)
+
+
+def _convert(
+    paths: list[Path], root: Path, num_keypoints: int, values: int, categories: list[dict[str, Any]]
+) -> dict[str, Any]:
+    images, rows = [], []
+    for path in paths:
+        with _open(path) as image:
+            turned = image.getexif().get(ORIENTATION) in TURNED
+            width, height = image.size[::-1] if turned else image.size
+        name = path.relative_to(root) if path.is_relative_to(root) else path
+        images.append(dict(id=len(images) + 1, file_name=name.as_posix(), width=width, height=height))
+        labels = _label_file(path)
+        lines = labels.read_text(encoding="utf-8").splitlines() if labels.is_file() else []
+        for number, line in enumerate(lines, start=1):
+            if line.strip():
+                row = _convert_label(line, f"{labels}, line {number}", num_keypoints, values, (width, height))
+                rows.append(dict(row, id=len(rows) + 1, image_id=len(images)))
+    return dict(images=images, annotations=rows, categories=categories)
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        return Image.open(path)
+    except OSError as error:
+        raise UserError(f"The image {path} cannot be read ({error}): replace or delete it.") from error
+
+
+def _label_file(image: Path) -> Path:
+    """The label file of an image: of the last folder ``images`` in its path, the folder ``labels`` beside it."""
+    parts = list(image.with_suffix(".txt").parts)
+    if "images" in parts:
+        parts[len(parts) - 1 - parts[::-1].index("images")] = "labels"
+    return Path(*parts)
+
+
+def _convert_label(line: str, place: str, num_keypoints: int, values: int, size: tuple[int, int]) -> dict[str, Any]:
+    """A line ``class x y width height``, then x, y and perhaps v of each keypoint; the image has width and height 1."""
+    try:
+        numbers = list(map(float, line.split()))
+    except ValueError as error:
+        raise UserError(f"{place}: a label must be numbers, but {error}: correct the line.") from error
+    expected = 5 + num_keypoints * values
+    if len(numbers) != expected:
+        raise UserError(
+            f"{place}: kpt_shape [{num_keypoints}, {values}] needs {expected} numbers, but the line has "
+            f"{len(numbers)}: correct kpt_shape or the line."
+        )
+    width, height = size
+    x, y, w, h = (value * side for value, side in zip(numbers[1:5], (width, height, width, height)))
+    keypoints = []
+    for start in range(5, expected, values):
+        kx, ky, *visible = numbers[start : start + values]
+        v = int(visible[0]) if visible else 2 * (kx > 0 or ky > 0)
+        keypoints += [kx * width, ky * height, v] if v else [0.0, 0.0, 0]
+    return dict(category_id=int(numbers[0]) + 1, bbox=[x - w / 2, y - h / 2, w, h], keypoints=keypoints)
