@@ -14,16 +14,22 @@ from mmpose.registry import MODELS
 from tests.helpers import malicious
 from tests.helpers.models import randomise
 from tests.helpers.mpii import as_matlab_evaluates, from_coco, write_release
-from tests.helpers.paths import ROOT
+from tests.helpers.paths import ROOT, TINY
 from tests.helpers.processes import NO_WORKERS, SCRIPTS, SMALL, start
 from tfpose_mm.engine.running import KeepSamples, run_test
 
 pytestmark = pytest.mark.slow
 BASES = ROOT / "configs/_base_"
 MPII_CONFIG = f"""
-_base_ = ["{BASES}/mpii_256x256.py", "{BASES}/tfpose_tiny.py", "{BASES}/short_recipe.py"]
-model = dict(head=dict(num_joints=16, decoder=_base_.codec))
-default_hooks = dict(checkpoint=dict(save_best="PCK"))
+_base_ = "{ROOT}/configs/tfpose_r50_mpii_256x256.py"
+from mmengine.config import Config
+
+tiny = Config.fromfile("{TINY}").model
+head = dict(tiny.head, num_joints=16, decoder=_base_.codec)
+model = dict(backbone=tiny.backbone, neck=tiny.neck, head=head)
+train_cfg = dict(max_epochs=16, val_interval=4)
+default_hooks = dict(checkpoint=dict(interval=1))
+del tiny, head
 """
 
 
@@ -99,7 +105,7 @@ def test_mpii_s_file_holds_what_the_model_predicts(mpii):
     ("config", "options", "message"),
     [
         (ROOT / "configs/tfpose_tiny_synthetic_128x96.py", [], "The config predicts 17 joints of a CheckedCocoDataset"),
-        (None, ["model.head.num_joints=17"], "The config predicts 17 joints of a CheckedMpiiDataset"),
+        (None, ["model.head.num_joints=17"], "The config predicts 17 joints of a MpiiDataset"),
         (None, ["test_dataloader.dataset.type=MyMpii"], "The config predicts 16 joints of a MyMpii: choose one that"),
         (
             None,

@@ -74,7 +74,7 @@ def test_without_the_auxiliary_branch(config, tmp_path):
 
 
 def test_another_head(config, checkpoint):
-    peer = copy.deepcopy(Config.fromfile(str(ROOT / "configs/benchmark/simplebaseline_small_lspet_128x96.py")))
+    peer = copy.deepcopy(Config.fromfile(str(ROOT / "benchmarks/configs/simplebaseline_small_lspet_128x96.py")))
     with pytest.raises(UserError, match="The diagnosis needs a TFPoseHead, but the config has a HeatmapHead"):
         diagnose(peer, checkpoint)
 

@@ -103,7 +103,7 @@ def test_other_codecs_are_refused():
 @pytest.mark.parametrize("flip_test", [False, True])
 @pytest.mark.parametrize("peer", ["simplebaseline", "simcc", "rtmpose", "rle", "dsnt", "deeppose"])
 def test_the_graph_predicts_what_the_head_predicts(peer, flip_test):
-    cfg = read_config(ROOT / f"configs/benchmark/{peer}_small_lspet_128x96.py")
+    cfg = read_config(ROOT / f"benchmarks/configs/{peer}_small_lspet_128x96.py")
     torch.manual_seed(0)
     model = randomise(MODELS.build(cfg.model)).eval()
     flip = DATASETS.get(cfg.test_dataloader.dataset.type).METAINFO
