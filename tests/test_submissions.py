@@ -125,18 +125,6 @@ def test_what_does_not_fit_is_refused_for_mpii(mpii, tmp_path, config, options, 
     assert not list(tmp_path.rglob("*.mat"))
 
 
-def test_a_faulty_person_of_the_release_is_named_by_its_row(mpii, tmp_path):
-    listed = json.loads((mpii / "data/annotations/mpii_val.json").read_text())
-    listed[2]["scale"] = 0.001
-    write_release(tmp_path / "release.mat", [entry["image"] for entry in listed], listed)
-    tool = [sys.executable, "-m", "tfpose_mm", "submission", mpii / "tiny_mpii_256x256.py", mpii / "moved.pth"]
-    process = start(*tool, "--release", "release.mat", "--out", "out", cwd=tmp_path, MPII_ROOT=mpii / "data")
-    assert process.returncode == 2
-    file = tmp_path / "out/mpii_test.json"
-    assert f"{file}, row 2: scale must be the height of the person" in process.stderr.splitlines()[-1]
-    assert json.loads(file.read_text())[2]["scale"] == 0.001
-
-
 def test_a_malicious_checkpoint_is_refused(mpii, tmp_path):
     path = malicious.save(tmp_path / "malicious.pth", tmp_path / "ran", torch.load(mpii / "moved.pth")["state_dict"])
     tool = [sys.executable, "-m", "tfpose_mm", "submission", mpii / "tiny_mpii_256x256.py", path]
