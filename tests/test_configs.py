@@ -35,6 +35,7 @@ PEERS = [path for path in CONFIGS if path not in (*TFPOSE, *SWAPPED_NECKS)]
 TYPICAL = {
     "tfpose_r50_coco_256x192",
     "tfpose_two-stage_r50_coco_256x192",
+    "tfpose_two-stage_cspnext-m_coco_256x192",
     "tfpose_tiny_synthetic_128x96",
     "tfpose_small_lspet_128x96",
     "tfpose_two-stage_small_lspet_128x96",

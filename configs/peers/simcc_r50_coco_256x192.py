@@ -2,7 +2,7 @@
 # All else is MMPose's.
 _base_ = "mmpose::body_2d_keypoint/simcc/coco/simcc_res50_8xb64-210e_coco-256x192.py"
 
-custom_imports = dict(imports=["tfpose_mm"], allow_failed_imports=False)
+custom_imports = dict(imports=["tfpose_mm", "tfpose_mm.safe_loading"], allow_failed_imports=False)
 
 data_root = "{{$COCO_ROOT:data/coco}}"  # the environment variable COCO_ROOT overrides it
 train_pipeline = [

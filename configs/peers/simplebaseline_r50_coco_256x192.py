@@ -2,7 +2,7 @@
 # All else is MMPose's, except UDP.
 _base_ = "mmpose::body_2d_keypoint/topdown_heatmap/coco/td-hm_res50_8xb64-210e_coco-256x192.py"
 
-custom_imports = dict(imports=["tfpose_mm"], allow_failed_imports=False)
+custom_imports = dict(imports=["tfpose_mm", "tfpose_mm.safe_loading"], allow_failed_imports=False)
 codec = dict(type="UDPHeatmap", input_size=(192, 256), heatmap_size=(48, 64), sigma=2)
 model = dict(head=dict(decoder=dict(codec, _delete_=True)), test_cfg=dict(shift_heatmap=False))
 

@@ -126,13 +126,17 @@ def describe(cfg: Config, model: BaseModel) -> str:
     schedulers = cfg.get("param_scheduler") or []
     total = sum(parameter.numel() for parameter in model.parameters())
     named = ", ".join(f"{part} {cfg.model[part].type}" for part in parts)
+    groups = parameter_groups(cfg, model)
+    head = {group.lr for group in groups for name in group.modules if name.partition(".")[0] == "head"}
+    note = "one learning rate for all parts of TFPoseHead; the paper's: custom_keys={'transformer_': dict(lr_mult=0.1)}"
     topics = {
         "model": [f"{named}; {total / 1e6:.1f} M trained parameters"],
         "parameter groups": [
             f"lr {group.lr:g}, weight decay {group.weight_decay:g}: {group.tensors} tensors, "
             f"{group.parameters / 1e6:.2f} M parameters: {_shorten(group.modules)}"
-            for group in parameter_groups(cfg, model)
-        ],
+            for group in groups
+        ]
+        + [note] * (cfg.model.head.type == "TFPoseHead" and len(head) == 1),
         "optimizer": [_call(cfg.optim_wrapper.optimizer)],
         "schedule": [
             f"{_length(cfg.train_cfg)}, batch size {cfg.train_dataloader.get('batch_size', '?')} per process; "
