@@ -20,7 +20,6 @@ PASSIVE_HOOKS = (
     "PlainCheckpointHook",
     "PreemptionHook",
     "ResumeHook",
-    "ValidationEtaHook",
     "mmdet.CheckInvalidLossHook",
 )
 
