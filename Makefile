@@ -61,7 +61,7 @@ $(DATA): $(wildcard tfpose_mm/datasets/synthetic/*.py) | $(READY)
 	@$(BIN)/tfpose synthesize $(DEMO)/data --train 2000 --val 300
 
 # An interrupted training is resumed only if its config and its data have not changed.
-$(CHECKPOINT): $(DATA) $(CONFIG) $(wildcard configs/_base_/*.py)
+$(CHECKPOINT): $(DATA) $(CONFIG) configs/tfpose_r50_coco_256x192.py $(wildcard configs/_base_/*.py)
 	@echo "[2/3] Training (log: $(DEMO)/train)"
 	@cat $^ | sha256sum > $(DEMO)/began-with; cmp -s $(DEMO)/began-with $(DEMO)/train/began-with && test ! -e $@ || { \
 	  rm -rf $(DEMO)/train; mkdir -p $(DEMO)/train; }; mv $(DEMO)/began-with $(DEMO)/train

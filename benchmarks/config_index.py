@@ -1,12 +1,11 @@
-"""Write configs/README.md and model-index.yml, which list every config.
+"""Write configs/README.md and model-index.yml, which list every config of configs/.
 
-Purpose and input size come from the config, parameters and GFLOPs are counted, results come from the committed results.
+Purpose and input size come from the config, parameters and GFLOPs are counted.
 """
 
 from __future__ import annotations
 
 import importlib
-import json
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -27,11 +26,7 @@ ROOT = Path(__file__).parents[1]
 CONFIGS = ROOT / "configs"
 PAGE = CONFIGS / "README.md"
 MODEL_INDEX = ROOT / "model-index.yml"
-RESULTS = ROOT / "benchmarks/results"
 MAIN = "tfpose_r50_coco_256x192.py"
-# They train configs of benchmark/ as they stand. If two train the same config, the result of the later one is listed.
-PLANS = ("lspet", "from_scratch", "pretrained")
-PCK = "PCK@0.2/PCK"  # what these plans compare
 
 DATASETS = {  # the part of a config's name: the dataset
     "coco": "COCO",
@@ -41,12 +36,9 @@ DATASETS = {  # the part of a config's name: the dataset
 }
 METHODS = {  # the head: the collection in model-index.yml, by MMPose's names
     "TFPoseHead": "TFPose",
-    "RegressionHead": "DeepPose",
     "RLEHead": "RLE",
-    "DSNTHead": "DSNT",
     "SimCCHead": "SimCC",
     "HeatmapHead": "SimpleBaseline2D",
-    "RTMCCHead": "RTMPose",
 }
 PAPERS = {
     "TFPose": dict(
@@ -65,7 +57,7 @@ Made by `python -m benchmarks.config_index`; do not edit.
 - **params** (millions) and **GFLOPs** are counted for one image in inference. GFLOPs are MACs / 10^9, as in the paper.
 - **paper** is what the paper reports, in per cent: AP on COCO val2017, AP on test-dev2017 for the `_testdev` configs,
   PCKh@0.5 on the test set of MPII. Table numbers are the paper's.
-- **measured** is what was measured with this code, with the number of seeds if it is not one.
+- **measured** is what was measured with this code.
 
 N_E is the number of encoder layers, N_D the number of decoder layers and C the number of channels. C2 to C5 are the
 feature maps of ResNet with strides 4, 8, 16 and 32. Query-to-query attention (q2q) is the self-attention of the
@@ -97,23 +89,9 @@ GROUPS = (
     ),
     (
         "Other methods on COCO",
-        "All have the backbone, data, augmentation and schedule of the main config. Head, codec and optimizer are\n"
-        "those of MMPose's config.",
+        "MMPose's own configs with the backbone, data, augmentation and schedule of the main config.",
         ("peers",),
         " with the backbone, data, augmentation and schedule of the main config",
-    ),
-    (
-        "Small-scale comparison",
-        "All but the lite0 configs have a narrow ResNet-18, trained from scratch: 20 epochs on Leeds Sports Pose\n"
-        "Extended. The lite0 configs have a pretrained EfficientNet-Lite0 and 10\n"
-        "epochs, at 256x192 60; they are not counted without mmpretrain. TFPose has N_E 1, N_D 2 and C 64. PCK@0.2 is\n"
-        "that of the last epoch on 500 validation images, the mean of the seeds ([all\n"
-        "numbers](../docs/benchmark.md)). Each number comes from its config without further options, except the seed.\n"
-        "`python -m benchmarks.head_to_head` "
-        "trains those with results; its plans are `lspet.yaml`, `from_scratch.yaml` and\n"
-        "`pretrained.yaml` in `benchmarks/plans/`.",
-        ("benchmark",),
-        " in the small-scale comparison",
     ),
     (
         "Demo",
@@ -123,8 +101,7 @@ GROUPS = (
     ),
     (
         "Example for your own data",
-        "Not trained as they stand. The PCK@0.2 of 0.525 in [Method](../docs/method.md#recipe) is of the config at\n"
-        "128x96 with the options that are listed there.",
+        "",
         ("lspet",),
         "",
     ),
@@ -132,16 +109,14 @@ GROUPS = (
 
 
 class Result(NamedTuple):
-    """A measured result: the metric's short name, its value, the number of seeds."""
+    """A measured result: the metric's short name and its value."""
 
     metric: str
     value: float
-    seeds: int
 
     def __str__(self) -> str:
         """Format the result for the table."""
-        text = f"{self.metric} {self.value:.3f}"
-        return text if self.seeds == 1 else f"{text} ({self.seeds} seeds)"
+        return f"{self.metric} {self.value:.3f}"
 
 
 class Entry(NamedTuple):
@@ -205,21 +180,13 @@ def _load(name: str) -> Config:
 
 
 def _read_results() -> dict[str, Result]:
-    """Results by the config's name: the small-scale comparison, the demo, and what ``tools.evaluate`` wrote."""
-    results = {name: Result(*result, seeds=1) for name, result in DEMO.items()}
-    for plan in PLANS:
-        values: dict[str, list[float]] = {}
-        for run in json.loads((RESULTS / f"{plan}.json").read_text(encoding="utf-8")):
-            curve = run["results"][PCK]
-            values.setdefault(run["config"], []).append(curve[max(curve, key=int)])
-        for config, measured in values.items():
-            name = Path(config).relative_to("configs").as_posix()
-            results[name] = Result("PCK@0.2", sum(measured) / len(measured), len(measured))
+    """Results by the config's name: the demo, and what ``tfpose test`` wrote."""
+    results = {name: Result(*result) for name, result in DEMO.items()}
     for table in TABLES:
         for row in table.rows:
             ap = measured_ap(row, table, TESTED) if row.is_tfpose else None
             if ap is not None:
-                results[row.config] = Result("AP", ap / 100, 1)
+                results[row.config] = Result("AP", ap / 100)
     return results
 
 

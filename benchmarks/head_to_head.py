@@ -6,10 +6,10 @@ A plan is a yaml file; ``options`` of the plan apply to all runs::
     options: {train_cfg.max_epochs: 6}
     runs:
       - name: TFPose
-        config: configs/benchmark/tfpose_small_lspet_128x96.py
+        config: benchmarks/configs/tfpose_small_lspet_128x96.py
         seeds: [0, 1]
       - name: TFPose, no auxiliary loss
-        config: configs/benchmark/tfpose_small_lspet_128x96.py
+        config: benchmarks/configs/tfpose_small_lspet_128x96.py
         options: {model.head.aux_branch: false}
 
 Each run is one ``mim train``. A finished run is not trained again, an interrupted one is resumed, and a run whose

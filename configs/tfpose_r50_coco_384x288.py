@@ -1,8 +1,5 @@
-# The main config at 384x288 (Tables 5 and 6).
-_base_ = [
-    "_base_/coco_384x288.py",
-    "_base_/tfpose_r50.py",
-    "_base_/recipe.py",
-]
+# The main config at 384x288 (Tables 5 and 6), with the sigma of MMPose's UDP configs at this size.
+_base_ = "tfpose_r50_coco_256x192.py"
+from tfpose_mm.config import change_codec
 
-model = dict(head=dict(decoder=_base_.codec))
+change_codec(_base_, input_size=(288, 384), sigma=3)

@@ -139,7 +139,7 @@ FAULTS = (
     ),
     Fault(
         "the transformer learns at the full learning rate",
-        "configs/_base_/recipe.py",
+        "configs/tfpose_r50_coco_256x192.py",
         "lr_mult=0.1",
         "lr_mult=1.0",
         "tests/test_configs.py",

@@ -6,12 +6,12 @@ import pytest
 from mmengine.config import Config, ConfigDict
 
 from tests.helpers.paths import MAIN
-from tfpose_mm.config import change_codec, change_steps
+from tfpose_mm.config import change_codec
 
 
 def child(folder, *lines):
     path = folder / "child.py"
-    lines = [f"_base_ = {str(MAIN)!r}", "from tfpose_mm.config import change_codec, change_steps", *lines]
+    lines = [f"_base_ = {str(MAIN)!r}", "from tfpose_mm.config import change_codec", *lines]
     path.write_text("\n".join(lines) + "\n")
     return Config.fromfile(str(path))
 
@@ -72,12 +72,20 @@ def test_the_feature_map_of_a_head_grows_with_the_crop():
     assert config.model.head.in_featuremap_size == (9, 12)
 
 
-def test_steps_change_by_their_type(tmp_path):
-    cfg = child(tmp_path, "change_steps(_base_, RandomHalfBody=dict(prob=0.0), RandomFlip=dict(prob=0.25))")
-    for pipeline in (cfg.train_pipeline, cfg.train_dataloader.dataset.pipeline):
-        steps = {step.type: step for step in pipeline}
-        assert steps["RandomHalfBody"].prob == 0
-        assert steps["RandomFlip"] == dict(type="RandomFlip", direction="horizontal", prob=0.25)
+def test_another_codec_replaces_the_old_one(tmp_path):
+    """UDP follows the codec; arguments of the old codec are gone."""
+    codec = dict(type="SimCCLabel", input_size=(96, 128), sigma=4.24)
+    cfg = child(tmp_path, f"change_codec(_base_, **{codec})")
+    assert cfg.codec == cfg.model.head.decoder == codec
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        (affine,) = (step for step in loader.dataset.pipeline if step.type == "TopdownAffine")
+        assert affine == dict(type="TopdownAffine", input_size=(96, 128), use_udp=False)
+    assert cfg.train_dataloader.dataset.pipeline[6] == dict(type="GenerateTarget", encoder=codec)
+    assert "heatmap_size" not in cfg.codec
+    udp = dict(type="UDPHeatmap", input_size=(96, 128), heatmap_size=(24, 32), sigma=2)
+    change_codec(cfg, **udp)
+    assert cfg.codec == cfg.model.head.decoder == cfg.train_pipeline[6].encoder == udp
+    assert {step.use_udp for step in (*cfg.train_pipeline, *cfg.val_pipeline) if step.type == "TopdownAffine"} == {True}
 
 
 def test_what_is_not_there_is_refused():
@@ -88,14 +96,6 @@ def test_what_is_not_there_is_refused():
         change_codec(ConfigDict(codec=codec), input_sze=(1, 2))
     with pytest.raises(ValueError, match="The codec RegresionLabel is not registered"):
         change_codec(ConfigDict(codec=dict(codec, type="RegresionLabel")), input_size=(1, 2))
-    with pytest.raises(ValueError, match="no step of type 'RandomHalfbody'"):
-        change_steps(ConfigDict(pipeline=[dict(type="RandomHalfBody")]), RandomHalfbody=dict(prob=0.0))
-
-
-def test_an_argument_that_is_a_dict_is_replaced_not_merged():
-    config = ConfigDict(pipeline=[dict(type="GenerateTarget", encoder=dict(type="A", sigma=2))])
-    change_steps(config, GenerateTarget=dict(encoder=dict(type="B")))
-    assert config.pipeline[0].encoder == dict(type="B")
 
 
 def test_a_size_that_the_command_line_gave_is_a_list():
@@ -109,8 +109,6 @@ def test_a_size_that_the_command_line_gave_is_a_list():
 def test_a_read_config_changes_as_a_base_does():
     cfg = Config.fromfile(str(MAIN))
     change_codec(cfg, input_size=(96, 128))
-    change_steps(cfg, RandomHalfBody=dict(prob=0.0))
     assert cfg.codec.input_size == cfg.model.head.decoder.input_size == (96, 128)
     sizes = {step.input_size for step in cfg.train_dataloader.dataset.pipeline if step.type == "TopdownAffine"}
     assert sizes == {(96, 128)}
-    assert {s.prob for s in cfg.train_dataloader.dataset.pipeline if s.type == "RandomHalfBody"} == {0.0}

@@ -33,7 +33,7 @@ def test_a_wrong_name_gets_similar_ones():
     [
         ("nowhere.py", "The config .*nowhere.py does not exist"),
         ("README.md", r"README.md is not a config: MMEngine reads .py, .json and .yaml files"),
-        ("configs/_base_/recipe.py", "builds no model, but this command needs .* TopdownPoseEstimator"),
+        ("configs/_base_/protection.py", "builds no model, but this command needs .* TopdownPoseEstimator"),
     ],
 )
 def test_what_is_no_config_is_refused(path, message):

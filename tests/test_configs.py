@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import copy
 import re
+import time
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
 import mmengine
+import mmpose.registry
 import pytest
 import torch
 from mmengine.config import Config
 from mmengine.hub import get_config
+from mmengine.registry import Registry
+from mmengine.runner import Runner
 from mmpose.registry import MODELS
 from torch import nn
 
@@ -19,7 +23,8 @@ from tests.helpers.paths import MAIN, ROOT
 from tfpose_mm.recipe.config_checks import find_problems
 from tfpose_mm.recipe.parameter_groups import parameter_groups
 
-CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.py") if "_base_" not in path.parts)
+FOLDERS = (ROOT / "configs", ROOT / "benchmarks/configs")
+CONFIGS = sorted(path for folder in FOLDERS for path in folder.rglob("*.py") if "_base_" not in path.parts)
 TFPOSE = [path for path in CONFIGS if path.stem.startswith("tfpose_")]
 TRAINED = [path for path in TFPOSE if "_testdev" not in path.stem]
 SWAPPED_NECKS = [path for path in CONFIGS if path.stem.startswith("deformable-neck_")]
@@ -30,6 +35,7 @@ PEERS = [path for path in CONFIGS if path not in (*TFPOSE, *SWAPPED_NECKS)]
 TYPICAL = {
     "tfpose_r50_coco_256x192",
     "tfpose_two-stage_r50_coco_256x192",
+    "tfpose_two-stage_cspnext-m_coco_256x192",
     "tfpose_tiny_synthetic_128x96",
     "tfpose_small_lspet_128x96",
     "tfpose_two-stage_small_lspet_128x96",
@@ -102,7 +108,7 @@ def test_what_mmpose_tools_read_is_there_and_agrees(path):
 def test_recipe(tfpose):
     """Codec, pipelines, head and data agree; the transformer has a tenth of the learning rate, or the same."""
     cfg, model = tfpose.cfg, tfpose.model
-    small_scale = tfpose.path.parent.name == "benchmark"
+    small_scale = "_small_" in tfpose.path.stem
     assert find_problems(cfg, model) == []
     groups = parameter_groups(cfg, model)
     rates = [4e-3, 1e-3] if "lite0" in tfpose.path.stem else [4e-3] if small_scale else [4e-3, 4e-4]
@@ -152,6 +158,81 @@ def test_the_main_config_is_the_paper_s():
     assert cfg.val_evaluator.type == "CocoMetric"
     assert cfg.auto_scale_lr.base_batch_size == 512
     assert [scheduler["type"] for scheduler in cfg.param_scheduler] == ["LinearLR", "CosineAnnealingLR"]
+
+
+LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
+OURS = {"TFPoseLabel", "DeformableTransformerNeck", "TFPoseHead", "TFPoseLoss"}
+
+
+def types(value):
+    """Every ``type`` in a nested config."""
+    children = value if isinstance(value, (list, tuple)) else value.values() if isinstance(value, dict) else ()
+    own = {value["type"]} if isinstance(value, dict) and "type" in value else set()
+    return own.union(*map(types, children))
+
+
+@pytest.mark.parametrize("runtime", ["", '_base_ = "mmpose::_base_/default_runtime.py"\n'])
+def test_without_the_protection_the_main_config_has_mmpose_s_types_and_ours_only(runtime, tmp_path):
+    line = '_base_ = "_base_/protection.py"\n'
+    text = MAIN.read_text(encoding="utf-8")
+    assert text.count(line) == 1
+    (tmp_path / "config.py").write_text(text.replace(line, runtime), encoding="utf-8")
+    cfg = Config.fromfile(str(tmp_path / "config.py"))
+    for name in types(cfg.to_dict()) - OURS - {"AdamW"}:
+        found = [registry.get(name) for registry in vars(mmpose.registry).values() if isinstance(registry, Registry)]
+        assert {kind.__module__.split(".")[0] for kind in found if kind} <= {"mmpose", "mmengine", "mmcv"}, name
+        assert any(found), name
+    assert not {"worker_init_fn", "collate_fn"} & {key for loader in LOADERS for key in cfg[loader]}
+    for key in ("model", "train_pipeline", "val_pipeline", "optim_wrapper", "param_scheduler", "train_cfg"):
+        assert cfg[key] == read(MAIN)[key]
+    cfg.work_dir = str(tmp_path)
+    assert {type(hook).__module__.split(".")[0] for hook in runner(cfg).hooks} <= {"mmpose", "mmengine"}
+
+
+def test_its_dataloaders_fit_into_mmpose_s_own_config(people, tmp_path):
+    """Copy codec, pipelines and dataloaders into MMPose's SimpleBaseline, with the head."""
+    text = MAIN.read_text(encoding="utf-8")
+    data = text[text.index("# dataset settings") : text.index("# hooks")]
+    (codec,) = re.findall(r"^codec = .*$", text, re.M)
+    lines = [
+        '_base_ = "mmpose::body_2d_keypoint/topdown_heatmap/coco/td-hm_res50_8xb64-210e_coco-256x192.py"',
+        'custom_imports = dict(imports=["tfpose_mm"], allow_failed_imports=False)',
+        codec,
+        data,
+    ]
+    (tmp_path / "config.py").write_text("\n".join(lines), encoding="utf-8")
+    cfg = Config.fromfile(str(tmp_path / "config.py"))
+    cfg.merge_from_dict({
+        "model.backbone": dict(_delete_=True, type="ResNet", depth=18, out_indices=(1, 2, 3)),
+        "model.head": dict(
+            _delete_=True, type="TFPoseHead", in_channels=[128, 256, 512], num_joints=17, decoder=cfg.codec
+        ),
+        "model.test_cfg": dict(_delete_=True, flip_test=True, shift_coords=False),
+        "train_dataloader.dataset.data_root": str(people),
+        "train_dataloader.dataset.ann_file": "annotations/person_keypoints_train.json",
+        "train_dataloader.dataset.data_prefix.img": "train/",
+        "train_dataloader.batch_size": 3,
+        "train_dataloader.num_workers": 1,
+        "train_cfg": dict(_delete_=True, type="IterBasedTrainLoop", max_iters=1),
+        "param_scheduler": None,
+        "work_dir": str(tmp_path / "work"),
+    })  # fmt: skip
+    for part in ("val", "test"):
+        cfg[f"{part}_dataloader"] = cfg[f"{part}_evaluator"] = cfg[f"{part}_cfg"] = None
+    training = runner(cfg)
+    before = {name: value.clone() for name, value in training.model.state_dict().items()}
+    training.train()
+    changed = [
+        name for name, value in training.model.head.named_parameters() if not value.equal(before[f"head.{name}"])
+    ]
+    assert any(name.startswith("reg_branches") for name in changed), changed
+    assert all(value.isfinite().all() for value in training.model.parameters())
+
+
+def runner(cfg):
+    cfg.model.backbone.init_cfg = None
+    cfg.launcher, cfg.experiment_name = "none", f"configs_{time.time_ns()}"
+    return Runner.from_cfg(cfg)
 
 
 @pytest.mark.parametrize(
@@ -212,19 +293,37 @@ def without_what_a_head_needs(cfg):
     return content
 
 
+def what_training_and_test_see(cfg):
+    """Backbone, data, augmentation and schedule, without what depends on the codec and what only sets the speed."""
+    seen = {key: cfg[key] for key in ("train_cfg", "param_scheduler", "auto_scale_lr")}
+    seen["backbone"] = {key: value for key, value in cfg.model.backbone.items() if key != "out_indices"}
+    seen["preprocessor"], seen["batch_size"] = cfg.model.data_preprocessor, cfg.train_dataloader.batch_size
+    for split in ("train", "val", "test"):
+        seen[split] = cfg[f"{split}_dataloader"].dataset
+    return _plain(Config(seen).to_dict())
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items() if key not in ("_scope_", "encoder", "use_udp")}
+    return [_plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
 def test_there_are_peers_on_both_scales():
-    names = {"deeppose", "rle", "dsnt", "simcc", "simplebaseline", "rtmpose"}
-    for folder in ("peers", "benchmark"):
-        assert {path.stem.split("_")[0] for path in PEERS if path.parent.name == folder} == names
+    names = {"coco": {"rle", "simcc", "simplebaseline"}}
+    names["lspet"] = names["coco"] | {"deeppose", "dsnt", "rtmpose"}
+    for data, expected in names.items():
+        assert {path.stem.split("_")[0] for path in PEERS if f"_{data}_" in path.stem} == expected
 
 
 def test_a_peer_differs_from_tfpose_in_its_head_alone(peer):
     path, cfg = peer.path, peer.cfg
     (same_data,) = (other for other in TFPOSE if other.stem.partition("_")[2] == path.stem.partition("_")[2])
-    assert without_what_a_head_needs(cfg) == without_what_a_head_needs(load(same_data))
-    assert "peer" not in cfg
+    compared = what_training_and_test_see if path.parent.name == "peers" else without_what_a_head_needs
+    assert compared(cfg) == compared(load(same_data))
     assert not find_problems(cfg, peer.model)
-    udp = {step.use_udp for step in (*cfg.train_pipeline, *cfg.val_pipeline) if step.type == "TopdownAffine"}
+    pipelines = [cfg[f"{split}_dataloader"].dataset.pipeline for split in ("train", "val", "test")]
+    udp = {step.get("use_udp", False) for steps in pipelines for step in steps if step.type == "TopdownAffine"}
     assert udp == {cfg.codec.type == "UDPHeatmap"}  # the affine transform on which the peer's codec is exact
     mmpose = load_mmpose(cfg.model.head.type)
     optimizer = dict(mmpose.optim_wrapper.optimizer)
@@ -239,7 +338,7 @@ def test_a_peer_differs_from_tfpose_in_its_head_alone(peer):
     else:
         assert cfg.optim_wrapper.optimizer.lr in (2e-3, 4e-3, 8e-3)  # selected on held-out images
         optimizer.update(lr=cfg.optim_wrapper.optimizer.lr)
-    assert cfg.optim_wrapper.optimizer == optimizer
+    assert _plain(cfg.optim_wrapper.optimizer) == _plain(optimizer)
     assert (cfg.optim_wrapper.get("paramwise_cfg") or {}) == paramwise
 
 

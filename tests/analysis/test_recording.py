@@ -112,7 +112,7 @@ def test_wrong_arguments(config, checkpoint):
         record(config, checkpoint, chosen=(5,))
     with pytest.raises(UserError, match="The pixel must be inside the input of 96 x 128"):
         record(config, checkpoint, pixel=(96, 5), limit=1)
-    peer = Config.fromfile(str(ROOT / "configs/benchmark/simplebaseline_small_lspet_128x96.py"))
+    peer = Config.fromfile(str(ROOT / "benchmarks/configs/simplebaseline_small_lspet_128x96.py"))
     with pytest.raises(UserError, match="needs a TFPoseHead, but the config has a HeatmapHead"):
         record(peer, checkpoint)
 

@@ -166,7 +166,7 @@ def test_a_data_set_with_other_keypoints_and_several_persons_in_an_image(people,
     (tmp_path / "annotations/lspet_val.json").write_text(json.dumps(dict(content, annotations=annotations)))
     (tmp_path / "images").symlink_to(people / "val")
     monkeypatch.setenv("LSPET_ROOT", str(tmp_path))
-    cfg = Config.fromfile(str(ROOT / "configs/benchmark/tfpose_small_lspet_128x96.py"))
+    cfg = Config.fromfile(str(ROOT / "benchmarks/configs/tfpose_small_lspet_128x96.py"))
     cfg.merge_from_dict({"test_dataloader.num_workers": 0, "test_dataloader.persistent_workers": False})
     torch.manual_seed(0)
     torch.save(dict(state_dict=randomise(MODELS.build(cfg.model)).state_dict()), tmp_path / "lspet.pth")
@@ -184,7 +184,7 @@ def test_the_report_of_another_head(report, people, tmp_path, monkeypatch):
     """A peer has no attention and no decoder layers; the other sections are the same."""
     monkeypatch.setenv("SYNTHETIC_ROOT", str(people))
     cfg = in_process_config(tmp_path / "work")
-    cfg.model = Config.fromfile(str(ROOT / "configs/benchmark/simplebaseline_small_lspet_128x96.py")).model
+    cfg.model = Config.fromfile(str(ROOT / "benchmarks/configs/simplebaseline_small_lspet_128x96.py")).model
     cfg.model.head.out_channels = 17
     torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), tmp_path / "peer.pth")
     text = write_report(cfg, tmp_path / "peer.pth", out=tmp_path / "out", cases=1).page.read_text()

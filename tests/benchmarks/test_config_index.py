@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
-from pathlib import Path
 
 import pytest
 import yaml
@@ -77,9 +75,9 @@ def test_the_model_index_is_fresh(entries, index, rows):
     "name",
     [
         "tfpose_tiny_synthetic_128x96.py",
-        "tfpose_r18_lspet_128x96.py",
-        "benchmark/tfpose_small_lspet_128x96.py",
-        "benchmark/rtmpose_small_lspet_128x96.py",
+        "tfpose_r18_lspet_256x192.py",
+        "tfpose_two-stage_cspnext-m_coco_256x192.py",
+        "peers/rle_r50_coco_256x192.py",
     ],
 )
 def test_costs_are_counted(name, rows):
@@ -102,21 +100,12 @@ def test_a_purpose_is_one_line_of_its_own(entries):
         assert first_line.endswith("."), f"{path}: the first line of the comment must be a sentence"
 
 
-def test_results_are_those_of_the_tables(rows):
+def test_only_the_demo_was_trained(rows):
     """The index has the published results and no others."""
-    assert rows["benchmark/tfpose_small_lspet_128x96.py"][-1] == "PCK@0.2 0.626"
     assert rows["tfpose_r50_coco_256x192.py"][-2:] == ["71.0", "not trained"]
     assert rows["tfpose_r50_mpii_256x256.py"][-2:] == ["90.4 PCKh@0.5", "not trained"]
-    lines = {}
-    for plan in ("lspet", "from_scratch", "pretrained"):
-        table = (config_index.RESULTS / f"{plan}.md").read_text(encoding="utf-8")
-        for run in json.loads((config_index.RESULTS / f"{plan}.json").read_text(encoding="utf-8")):
-            (lines[run["config"]],) = (line for line in table.splitlines() if line.startswith(f"| {run['name']} "))
-    for config, line in lines.items():
-        measured = rows[Path(config).relative_to("configs").as_posix()][-1]
-        assert measured.split()[1] == line.split("|")[3].strip()
-    trained = {name for name, cells in rows.items() if cells[-1] != "not trained"}
-    assert {name.partition("/")[0] for name in trained} == {"benchmark", "tfpose_tiny_synthetic_128x96.py"}
+    trained = {name: cells[-1] for name, cells in rows.items() if cells[-1] != "not trained"}
+    assert trained == {"tfpose_tiny_synthetic_128x96.py": "AP 0.890"}
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from tfpose_mm.comparison.table import compare_models, format_rows
 from tfpose_mm.config_files import read_config
 from tfpose_mm.errors import UserError
 
-PEER = ROOT / "configs/benchmark/deeppose_small_lspet_128x96.py"
+PEER = ROOT / "benchmarks/configs/deeppose_small_lspet_128x96.py"
 
 
 @pytest.mark.slow

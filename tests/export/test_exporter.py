@@ -28,7 +28,7 @@ from tfpose_mm.inference import Predictor
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 ENGINES = ["onnxruntime", *(["openvino"] if find_spec("openvino") else [])]
-LSPET = ROOT / "configs/benchmark/tfpose_small_lspet_128x96.py"  # K = 14
+LSPET = ROOT / "benchmarks/configs/tfpose_small_lspet_128x96.py"  # K = 14
 
 
 def make_checkpoint(cfg, path, spread=1.0):
@@ -165,7 +165,7 @@ OTHERS = {
 @pytest.mark.parametrize("name", OTHERS)
 def test_other_models(name, tmp_path):
     config, arguments, options = OTHERS[name]
-    config = config if isinstance(config, Path) else ROOT / f"configs/benchmark/{config}_lspet_128x96.py"
+    config = config if isinstance(config, Path) else ROOT / f"benchmarks/configs/{config}_lspet_128x96.py"
     cfg = read_config(config, options)
     checkpoint = make_checkpoint(cfg, tmp_path / "model.pth")
     result = export_onnx(cfg, checkpoint, out=tmp_path / "model.onnx", **arguments)
@@ -174,7 +174,7 @@ def test_other_models(name, tmp_path):
 
 
 def test_other_heads_are_refused(tmp_path):
-    peer = ROOT / "configs/benchmark/simcc_small_lspet_128x96.py"
+    peer = ROOT / "benchmarks/configs/simcc_small_lspet_128x96.py"
     with pytest.raises(UserError, match="must have a TFPoseHead, but the config has a SimCCHead"):
         export_onnx(peer, tmp_path / "model.pth", out=tmp_path / "model.onnx")
 

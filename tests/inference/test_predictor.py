@@ -106,7 +106,7 @@ def test_scores(predictor, checkpoint, people):
 
 
 def test_another_head_predicts(people, tmp_path):
-    config = ROOT / "configs/benchmark/simplebaseline_small_lspet_128x96.py"
+    config = ROOT / "benchmarks/configs/simplebaseline_small_lspet_128x96.py"
     cfg = Config.fromfile(str(config))
     torch.save(dict(state_dict=randomise(MODELS.build(cfg.model)).state_dict()), tmp_path / "moved.pth")
     (prediction,) = Predictor(cfg, tmp_path / "moved.pth")(people / "val/000000000001.jpg")

@@ -84,7 +84,7 @@ def test_what_another_head_left_in_test_cfg_agrees():
 
 
 def test_joints_that_do_not_fit_are_found():
-    cfg = Config.fromfile(str(ROOT / "configs/tfpose_r18_lspet_128x96.py"))
+    cfg = Config.fromfile(str(ROOT / "benchmarks/configs/tfpose_r18_lspet_128x96.py"))
     cfg.model.backbone.init_cfg = None
     model = MODELS.build(cfg.model)
     assert find_problems(cfg, model) == []
@@ -117,7 +117,7 @@ def test_one_learning_rate_for_all_parts_is_a_choice():
 
 
 def test_sigmas_are_needed_only_for_oks(tmp_path):
-    cfg = Config.fromfile(str(ROOT / "configs/tfpose_r18_lspet_128x96.py"))
+    cfg = Config.fromfile(str(ROOT / "benchmarks/configs/tfpose_r18_lspet_128x96.py"))
     cfg.model.backbone.init_cfg = None
     for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
         cfg[loader].dataset.metainfo.sigmas = []
@@ -184,7 +184,7 @@ def test_a_data_set_whose_arguments_choose_the_keypoints_passes():
     ],
 )
 def test_metainfo_that_mmpose_cannot_read_is_named(change, words):
-    cfg = Config.fromfile(str(ROOT / "configs/tfpose_r18_lspet_128x96.py"))
+    cfg = Config.fromfile(str(ROOT / "benchmarks/configs/tfpose_r18_lspet_128x96.py"))
     cfg.optim_wrapper.pop("paramwise_cfg", None)
     change(cfg.train_dataloader.dataset.metainfo)
     (problem,) = find_problems(cfg, Empty())
@@ -197,9 +197,9 @@ def test_a_config_over_one_of_mmpose_s_agrees(tmp_path):
     path = tmp_path / "head.py"
     path.write_text(
         "_base_ = 'mmpose::body_2d_keypoint/topdown_heatmap/coco/td-hm_res50_8xb64-210e_coco-256x192.py'\n"
-        "from tfpose_mm.config import change_steps\n"
+        "from tfpose_mm.config import change_codec\n"
         "codec = dict(type='TFPoseLabel', input_size=(192, 256), heatmap_size=(48, 64), sigma=2)\n"
-        "change_steps(_base_, GenerateTarget=dict(encoder=codec), TopdownAffine=dict(use_udp=True))\n"
+        "change_codec(_base_, **codec)\n"
         "model = dict(head=dict(_delete_=True, type='TFPoseHead', in_channels=2048, num_levels=1, num_joints=17, "
         "decoder=codec), test_cfg=dict(_delete_=True, flip_test=True, shift_coords=False))\n"
     )

@@ -40,6 +40,16 @@ def test_the_description_names_each_part_of_the_recipe():
         assert words in text
 
 
+def test_a_copied_head_without_its_learning_rates_is_noticed():
+    cfg, model = load()
+    note = "one learning rate for all parts of TFPoseHead; the paper's: custom_keys={'transformer_': "
+    assert note not in describe(cfg, model)
+    cfg.optim_wrapper.paramwise_cfg = None
+    assert note in describe(cfg, model)
+    cfg.model.head.type = "HeatmapHead"
+    assert note not in describe(cfg, model)
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [

@@ -99,14 +99,18 @@ def describe(cfg: Config, model: BaseModel) -> str:
     schedulers = cfg.get("param_scheduler") or []
     epochs = cfg.train_cfg.get("max_epochs")
     length = f"{cfg.train_cfg.get('max_iters')} iterations" if epochs is None else f"{epochs} epochs"
+    groups = parameter_groups(cfg, model)
+    head = {group.lr for group in groups for name in group.modules if name.partition(".")[0] == "head"}
+    note = "one learning rate for all parts of TFPoseHead; the paper's: custom_keys={'transformer_': dict(lr_mult=0.1)}"
     topics = {
         "model": [f"{named}; {total / 1e6:.1f} M trained parameters"],
         "parameter groups": [
             f"lr {group.lr:g}, weight decay {group.weight_decay:g}: {group.tensors} tensors, "
             f"{group.parameters / 1e6:.2f} M parameters: {', '.join(group.modules[:8])}"
             + (f", and {len(group.modules) - 8} more" if len(group.modules) > 8 else "")
-            for group in parameter_groups(cfg, model)
-        ],
+            for group in groups
+        ]
+        + [note] * (cfg.model.head.type == "TFPoseHead" and len(head) == 1),
         "optimizer": [_call(cfg.optim_wrapper.optimizer)],
         "schedule": [
             f"{length}, batch size {cfg.train_dataloader.get('batch_size', '?')} per process; "

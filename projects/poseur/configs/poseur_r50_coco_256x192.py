@@ -1,9 +1,5 @@
 # Poseur (Mao et al., ECCV 2022) with ResNet-50 on COCO: C2 to C5 without an encoder, 325 epochs. Not trained on COCO.
-_base_ = [
-    "../../../configs/_base_/coco_256x192.py",
-    "../../../configs/_base_/tfpose_r50.py",
-    "../../../configs/_base_/recipe.py",
-]
+_base_ = "../../../configs/tfpose_r50_coco_256x192.py"
 custom_imports = dict(imports=[*_base_.custom_imports.imports, "projects.poseur.poseur"])
 
 _base_.model.pop("neck")

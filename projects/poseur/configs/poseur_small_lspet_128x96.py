@@ -1,6 +1,6 @@
 # Poseur in the small-scale comparison on Leeds Sports Pose Extended: 20 epochs from scratch.
 # Backbone, width, decoder layers and schedule are those of tfpose_small_lspet_128x96.py.
-_base_ = "../../../configs/benchmark/tfpose_small_lspet_128x96.py"
+_base_ = "../../../benchmarks/configs/tfpose_small_lspet_128x96.py"
 custom_imports = dict(imports=[*_base_.custom_imports.imports, "projects.poseur.poseur"])
 
 _base_.model.pop("neck")

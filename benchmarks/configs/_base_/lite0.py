@@ -1,8 +1,6 @@
-# TFPose of the small-scale comparison with a pretrained backbone: EfficientNet-Lite0, by timm through mmpretrain.
-# docs/benchmark.md shows how to get the weights. Any timm backbone can be used in this way.
-_base_ = "tfpose_small.py"
-
-model = dict(
+# A pretrained EfficientNet-Lite0, by timm through mmpretrain, which configs put into their model.
+# docs/training.md shows how to get the weights. Any timm backbone can be used in this way.
+lite0 = dict(
     data_preprocessor=dict(mean=[127.0] * 3, std=[128.0] * 3),
     backbone=dict(
         _delete_=True,
@@ -13,5 +11,4 @@ model = dict(
         out_indices=(2, 3, 4),  # strides 8, 16 and 32
         init_cfg=dict(type="Pretrained", checkpoint="data/efficientnet_lite0.pth"),
     ),
-    neck=dict(in_channels=[40, 112, 320]),
 )

@@ -1,5 +1,0 @@
-# Leeds Sports Pose Extended at 128x96.
-_base_ = "lspet_256x192.py"
-from tfpose_mm.config import change_codec
-
-change_codec(_base_, input_size=(96, 128))

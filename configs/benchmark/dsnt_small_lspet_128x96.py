@@ -1,7 +1,0 @@
-# Integral regression (DSNT) in the small-scale comparison on Leeds Sports Pose Extended.
-# Head, codec and optimizer, except the learning rate, are those of MMPose's config.
-_base_ = ["tfpose_small_lspet_128x96.py", "../_base_/peers/dsnt.py"]
-from tfpose_mm.config import use_peer
-
-use_peer(_base_)
-optim_wrapper = dict(optimizer=dict(lr=4e-3))  # selected on the same 500 validation images, see learning_rates.yaml

@@ -1,7 +1,0 @@
-# SimpleBaseline (UDP heat maps) with EfficientNet-Lite0 on Leeds Sports Pose Extended at 256x192.
-# Head, codec and optimizer, except the learning rates, are those of MMPose's config.
-_base_ = ["tfpose_lite0_lspet_256x192.py", "../_base_/peers/simplebaseline.py"]
-from tfpose_mm.config import use_peer
-
-use_peer(_base_)
-optim_wrapper = dict(optimizer=dict(lr=8e-3), paramwise_cfg=dict(custom_keys={"backbone": dict(lr_mult=0.25)}))
