@@ -1,5 +1,5 @@
 # TFPose with ResNet-50 on COCO, 6 encoder and 6 decoder layers (Tables 5 and 6): the main config.
-# Delete the next line to train without the protection that the file describes.
+# Delete the next line, or inherit mmpose::_base_/default_runtime.py, to train without the protection in this file.
 _base_ = "_base_/protection.py"
 
 # runtime

@@ -1,5 +1,4 @@
-# MMPose's runtime, and what protects a training: a config that inherits mmpose::_base_/default_runtime.py instead has
-# none of it.
+# MMPose's runtime, and what protects a training.
 _base_ = "mmpose::_base_/default_runtime.py"
 
 # CheckFiniteHook stops a training with losses, weights or predictions that are not finite: COCO gives NaN predictions
