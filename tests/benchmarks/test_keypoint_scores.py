@@ -66,7 +66,7 @@ def test_without_ap_the_column_is_empty(people, tmp_path):
     process = start(*tool, "--cfg-options", *NO_WORKERS, cwd=tmp_path, SYNTHETIC_ROOT=people)
     assert process.returncode == 0, process.stderr[-3000:]
     table = (tmp_path / "out/keypoint_scores.md").read_text().splitlines()
-    assert [cell.strip() for cell in table[4].split("|")[1:4]] == ["1.0", "-", "0.500"]
+    assert [cell.strip() for cell in table[4].split("|")[1:4]] == ["one", "-", "0.500"]
 
 
 @pytest.mark.slow
