@@ -19,10 +19,9 @@ from ..datasets.config_data import labelled_keypoints, need_annotations
 from ..engine.running import KeepSamples, need_metrics, run_test
 from ..errors import need_file
 from ..evaluation import ErrorAnalysis, EvaluatedPerson, analyse_errors
+from ..host.xtcocotools import BOX_AREA
 from ..models.heads import is_tfpose_head
 from .recording import Recording
-
-AREA_OF_BOX = 0.53  # MMPose's area of a person whose annotation has none, as a fraction of its box
 
 
 class RecordTest(Hook):
@@ -82,7 +81,7 @@ def _evaluated(sample: PoseDataSample) -> EvaluatedPerson:
         np.asarray(annotated.keypoints, dtype=float)[0],
         labelled_keypoints(annotated),
         box,
-        float(annotation.get("area", AREA_OF_BOX * (box[2] - box[0]) * (box[3] - box[1]))),
+        float(annotation.get("area", BOX_AREA * (box[2] - box[0]) * (box[3] - box[1]))),
     )
 
 

@@ -28,7 +28,7 @@ PARTS = {
     "keypoints_lefthand": ("lefthand_kpts",),
     "keypoints_righthand": ("righthand_kpts",),
 }
-BOX_AREA = 0.53  # share of the box that is taken for the area without use_area
+BOX_AREA = 0.53  # area of an instance as a fraction of its box, where its own is not given or not used
 
 
 class COCO(pycocotools.coco.COCO):

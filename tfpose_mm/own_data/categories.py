@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import UserError
+from ..host.xtcocotools import BOX_AREA
 from .layouts import Part, box_of
 
-AREA = 0.53  # area of an instance relative to its box: about the mean of COCO's persons
 MARGIN = 0.1  # around the labelled keypoints, relative to the longer side, where a row has no box
 
 
@@ -98,11 +98,11 @@ def complete_rows(part: Part) -> list[str]:
             added["bbox"] += 1
         box = box_of(complete)
         if "area" not in row and box:
-            complete["area"] = AREA * box[2] * box[3]
+            complete["area"] = BOX_AREA * box[2] * box[3]
             added["area"] += 1
         part.changed |= complete != row
         part.content["annotations"][index] = complete
-    rules = dict(bbox="the labelled keypoints with a margin", area=f"{AREA} of the box")
+    rules = dict(bbox="the labelled keypoints with a margin", area=f"{BOX_AREA} of the box")
     return [f"{part.split}: {count} rows have no {key}: it is {rules[key]}" for key, count in added.items()]
 
 

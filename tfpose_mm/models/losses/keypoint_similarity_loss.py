@@ -9,6 +9,7 @@ from mmpose.registry import MODELS
 from torch import Tensor, nn
 
 from ...errors import UserError
+from ...host.xtcocotools import BOX_AREA
 
 
 @MODELS.register_module()
@@ -33,7 +34,7 @@ class KeypointSimilarityLoss(nn.Module):
     ) -> None:
         super().__init__()
         size = torch.tensor([float(side) for side in input_size])
-        area = 0.53 * float((size / padding).prod())
+        area = BOX_AREA * float((size / padding).prod())
         variances = (2 * torch.tensor([float(sigma) for sigma in sigmas])) ** 2 * area
         self.register_buffer("size", size, persistent=False)
         self.register_buffer("variances", variances, persistent=False)
