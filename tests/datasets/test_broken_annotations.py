@@ -119,7 +119,7 @@ def test_evaluation_with_changed_boxes(people, content, tmp_path, reliability):
         part="data",
         fault="evaluation on a file of boxes with such changes",
         tried=cases,
-        outcome="finite samples of the good boxes, or an error that names the file, the row and the fix",
+        outcome="finite samples of the good boxes, or an error that names the file and the right form",
     )
 
 

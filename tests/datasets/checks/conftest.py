@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
@@ -64,8 +65,17 @@ class Data:
     def content(self, split="train"):
         return json.loads(self.path(split).read_text())
 
-    def write(self, content, split="train"):
+    @contextmanager
+    def edit(self, split="train"):
+        """Change the content of an annotation file."""
+        content = self.content(split)
+        yield content
         self.path(split).write_text(json.dumps(content))
+
+    def set_tests(self, **settings):
+        """Change the data sets of validation and test."""
+        for loader in (self.cfg.val_dataloader, self.cfg.test_dataloader):
+            loader.dataset.update(settings)
 
     def image(self, index, split="train"):
         return self.root / split / self.content(split)["images"][index]["file_name"]
