@@ -10,7 +10,7 @@ from mmengine.structures import InstanceData
 from mmpose.registry import DATASETS, METRICS
 from torch.utils.data import DataLoader
 
-from tests.datasets.broken import check_sample, dataset_config
+from tests.datasets.conftest import check_sample, dataset_config
 from tfpose_mm.datasets import checked_dataset
 from tfpose_mm.errors import UserError
 
