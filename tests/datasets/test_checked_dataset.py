@@ -202,7 +202,7 @@ def test_subsets_and_lazy_loading(data):
     lazy = build(data, lazy_init=True)
     check_sample(lazy[0])
     assert len(lazy) == 9
-    with pytest.raises(UserError, match="MMPose uses none of 9 annotations: correct sample_interval"):
+    with pytest.raises(UserError, match="but none is used: correct sample_interval"):
         build(data, sample_interval=1000)
 
 
@@ -231,9 +231,10 @@ def test_boxes_without_area_are_left_out(data, boxes, logged):
     assert f"2 of 9 persons in {data / 'boxes.json'} are left out, the first is person 2" in logged[0][1]
 
 
-@pytest.mark.parametrize("change", [dict(image_id=123456), dict(score="high"), dict(bbox=None)], ids=str)
+@pytest.mark.parametrize("change", [dict(image_id=123456), dict(score="high"), dict(bbox=None), dict(category_id=2)])
 def test_boxes_that_mmpose_cannot_read(data, boxes, change):
-    boxes[3].update(change)
+    for row in boxes:
+        row.update(change)
     with pytest.raises(UserError, match=r'boxes\.json must be boxes as \[{"image_id": 1, .*, but has '):
         build(data, "val", boxes)
 

@@ -86,8 +86,8 @@ class CheckedCocoDataset(CocoDataset):
         data_list = self._without_missing_images(data_list)
         if not data_list:
             raise UserError(
-                f"{self.ann_file}: at least one instance is needed, but MMPose uses none of {len(rows)} annotations: "
-                "correct sample_interval in the config or choose another annotation file."
+                f"{self.bbox_file or self.ann_file}: at least one instance is needed, but none is used: correct "
+                "sample_interval in the config or choose another file."
             )
         left_out = "left out, and AP counts them as missed" if self.test_mode else "left out"
         for severity, text in describe_groups(found.findings):
@@ -112,11 +112,13 @@ class CheckedCocoDataset(CocoDataset):
         """Leave out detected boxes without an area or with NaN: a pose from such a box is not finite."""
         try:
             data_list = super()._load_detection_results()
+            if not data_list:
+                raise ValueError("no box with category_id 1")
         except Exception as error:
             cause, fix = f"{type(error).__name__}: {error}", "correct it or choose another bbox_file"
             form = '[{"image_id": 1, "category_id": 1, "bbox": [x, y, width, height], "score": 0.9}, ...]'
             raise UserError(f"{self.bbox_file} must be boxes as {form}, but has '{cause:.200}': {fix}.") from error
-        numbers = np.array([[*one["bbox"][0], *one["bbox_score"]] for one in data_list]).reshape(-1, 5)
+        numbers = np.array([[*one["bbox"][0], *one["bbox_score"]] for one in data_list])
         good = np.isfinite(numbers).all(1) & (numbers[:, 2:4] > numbers[:, :2]).all(1)
         if not good.all():
             number = f"{len(good) - good.sum()} of {len(good)} persons in {self.bbox_file} are left out, the first is"

@@ -156,18 +156,13 @@ def _units(rows: Instances) -> Faults:
 
 
 def _inside(rows: Instances, points: np.ndarray, corner: np.ndarray, size: np.ndarray) -> float:
-    """Fraction of the labelled keypoints inside of boxes: points (N, K, 2), corners and sizes of the boxes (N, 2)."""
+    """Fraction of the labelled keypoints (N, K, 2) inside of boxes by their corners and sizes (N, 2)."""
     start, end = corner - MARGIN * size, corner + (1 + MARGIN) * size
     return float(((points >= start[:, None]) & (points <= end[:, None])).all(2)[rows.labelled].mean())
 
 
 def _sides(rows: Instances, metainfo: dict[str, Any]) -> Faults:
-    """Find flip pairs whose left and right are exchanged in most rows.
-
-    The line from a keypoint to its partner has nearly the same direction as that of a linked keypoint: shoulders and
-    hips, hips and knees. Exchanging one pair turns its line around. The two links between two pairs are shorter after
-    an exchange exactly if the dot product of both lines is negative.
-    """
+    """Find flip pairs of which most lines from left to right are opposite to those of a linked pair."""
     names, flip = keypoint_names(metainfo), np.array(metainfo["flip_indices"])
     lines = rows.points - rows.points[:, flip]  # (N, K, 2)
     lines[~(rows.labelled & rows.labelled[:, flip])] = 0
@@ -193,12 +188,7 @@ def _sides(rows: Instances, metainfo: dict[str, Any]) -> Faults:
 
 
 def _distances(rows: Instances, metainfo: dict[str, Any]) -> Faults:
-    """Find exchanged columns and wrong flip pairs by the distances between keypoints.
-
-    Over many instances, left_hip to left_knee is as long as right_hip to right_knee, and so for every two keypoints and
-    their partners; and the skeleton is shorter than with two exchanged keypoints. Keypoints beside each other, as nose
-    and eye, cannot be told apart.
-    """
+    """Find exchanged columns, which make the skeleton longer, and flip pairs with unequal distances to the others."""
     names, flip = keypoint_names(metainfo), np.array(metainfo["flip_indices"])
     medians, counts = _median_distances(rows)
     pairs = [(index, int(partner)) for index, partner in enumerate(flip) if index < partner]
@@ -251,11 +241,7 @@ def _median_distances(rows: Instances) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _faces(rows: Instances, metainfo: dict[str, Any]) -> Faults:
-    """Find mirrored faces: the left eye is on the side of the right eye in most rows.
-
-    If nose and both eyes are visible, the camera sees the face from the front, and the turn from the line between the
-    eyes to the nose has one direction, for every rotation of the head in the image. A mirrored face has the other one.
-    """
+    """Find mirrored faces: the turn from the line between the eyes to the nose has the wrong direction in most rows."""
     ids = [metainfo["keypoint_name2id"][name] for name in FACE]
     nose, left, right = (rows.points[:, index] for index in ids)
     eyes, down = left - right, nose - (left + right) / 2
