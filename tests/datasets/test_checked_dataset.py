@@ -57,19 +57,8 @@ def build(data, loader="train", boxes=None, **changes):
 
 
 def assert_same(one, other):
-    assert type(one) is type(other)
-    if isinstance(one, dict):
-        assert list(one) == list(other)
-        one, other = list(one.values()), list(other.values())
-    if isinstance(one, (list, tuple)):
-        assert len(one) == len(other)
-        for values in zip(one, other):
-            assert_same(*values)
-    elif isinstance(one, np.ndarray):
-        assert one.dtype == other.dtype
-        np.testing.assert_array_equal(one, other)
-    else:
-        assert one == other
+    np.testing.assert_equal(one, other)
+    assert repr(one) == repr(other)  # has the types
 
 
 @pytest.mark.parametrize("mode", ["topdown", "bottomup"])
