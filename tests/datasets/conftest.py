@@ -14,7 +14,7 @@ from tests.helpers.paths import TINY
 def dataset_config(split, **changes):
     """The data set of the demo's train or test dataloader, for use in this process."""
     cfg = Config.fromfile(str(TINY))[f"{split}_dataloader"].dataset
-    return dict(cfg.to_dict(), data_root=None, serialize_data=False, **changes)
+    return {**cfg.to_dict(), **dict(data_root=None, serialize_data=False), **changes}
 
 
 def check_sample(sample):

@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from tfpose_mm.datasets.annotation_checks import in_tests, inspect_annotations
+from tfpose_mm.datasets.annotation_checks import inspect_annotations
 from tfpose_mm.datasets.annotations import read_json
 from tfpose_mm.datasets.findings import REFUSED, SKIPPED, WARNING, Finding, describe_groups
 from tfpose_mm.errors import MissingFileError, UserError
@@ -174,24 +174,6 @@ def test_files_with_mostly_faulty_instances(content):
     for row in content["annotations"][:4]:  # a file may have boxes of other categories
         row.pop("keypoints")
     assert {severity for _, severity, _ in found(content)} == {SKIPPED}
-
-
-def test_findings_in_tests(content):
-    """A test refuses what its metric counts, but not what MMPose leaves out."""
-    rows = content["annotations"]
-    rows[0]["bbox"], rows[1]["bbox"] = [0, 0, 0, 0], [NAN, 0, 1, 1]
-    del rows[2]["area"]
-    rows[3]["keypoints"][2] = 3
-    findings = inspect_annotations(content, "a.json", K).findings
-    severities = {f.check: f.severity for f in map(in_tests, findings)}
-    assert severities == {
-        "bbox_without_area": SKIPPED,
-        "bbox_type": REFUSED,
-        "area_not_positive": REFUSED,
-        "visibility_unknown": WARNING,
-    }
-    without_area = {f.check: f.severity for f in (in_tests(finding, use_area=False) for finding in findings)}
-    assert without_area == dict(severities, area_not_positive=WARNING)
 
 
 def test_groups_are_short():

@@ -88,14 +88,6 @@ def test_the_text_groups_faults_and_names_the_first_places(data):
     assert "2 data sets, 14 images: 1 refused (a training or test stops), 0 skipped (a training leaves the " in text
 
 
-@pytest.mark.parametrize("use_area", [True, False])
-def test_a_test_stops_at_areas_of_0_only_if_it_uses_them(data, use_area):
-    with data.edit("val") as content:
-        content["annotations"][3]["area"] = 0
-    data.set_tests(use_area=use_area)
-    assert places(data) == [("area_not_positive", "refused" if use_area else "warning", "val", 3)]
-
-
 def test_one_unreadable_file_does_not_hide_the_other(data):
     data.path("val").write_text('{"images": [')
     assert places(data) == [("file_unreadable", "refused", "val", None)]

@@ -16,18 +16,14 @@ from tfpose_mm.errors import UserError
 
 
 @pytest.fixture
-def data(people, tmp_path):
-    """A copy to break: 9 instances in 5 images, and 4 images without instances."""
-    shutil.copytree(people, tmp_path / "data")
-
-    def move(content):
+def data(data):
+    """9 instances in 5 images, and 4 images without instances."""
+    with data.edit() as content:
         for row, image in zip(content["annotations"], (1, 1, 1, 2, 2, 3, 4, 4, 5)):
             row["image_id"] = image
         for image in content["images"]:
             image.update(width=400, height=400)
-
-    edit(tmp_path / "data", move)
-    return tmp_path / "data"
+    return data
 
 
 @pytest.fixture
@@ -38,21 +34,11 @@ def logged(monkeypatch):
     return lines
 
 
-def edit(data, change):
-    """Change the annotation file with a function of its content."""
-    file = data / "annotations/person_keypoints_train.json"
-    content = json.loads(file.read_text())
-    change(content)
-    file.write_text(json.dumps(content))
-    return file
-
-
 def build(data, loader="train", boxes=None, **changes):
-    config = dataset_config(loader, data_prefix=dict(img=str(data / "train")))
-    config["ann_file"] = str(data / "annotations/person_keypoints_train.json")
+    config = dataset_config(loader, data_prefix=dict(img=str(data.root / "train")), ann_file=str(data.path()))
     if boxes is not None:
-        (data / "boxes.json").write_text(json.dumps(boxes))
-        changes["bbox_file"] = str(data / "boxes.json")
+        (data.root / "boxes.json").write_text(json.dumps(boxes))
+        changes["bbox_file"] = str(data.root / "boxes.json")
     return DATASETS.build({**config, **changes})
 
 
@@ -64,11 +50,9 @@ def assert_same(one, other):
 @pytest.mark.parametrize("mode", ["topdown", "bottomup"])
 @pytest.mark.parametrize("test_mode", [False, True])
 def test_good_data_is_what_mmpose_makes_of_it(data, mode, test_mode, logged):
-    def add_what_mmpose_leaves_out(content):
+    with data.edit() as content:
         content["annotations"][0]["iscrowd"] = 1
         content["annotations"][1].update(keypoints=[0] * 51, num_keypoints=0)
-
-    edit(data, add_what_mmpose_leaves_out)
     changes = dict(data_mode=mode, test_mode=test_mode, pipeline=[])
     ours, theirs = build(data, **changes), build(data, **changes, type="CocoDataset")
     assert_same(ours.data_list, theirs.data_list)
@@ -81,29 +65,26 @@ def test_good_data_is_what_mmpose_makes_of_it(data, mode, test_mode, logged):
 
 
 def test_faulty_rows_are_left_out_and_counted(data, logged):
-    def spoil(content):
+    with data.edit() as content:
         for row in (0, 2, 3):
             content["annotations"][row]["bbox"][1] = float("nan")
         content["annotations"][4]["keypoints"][2] = 3
         content["images"][4]["width"] = 0
-
-    file = edit(data, spoil)
     assert [info["id"] for info in build(data).data_list] == [2, 5, 6, 7, 8]
     levels, texts = zip(*logged)
     assert set(levels) == {logging.WARNING}
-    assert texts[0].startswith(f"{file}: left out: bbox_type: 3 in rows 0, 2, 3; bbox must be a list")
+    assert texts[0].startswith(f"{data.path()}: left out: bbox_type: 3 in rows 0, 2, 3; bbox must be a list")
     assert any(": used: visibility_unknown: 1 in row 4; v should be 0, 1 or 2, but keypoint 0 is" in t for t in texts)
     assert "5 samples of 9 annotations are used; left out: 0 crowds, 0 without labelled keypoints, 4 f" in texts[-1]
 
 
 def test_a_refusal_names_file_row_and_tool(data):
-    file = edit(data, lambda content: content["annotations"][5].update(id=1))
+    with data.edit() as content:
+        content["annotations"][5]["id"] = 1
     with pytest.raises(UserError) as raised:
         build(data)
-    assert str(raised.value) == (
-        f"{file}, row 5: each annotation must have its own id, but 1 occurs again: delete or number the row ('tfpose "
-        "check-data CONFIG' lists all faults)."
-    )
+    detail = "each annotation must have its own id, but 1 occurs again: delete or number the row"
+    assert str(raised.value) == f"{data.path()}, row 5: {detail} ('tfpose check-data CONFIG' lists all faults)."
 
 
 @pytest.mark.parametrize(
@@ -118,7 +99,8 @@ def test_a_refusal_names_file_row_and_tool(data):
     ],
 )
 def test_a_test_leaves_out_only_what_mmpose_leaves_out(data, spoil, left_out, logged):
-    edit(data, lambda content: content["annotations"][3].update(spoil))
+    with data.edit() as content:
+        content["annotations"][3].update(spoil)
     assert len(build(data)) == 8  # a training
     if left_out:
         ours, theirs = (build(data, test_mode=True, pipeline=[], **kind) for kind in ({}, dict(type="CocoDataset")))
@@ -132,7 +114,8 @@ def test_a_test_leaves_out_only_what_mmpose_leaves_out(data, spoil, left_out, lo
 def test_an_area_is_needed_in_tests(data):
     """CocoMetric fails without it, after the last batch; its use_area=False needs none."""
     for change in (lambda row: row.update(area=0), lambda row: row.pop("area")):
-        edit(data, lambda content, change=change: change(content["annotations"][3]))
+        with data.edit() as content:
+            change(content["annotations"][3])
         assert len(build(data)) == 9
         with pytest.raises(UserError, match=r"row 3: area should be"):
             build(data, test_mode=True)
@@ -140,14 +123,14 @@ def test_an_area_is_needed_in_tests(data):
 
 
 def test_missing_images(data, logged):
-    images = sorted((data / "train").iterdir())
+    images = sorted((data.root / "train").iterdir())
     images[0].unlink()
     left = build(data)
     assert {info["img_path"] for info in left.data_list} == {str(path) for path in images[1:5]}
     assert any(f"1 of 5 images are missing, as '{images[0]}': their instances" in text for _, text in logged)
     with pytest.raises(UserError, match="all images of a test must exist, but 1 of 5 images are missing"):
         build(data, test_mode=True)
-    shutil.rmtree(data / "train")
+    shutil.rmtree(data.root / "train")
     with pytest.raises(UserError, match=r"half of the images must exist, but 5 of .*: correct data_root"):
         build(data)
     assert len(build(data, pipeline=[])) == 9  # nothing reads the images
@@ -158,7 +141,7 @@ def test_missing_images(data, logged):
 @pytest.mark.parametrize("content", [b"", b"text", b"\xff\xd8\xff\xe0" + b"\0" * 50, None])
 def test_an_image_that_cannot_be_read(data, content):
     dataset = build(data)
-    path = data / "train/000000000001.jpg"
+    path = data.root / "train/000000000001.jpg"
     path.unlink()
     if content is not None:
         path.write_bytes(content)
@@ -181,7 +164,7 @@ def test_a_sample_that_fails(data):
 
 def test_errors_in_worker_processes(data):
     dataset = build(data, indices=1)
-    (data / "train/000000000001.jpg").write_bytes(b"")
+    (data.root / "train/000000000001.jpg").write_bytes(b"")
     with pytest.raises(UserError, match="the pipeline must load it"):
         list(DataLoader(dataset, num_workers=1, collate_fn=list))
 
@@ -198,7 +181,7 @@ def test_subsets_and_lazy_loading(data):
 @pytest.fixture
 def boxes(data):
     """Detections for the images of the training split; the last one is of another category."""
-    rows = json.loads((data / "annotations/person_keypoints_train.json").read_text())["annotations"]
+    rows = data.content()["annotations"]
     rows = [dict(image_id=a["image_id"], category_id=1, bbox=a["bbox"], score=0.1 * a["id"]) for a in rows]
     return [*rows, dict(rows[0], category_id=2)]
 
@@ -206,7 +189,8 @@ def boxes(data):
 @pytest.mark.parametrize("with_annotations", [True, False])
 def test_good_boxes_are_what_mmpose_makes_of_them(data, boxes, with_annotations):
     if not with_annotations:  # COCO's test-dev
-        edit(data, lambda content: content.pop("annotations"))
+        with data.edit() as content:
+            del content["annotations"]
     ours = build(data, "val", boxes)
     assert_same(ours.data_list, build(data, "val", boxes, type="CocoDataset").data_list)
     assert len(ours) == 9
@@ -217,7 +201,7 @@ def test_boxes_without_area_are_left_out(data, boxes, logged):
     boxes[2]["bbox"][2] = 0
     boxes[5]["score"] = float("nan")
     assert len(build(data, "val", boxes)) == 7
-    assert f"2 of 9 persons in {data / 'boxes.json'} are left out, the first is person 2" in logged[0][1]
+    assert f"2 of 9 persons in {data.root / 'boxes.json'} are left out, the first is person 2" in logged[0][1]
 
 
 @pytest.mark.parametrize("change", [dict(image_id=123456), dict(score="high"), dict(bbox=None), dict(category_id=2)])
@@ -230,15 +214,15 @@ def test_boxes_that_mmpose_cannot_read(data, boxes, change):
 
 def test_a_missing_image_of_a_box(data, boxes):
     dataset = build(data, "val", boxes)
-    (data / "train/000000000002.jpg").unlink()
+    (data.root / "train/000000000002.jpg").unlink()
     with pytest.raises(UserError, match=r"boxes\.json, box 4\): the pipeline must load it"):
         dataset[4]
 
 
 @pytest.mark.parametrize("change", [dict(indices=3), dict(sample_interval=2), dict(indices=[1])], ids=str)
-def test_a_test_of_a_part_counts_only_the_part(people, change, reliability):
+def test_a_test_of_a_part_counts_only_the_part(data, change, reliability):
     """The predictions are the annotations, so AP is 1."""
-    dataset, metric = build(people, **change, test_mode=True), METRICS.build(dict(type="CocoMetric"))
+    dataset, metric = build(data, **change, test_mode=True), METRICS.build(dict(type="CocoMetric"))
     assert 0 < len(dataset) < 9
     metric.dataset_meta = dataset.metainfo
     for index in range(len(dataset)):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable
 
 import numpy as np
 
@@ -15,23 +15,6 @@ TOLERANCE = 1.0  # pixels by which boxes and keypoints may leave the image, as s
 INCOMPLETE = ("bbox_missing", "keypoints_missing")
 # MMPose leaves these instances out of a test, too, and AP counts them as missed.
 LEFT_OUT_IN_TESTS = ("bbox_without_area", "num_keypoints_zero", "keypoints_at_origin")
-
-
-class Check(NamedTuple):
-    """A check of the numbers of annotations.
-
-    Attributes:
-        name: Its name.
-        severity: What a training does.
-        fault: Whether each instance has the fault, (N,), or each of its keypoints, (N, K).
-        sentence: What is expected and what is there: ``row`` of the file, its ``image`` and ``area``; ``k`` is the
-            first keypoint that has the fault, ``xyv`` its numbers.
-    """
-
-    name: str
-    severity: str
-    fault: Callable[[Instances], np.ndarray]
-    sentence: str
 
 
 def _no_area(a: Instances) -> np.ndarray:
@@ -49,6 +32,14 @@ def _mostly_outside_box(a: Instances) -> np.ndarray:
     return 2 * outside.sum(1) > a.labelled.sum(1)
 
 
+def _outside_image(a: Instances) -> np.ndarray:
+    return _outside(a, 0, a.image[:, None] - 1)
+
+
+def _at_zero(a: Instances) -> np.ndarray:
+    return a.labelled & (a.points == 0).all(2)
+
+
 def _at_one_place(a: Instances) -> np.ndarray:
     labelled = a.labelled[..., None]
     highest, lowest = np.where(labelled, a.points, -np.inf).max(1), np.where(labelled, a.points, np.inf).min(1)
@@ -57,40 +48,21 @@ def _at_one_place(a: Instances) -> np.ndarray:
 
 IN_IMAGE = "in the image of {image[width]} x {image[height]} pixels"
 NO_AREA = "area should be above 0 or use_area=False of data set and CocoMetric, but is {area}"
-CHECKS = (
-    Check("area_not_positive", WARNING, lambda a: ~(a.area > 0), NO_AREA),
-    Check("visibility_negative", SKIPPED, lambda a: a.v < 0, "v must be 0, 1 or 2, but keypoint {k} is {xyv}"),
-    Check("no_labelled_keypoint", SKIPPED, lambda a: ~a.labelled.any(1), "a v must be 1 or 2, but all are 0"),
-    Check("num_keypoints_zero", SKIPPED, lambda a: a.declared == 0, "num_keypoints must be above 0, but is 0"),
-    Check(
-        "keypoints_at_origin", SKIPPED, lambda a: a.points.max((1, 2)) <= 0, "an x or y must be above 0, but none is"
-    ),
-    Check("keypoints_identical", SKIPPED, _at_one_place, "keypoints must be at several places, but all are at {xyv}"),
-    Check("bbox_without_area", SKIPPED, _no_area, f"bbox must have an area {IN_IMAGE}, but is {{row[bbox]}}"),
-    Check(
-        "visibility_unknown",
-        WARNING,
-        lambda a: a.labelled & ~np.isin(a.v, (1, 2)),
-        "v should be 0, 1 or 2, but keypoint {k} is {xyv}",
-    ),
-    Check(
-        "keypoints_at_zero",
-        WARNING,
-        lambda a: a.labelled & (a.points == 0).all(2),
-        "v should be 0 where x and y are, if the keypoint is not labelled, but keypoint {k} is {xyv}",
-    ),
-    Check(
-        "keypoints_outside_image",
-        WARNING,
-        lambda a: _outside(a, 0, a.image[:, None] - 1),
-        f"labelled keypoints should be {IN_IMAGE}, but keypoint {{k}} is {{xyv}}",
-    ),
-    Check(
-        "keypoints_outside_bbox",
-        WARNING,
-        _mostly_outside_box,
-        "bbox should surround the labelled keypoints, but most of them are outside {row[bbox]}",
-    ),
+XYV = "keypoint {k} is {xyv}"
+# The name; what a training does; whether each instance has the fault, (N,), or each of its keypoints, (N, K); what is
+# expected and what is there: row of the file, its image and area, the first keypoint k with the fault, its x, y, v.
+CHECKS: tuple[tuple[str, str, Callable[[Instances], np.ndarray], str], ...] = (
+    ("area_not_positive", WARNING, lambda a: ~(a.area > 0), NO_AREA),
+    ("visibility_negative", SKIPPED, lambda a: a.v < 0, f"v must be 0, 1 or 2, but {XYV}"),
+    ("no_labelled_keypoint", SKIPPED, lambda a: ~a.labelled.any(1), "a v must be 1 or 2, but all are 0"),
+    ("num_keypoints_zero", SKIPPED, lambda a: a.declared == 0, "num_keypoints must be above 0, but is 0"),
+    ("keypoints_at_origin", SKIPPED, lambda a: a.points.max((1, 2)) <= 0, "an x or y must be above 0, but none is"),
+    ("keypoints_identical", SKIPPED, _at_one_place, "keypoints must be at several places, but all are at {xyv}"),
+    ("bbox_without_area", SKIPPED, _no_area, f"bbox must have an area {IN_IMAGE}, but is {{row[bbox]}}"),
+    ("visibility_unknown", WARNING, lambda a: ~np.isin(a.v, (0, 1, 2)), f"v should be 0, 1 or 2, but {XYV}"),
+    ("keypoints_at_zero", WARNING, _at_zero, f"v should be 0 where x and y are, if nothing is labelled, but {XYV}"),
+    ("keypoints_outside_image", WARNING, _outside_image, f"labelled keypoints should be {IN_IMAGE}, but {XYV}"),
+    ("keypoints_outside_bbox", WARNING, _mostly_outside_box, "bbox should surround most keypoints, but is {row[bbox]}"),
 )
 
 
@@ -205,16 +177,16 @@ def _check_keys(rows: list, num_keypoints: int, found: Inspection) -> dict[int, 
 def _check_numbers(instances: Instances, rows: dict[int, dict], found: Inspection) -> None:
     """Run `CHECKS`; an instance that one of them leaves out is not reported by the next ones."""
     used = np.ones(len(instances), dtype=bool)
-    for check in CHECKS:
-        fault = check.fault(instances)
+    for check, severity, find, sentence in CHECKS:
+        fault = find(instances)
         faulty = used & (fault.any(1) if fault.ndim == 2 else fault)
         for place in np.flatnonzero(faulty).tolist():
             index, k = int(instances.index[place]), int(np.argmax(fault[place]))
             row = rows[index]
             texts = dict(row=row, image=found.images[row["image_id"]], area=row.get("area", "missing"))
-            sentence = check.sentence.format(**texts, k=k, xyv=row["keypoints"][3 * k : 3 * k + 3])
-            found.add(check.name, check.severity, index, f"{sentence}: correct or delete the row")
-        if check.severity == SKIPPED:
+            detail = sentence.format(**texts, k=k, xyv=row["keypoints"][3 * k : 3 * k + 3])
+            found.add(check, severity, index, f"{detail}: correct or delete the row")
+        if severity == SKIPPED:
             used &= ~faulty
 
 

@@ -170,14 +170,7 @@ class CheckedCocoDataset(CocoDataset):
 
 
 def inspect_data_set(data: BaseCocoStyleDataset, for_test: bool) -> tuple[Any, Inspection]:
-    """Read and check the annotation file of a data set.
-
-    Args:
-        data: The data set; only its arguments and its metainfo are used.
-        for_test: Whether the findings have the severity that they have in a test.
-
-    Returns:
-        The content of the annotation file, and what is found.
+    """Read and check the annotation file of a data set: its content, and the findings with the severity of a test.
 
     Raises:
         UserError: If it cannot be read.
