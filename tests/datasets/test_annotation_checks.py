@@ -150,7 +150,7 @@ def test_another_number_of_keypoints(content):
     assert (
         "5 faulty (most often keypoints_type: 5 in rows 0, 1, 2, ...; keypoints must be a list of 51" in finding.detail
     )
-    assert "of K = 17 keypoints, but has 12 values" in finding.detail
+    assert "of the 17 keypoints in metainfo, but has 12 values" in finding.detail
 
 
 def test_crowds_and_unlabelled_instances_are_counted(content):

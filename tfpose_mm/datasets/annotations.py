@@ -56,7 +56,9 @@ IMAGE: Keys = dict(id=ID, file_name=NAME, width=SIDE, height=SIDE)
 
 def annotation_keys(image_ids: Container[int], num_keypoints: int) -> Keys:
     """The keys of an annotation with K keypoints."""
-    points = f"a list of {3 * num_keypoints} finite numbers x1, y1, v1, x2, ... of K = {num_keypoints} keypoints"
+    points = (
+        f"a list of {3 * num_keypoints} finite numbers x1, y1, v1, x2, ... of the {num_keypoints} keypoints in metainfo"
+    )
     return dict(
         id=ID,
         image_id=(lambda value: _is_id(value) and value in image_ids, "the id of a usable entry of 'images'"),
