@@ -16,7 +16,7 @@ from PIL import Image
 from ..config_data import LARGEST
 from ..findings import REFUSED, SKIPPED, WARNING, Finding
 
-EXIF_ORIENTATION = 0x112
+EXIF_ORIENTATION, JPEG_END = 0x112, b"\xff\xd9"
 COPY = "download or copy the image again, or delete its annotations"
 EXIF_FIX = "save the image without an EXIF orientation, or set color_type='color_ignore_orientation' of LoadImage"
 
@@ -52,9 +52,8 @@ def inspect_image(entry: ImageEntry, color_type: str, backend: str) -> tuple[byt
         return b"", [("image_missing", SKIPPED, f"must exist, but does not: {fix}")]
     except (cv2.error, OSError, ValueError, SyntaxError, TypeError) as error:
         reason = f"{type(error).__name__}: {error}".split("\n")[0][:200]
-        return b"", [
-            ("image_unreadable", REFUSED, f"must be a complete image, but decoding fails with {reason}: {COPY}")
-        ]
+        detail = f"must be a complete image, but decoding fails with {reason}: {COPY}"
+        return b"", [("image_unreadable", REFUSED, detail)]
     return hashlib.blake2b(content, digest_size=16).digest(), [*_faults(content, image.shape[1::-1], entry.size)]
 
 
@@ -64,9 +63,10 @@ def _faults(content: bytes, size: tuple[int, int], expected: tuple[float, float]
     with suppress(OSError, ValueError, SyntaxError, TypeError, Image.DecompressionBombError):
         image = Image.open(io.BytesIO(content))
         stored, orientation = image.size, int(image.getexif().get(EXIF_ORIENTATION) or 1)
-        truncated = True  # some decoders fill the missing rows without an error; Pillow raises one
-        image.load()
-        truncated = False
+        if JPEG_END not in content[-32:]:  # some decoders fill missing rows without an error; Pillow raises one
+            truncated = True
+            image.load()
+            truncated = False
     if expected != size:
         turned = orientation >= 5 and size == stored[::-1] and expected == stored
         detail = f"should have the size of the annotation file, {expected[0]:g} x {expected[1]:g}, but is loaded with"
