@@ -104,7 +104,7 @@ def check_data(
     of them once. For each kind of fault, a line has what a training does (refused: it stops; skipped: it leaves the
     row out; warning: it uses the row), the number of faults and the first rows or images, counted from 0.
     docs/check_data.md lists the checks. The exit status is 0 if nothing is refused or skipped, 1 if something is, and
-    2 if the config or no file can be read.
+    2 if the config cannot be read.
 
     Args:
         config: Config of a top-down estimator, or the name of a packaged one.
@@ -116,8 +116,7 @@ def check_data(
         The report.
 
     Raises:
-        UserError: If no annotation file can be read, if the config has no data set, or if the file for the findings is
-            another file.
+        UserError: If the config has no data set that can be built, or if the file for the findings is another file.
     """
     path = None if json is None else Path(json)
     is_report = path and path.is_file() and path.read_bytes().startswith(f'{{\n "tool": "{TOOL}"'.encode())
@@ -127,7 +126,7 @@ def check_data(
             f"The report must be a new file in a folder that exists, or replace a report, but is {path}: {fix}."
         )
     data_sets = _build_data_sets(read_config(config, cfg_options))
-    report, errors = DataReport([], path), []
+    report = DataReport([], path)
     trained: dict[bytes, str] = {}  # images by the hash of their file
     for data, loaders in data_sets:
         file = FileReport(data.ann_file, loaders)
@@ -135,7 +134,6 @@ def check_data(
         try:
             entries = _check_annotations(data, file)
         except UserError as error:
-            errors.append(error)
             file.findings.append(Finding("file_unreadable", REFUSED, file.file, None, str(error).rstrip(".")))
             continue
         file.num_images = len(entries)
@@ -143,8 +141,6 @@ def check_data(
             _check_images(data, file, entries, trained)
         else:
             file.not_checked.append("images, because of --no-images")
-    if len(errors) == len(data_sets):
-        raise errors[0]
     if path:
         files = [dict(vars(file), findings=[finding._asdict() for finding in file.findings]) for file in report.files]
         path.write_text(json_module.dumps(dict(tool=TOOL, files=files), indent=1) + "\n", encoding="utf-8")
