@@ -7,7 +7,7 @@ import pytest
 
 from tfpose_mm.datasets.annotation_checks import inspect_annotations
 from tfpose_mm.datasets.annotations import read_json
-from tfpose_mm.datasets.findings import REFUSED, SKIPPED, WARNING, Finding, describe_groups
+from tfpose_mm.datasets.findings import REFUSED, SKIPPED, WARNING
 from tfpose_mm.errors import MissingFileError, UserError
 
 NAN, INF = float("nan"), float("inf")
@@ -174,12 +174,6 @@ def test_files_with_mostly_faulty_instances(content):
     for row in content["annotations"][:4]:  # a file may have boxes of other categories
         row.pop("keypoints")
     assert {severity for _, severity, _ in found(content)} == {SKIPPED}
-
-
-def test_groups_are_short():
-    findings = [Finding("a", SKIPPED, "f", row, f"detail {row}") for row in range(5)]
-    findings.append(Finding("b", REFUSED, "f", None, "other"))
-    assert describe_groups(findings) == [(REFUSED, "b: 1; other"), (SKIPPED, "a: 5 in rows 0, 1, 2, ...; detail 0")]
 
 
 def test_many_rows_are_checked_fast(content):

@@ -9,8 +9,6 @@ import cv2
 import numpy as np
 import pytest
 from mmpose.registry import DATASETS
-from xtcocotools.coco import COCO
-from xtcocotools.cocoeval import COCOeval
 
 from tfpose_mm.datasets.synthetic import dataset, write_dataset
 from tfpose_mm.datasets.synthetic.canvas import NOTHING, OBJECT, Canvas
@@ -68,21 +66,12 @@ def test_annotations_are_consistent(tmp_path):
     assert visibilities == {0, 1, 2}
 
 
-def test_mmpose_reads_it_and_the_truth_scores_one(people):
-    file = people / "annotations/person_keypoints_val.json"
-    read = DATASETS.build(dict(type="CocoDataset", ann_file=str(file), data_prefix=dict(img="val/"), test_mode=True))
+def test_mmpose_reads_it(people):
+    file = str(people / "annotations/person_keypoints_val.json")
+    read = DATASETS.build(dict(type="CocoDataset", ann_file=file, data_prefix=dict(img="val/"), test_mode=True))
     assert len(read) == 5
     assert tuple(read.metainfo["keypoint_id2name"][index] for index in range(17)) == COCO_KEYPOINTS
     assert sorted(read.metainfo["skeleton_links"]) == sorted((a - 1, b - 1) for a, b in dataset.SKELETON)
-    coco = COCO(str(file))
-    results = [
-        dict(image_id=a["image_id"], category_id=1, keypoints=a["keypoints"], score=1) for a in coco.anns.values()
-    ]
-    evaluation = COCOeval(coco, coco.loadRes(results), "keypoints", np.array(read.metainfo["sigmas"]))
-    evaluation.evaluate()
-    evaluation.accumulate()
-    evaluation.summarize()
-    assert evaluation.stats[0] == pytest.approx(1.0)
 
 
 def test_what_is_refused_and_an_interrupted_run_leave_nothing_behind(people, tmp_path, monkeypatch):
