@@ -16,6 +16,7 @@ from matplotlib.patches import Rectangle
 # colour-blind safe (Okabe and Ito)
 RED, YELLOW, BLUE, GREEN, BLACK = "#D55E00", "#F0E442", "#0072B2", "#009E73", "#000000"
 PANEL, TITLE, GAP = 1.25, 0.22, 0.1  # width of a panel, height of its title and space between panels, in inches
+COLUMNS = 6  # of panels, at most
 
 
 @dataclass
@@ -41,20 +42,17 @@ class Panel:
     cross: np.ndarray | None = None
 
 
-def draw_panels(
-    panels: Sequence[Panel], path: Path, columns: int = 6, bar: str = "", ticks: Sequence[float] | None = None
-) -> None:
+def draw_panels(panels: Sequence[Panel], path: Path, bar: str = "", ticks: Sequence[float] | None = None) -> None:
     """Draw panels with images of one size in a grid.
 
     Args:
         panels: The panels.
         path: The image file.
-        columns: Number of columns at most.
         bar: Label of the colour bar from 0 to the largest value; empty without one.
         ticks: Ticks of the colour bar.
     """
     height, width = panels[0].image.shape[:2]
-    columns = min(columns, len(panels))
+    columns = min(COLUMNS, len(panels))
     title, gap = (round(inches / PANEL * width) for inches in (TITLE, GAP))
     corners = [
         np.array([index % columns * (width + gap), index // columns * (height + title) + title])
@@ -86,12 +84,13 @@ def _draw_panel(axis: Axes, panel: Panel, corner: np.ndarray, mapped: dict[str, 
         line for colour, ends in panel.lines for line in axis.plot(*(ends + corner).T, color=colour, linewidth=1.2)
     ]
     drawn.append(axis.scatter(*(panel.points + corner).T, c=panel.colours, s=7, linewidths=0, zorder=3, **mapped))
-    if panel.circle is not None:
-        x, y = panel.circle + corner
-        drawn.append(axis.scatter(x, y, s=45, facecolors="none", edgecolors=YELLOW, linewidths=1.4, zorder=4))
-    if panel.cross is not None:
-        x, y = panel.cross + corner
-        drawn.append(axis.scatter(x, y, marker="x", s=40, color=YELLOW, linewidths=1.6, zorder=4))
+    styles: tuple[dict[str, Any], ...] = (
+        dict(s=45, facecolors="none", edgecolors=YELLOW, linewidths=1.4),
+        dict(s=40, marker="x", color=YELLOW, linewidths=1.6),
+    )
+    for place, style in zip((panel.circle, panel.cross), styles):
+        if place is not None:
+            drawn.append(axis.scatter(*(place + corner), zorder=4, **style))
     for artist in drawn:
         artist.set_clip_path(Rectangle(tuple(corner - 0.5), width, height, transform=axis.transData))
 

@@ -29,11 +29,7 @@ class Curve(NamedTuple):
 
 
 def split_labels(logs: Sequence[str]) -> list[tuple[str, str]]:
-    """Split ``LABEL=FOLDER`` texts into label and folder.
-
-    Raises:
-        UserError: If a text has no ``=``.
-    """
+    """Split ``LABEL=FOLDER`` texts into label and folder; a UserError if a text has no ``=``."""
     wrong = [text for text in logs if "=" not in text]
     if wrong:
         raise UserError(f"--logs must have the form LABEL=FOLDER, but got {wrong[0]}.")
@@ -49,10 +45,10 @@ def read_log(folder: str | Path, training: bool = False) -> dict[str, dict[int, 
         training: Whether to read losses, learning rate and training accuracy by iteration, or validations by epoch.
 
     Returns:
-        For each logged name its value by step. A last line that a running training has not finished is left out.
+        For each logged name its value by step.
 
     Raises:
-        UserError: If there is no log, or another line is not JSON.
+        UserError: If there is no log.
     """
     files = sorted(Path(folder).rglob("scalars.json"))
     if not files:
@@ -60,17 +56,13 @@ def read_log(folder: str | Path, training: bool = False) -> dict[str, dict[int, 
             f"{folder} must have the log of a training, vis_data/scalars.json, but has none: check the path."
         )
     values: dict[str, dict[int, float]] = {}
-    for file in files:
-        lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line]
-        for number, line in enumerate(lines, 1):
-            try:
-                entry = json.loads(line)
-            except ValueError as error:
-                if number < len(lines):
-                    raise UserError(f"Line {number} of {file} must be JSON, but is not: {error}.") from error
-                continue
-            for name in entry.keys() - NOT_DRAWN if ("iter" in entry) == training else ():
-                values.setdefault(name, {})[int(entry["step"])] = float(entry[name])
+    for line in [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]:
+        try:
+            entry = json.loads(line)
+        except ValueError:  # the last line of a training that runs or was killed
+            continue
+        for name in entry.keys() - NOT_DRAWN if ("iter" in entry) == training else ():
+            values.setdefault(name, {})[int(entry["step"])] = float(entry[name])
     return {name: dict(sorted(values[name].items())) for name in sorted(values)}
 
 
@@ -78,7 +70,7 @@ def read_curves(trainings: Sequence[tuple[str, str]], metric: str | None = None)
     """Read a metric over the epochs from the logs of trainings.
 
     Args:
-        trainings: Label and work directory of each.
+        trainings: Label and work directory of each, at least one.
         metric: The metric; ``None`` takes AP, or MPII's PCK, or another that all logs have.
 
     Returns:
@@ -88,19 +80,13 @@ def read_curves(trainings: Sequence[tuple[str, str]], metric: str | None = None)
         UserError: If a log is missing or does not have the metric.
     """
     logs = [(label, folder, read_log(folder)) for label, folder in trainings]
-    if metric is None:
-        common = set.intersection(*({*values} for *_, values in logs))
-        if not common:
-            raise UserError(
-                f"The logs of {', '.join(folder for _, folder in trainings)} must have a metric in common, but have "
-                "none: check the paths, or wait for the first validation."
-            )
-        metric = next((name for name in MAIN_METRICS if name in common), min(common))
+    common = sorted(set.intersection(*({*values} for *_, values in logs)))
+    metric = metric or next((name for name in (*MAIN_METRICS, *common) if name in common), MAIN_METRICS[0])
     for _, folder, values in logs:
         if metric not in values:
             raise UserError(
                 f"The log in {folder} must have the metric {metric}, but has {', '.join(values) or 'no validation'}: "
-                "choose another metric."
+                "choose another metric, or wait for the first validation."
             )
     return metric, [Curve(label, values[metric]) for label, _, values in logs]
 
@@ -121,10 +107,9 @@ def draw_curves(panels: Mapping[str, Sequence[Curve]], path: Path, steps: str = 
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
     lines: dict[str, list] = {}
-    styles: dict[str, int] = {}
     for axis, (title, curves) in zip(axes, panels.items()):
         for curve in sorted(curves, key=lambda curve: -curve.values[max(curve.values)]):
-            turn, place = divmod(styles.setdefault(curve.name, len(styles)), 10)  # matplotlib has 10 colours
+            turn, place = divmod([*lines, curve.name].index(curve.name), 10)  # matplotlib has 10 colours
             style: dict = dict(marker="." if len(panels) == 1 else "", color=f"C{place}")
             style["linestyle"] = ("-", "--", ":", "-.")[turn % 4]
             lines.setdefault(curve.name, []).extend(axis.plot(*zip(*sorted(curve.values.items())), **style))
