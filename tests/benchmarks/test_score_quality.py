@@ -61,7 +61,6 @@ def test_bins_by_hand():
 def test_precision_above_thresholds():
     scores, correct = np.array([0.05, 0.15, 0.5, 0.9]), np.array([False, True, False, True])
     first, second, last = by_threshold(scores, correct, (0.0, 0.3, 0.95))
-    assert first == (0.0, 1.0, 0.5)
-    assert second == (0.3, 0.5, 0.5)
+    assert (first, second) == ((0.0, 1.0, 0.5), (0.3, 0.5, 0.5))
     assert last[:2] == (0.95, 0.0)
     assert np.isnan(last.precision)
