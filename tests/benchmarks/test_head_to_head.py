@@ -122,13 +122,6 @@ def test_what_a_plan_must_not_hold(jobs_of, tmp_path):
         head_to_head.read_plan(tmp_path / "nowhere.yaml", tmp_path)
 
 
-def test_a_metric_that_nobody_measured_is_refused(jobs_of, main):
-    (job,) = jobs_of(A, text="metric: PCK@0.2\n")
-    begin(job, {"PCK@0.2/PCK": 0.3, "step": 2})
-    with pytest.raises(ValueError, match=r"measured PCK@0\.2: choose one of PCK@0\.2/PCK"):
-        main("--collect")
-
-
 @pytest.mark.slow
 def test_trainings_end_in_a_table_and_curves(people, jobs_of, main, tmp_path, monkeypatch, capsys):
     options = dict(option.split("=", 1) for option in SMALL)

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import gc
 import json
 import re
 import sys
-import weakref
 
 import cv2
 import numpy as np
@@ -16,31 +14,20 @@ from mmpose.codecs import UDPHeatmap
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 
-from benchmarks.keypoint_scores import KeepScores, compare_scores, read_maxima
+from benchmarks.keypoint_scores import read_maxima
 from tests.helpers.models import randomise
 from tests.helpers.paths import TINY
 from tests.helpers.processes import NO_WORKERS, start
-from tfpose_mm.errors import UserError
-
-CODEC = dict(input_size=(96, 128), heatmap_size=(24, 32), sigma=2)
-
-
-def sample(**predicted):
-    """A person in a box of 60 x 80 pixels with two annotated keypoints at (0, 0)."""
-    one = PoseDataSample(metainfo=dict(input_center=np.array([50.0, 80.0]), input_scale=np.array([60.0, 80.0])))
-    one.gt_instances = InstanceData(
-        bboxes=np.array([[0.0, 0.0, 60.0, 80.0]]), keypoints=np.zeros((1, 2, 2)), keypoints_visible=np.ones((1, 2))
-    )
-    one.pred_instances = InstanceData(keypoints=np.zeros((1, 2, 2)), keypoint_scores=np.full((1, 2), 0.5))
-    one.pred_fields = PixelData(**predicted)
-    return one
 
 
 def test_maxima_are_read_in_the_image():
     """Decoding the heat map of a keypoint gives the keypoint in pixels of the image."""
     label = np.array([[[0.25, 0.5], [0.75, 0.125]]], dtype=np.float32)  # (x, y); 1 is the centre of the last pixel
     drawn = UDPHeatmap((96, 128), (24, 32), sigma=2).encode(label * (95, 127))["heatmaps"]
-    (read,) = read_maxima([sample(heatmaps=torch.from_numpy(drawn))], CODEC)
+    sample = PoseDataSample(metainfo=dict(input_center=np.array([50.0, 80.0]), input_scale=np.array([60.0, 80.0])))
+    sample.gt_instances = InstanceData(bboxes=np.zeros((1, 4)))
+    sample.pred_fields = PixelData(heatmaps=torch.from_numpy(drawn))
+    (read,) = read_maxima([sample], dict(input_size=(96, 128), heatmap_size=(24, 32), sigma=2))
     np.testing.assert_allclose(read.pred_instances.keypoints, label * (60, 80) + (20, 40), atol=0.1)
 
 
@@ -79,24 +66,3 @@ def test_a_row_for_each_score(people, tmp_path):
     assert maxima != coordinates
     assert [cell.strip() for cell in tables["pck"][4].split("|")[1:4]] == ["one", "-", "0.500"]
     assert cv2.imread(str(tmp_path / "annotated/keypoint_scores.png")) is not None
-
-
-def test_data_without_annotations_are_refused(tmp_path):
-    config = tmp_path / "without.py"
-    config.write_text(f"_base_ = {str(TINY)!r}\ntest_dataloader = dict(dataset=dict(data_root='nowhere'))\n")
-    with pytest.raises(UserError, match=r"The annotation file nowhere/annotations/.* does not exist"):
-        compare_scores(config, "none.pth", tmp_path)
-
-
-def test_only_numbers_are_kept_of_a_batch():
-    """Neither samples nor heat maps of the whole data set stay in memory."""
-    batch = [sample(heatmaps=torch.rand(2, 32, 24))]
-    kept = weakref.ref(batch[0]), weakref.ref(batch[0].pred_fields.heatmaps)
-    keep = KeepScores(CODEC)
-    keep.after_test_iter(None, 0, None, batch)
-    del batch
-    gc.collect()
-    assert [reference() for reference in kept] == [None, None]
-    ((scores, right),) = keep.keypoints
-    assert (scores.tolist(), right.tolist()) == ([0.5, 0.5], [True, True])
-    assert [maxima.shape for maxima in keep.maxima] == [(2,)]

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import sys
-
 import cv2
 import pytest
 import torch
 
 from benchmarks import speed_suite
-from benchmarks.attention_speed import AttentionSpeed, time_attention
+from benchmarks.attention_speed import AttentionSpeed
 from benchmarks.growth_plot import draw_growth
 from benchmarks.speed_models import BASELINE, all_models, build, peer, tfpose
 from benchmarks.speed_suite import Budget, Page, write_speed_page
@@ -61,12 +59,6 @@ def test_attention_that_is_too_slow_is_named(monkeypatch, tmp_path, gain, missed
     assert all(line.startswith("attention, batch ") and "1008 queries" in line for line in page.missed)
 
 
-def test_attention_is_timed_beside_mmcv_s():
-    speed = time_attention(batch=2, queries=9, repeats=2, device="cpu")
-    assert all(timing.median > 0 for timing in (*speed.forward, *speed.training))
-    assert speed.error < 1e-5
-
-
 def small_models(size):
     """Two models that run in milliseconds, in place of those of the suite."""
     models = {BASELINE: peer("DeepPose R50", size), "TFPose": tfpose(size, 1)}
@@ -112,14 +104,6 @@ def test_growth_is_measured_over_each_size_and_drawn(tmp_path, monkeypatch):
     assert {((192, 256), 6, 133), ((384, 512), BASELINE, 17)} <= {*built}
     draw_growth(panels, tmp_path / "speed.png")
     assert cv2.imread(str(tmp_path / "speed.png")).shape[1] > 1000
-
-
-def test_the_exit_status_says_whether_bounds_hold(monkeypatch, capsys, tmp_path):
-    for missed in ([], ["a: 2.00, but must be <= 1"]):
-        monkeypatch.setattr(speed_suite, "write_speed_page", lambda out, device, missed=missed: missed)
-        monkeypatch.setattr(sys, "argv", ["speed_suite", "--out", str(tmp_path)])
-        assert speed_suite.main() == len(missed)
-        assert ("missed: a: 2.00" in capsys.readouterr().out) == bool(missed)
 
 
 @pytest.mark.gpu
