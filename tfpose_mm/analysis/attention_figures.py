@@ -21,36 +21,19 @@ COLUMNS = 6  # of panels, at most
 
 @dataclass
 class Panel:
-    """An image with points on it. All positions are (x, y) in pixels of the image.
-
-    Attributes:
-        title: Its title.
-        image: (h, w, 3) uint8 RGB.
-        points: (N, 2); what is outside the image is cut off.
-        colours: A colour, N colours, or with a colour bar N values.
-        lines: Colour and positions (M, 2) of each line.
-        circle: (2,), a position that is circled.
-        cross: (2,), a position with a cross.
-    """
+    """An image with points on it. All positions are (x, y) in pixels of the image; what is outside is cut off."""
 
     title: str
-    image: np.ndarray
-    points: np.ndarray
-    colours: str | Sequence[str] | np.ndarray = RED
-    lines: Sequence[tuple[str, np.ndarray]] = ()
-    circle: np.ndarray | None = None
-    cross: np.ndarray | None = None
+    image: np.ndarray  # (h, w, 3) uint8 RGB
+    points: np.ndarray  # (N, 2)
+    colours: str | Sequence[str] | np.ndarray = RED  # a colour, N colours, or with a colour bar N values
+    lines: Sequence[tuple[str, np.ndarray]] = ()  # colour and positions (M, 2) of each
+    circle: np.ndarray | None = None  # (2,)
+    cross: np.ndarray | None = None  # (2,)
 
 
 def draw_panels(panels: Sequence[Panel], path: Path, bar: str = "", ticks: Sequence[float] | None = None) -> None:
-    """Draw panels with images of one size in a grid.
-
-    Args:
-        panels: The panels.
-        path: The image file.
-        bar: Label of the colour bar from 0 to the largest value; empty without one.
-        ticks: Ticks of the colour bar.
-    """
+    """Draw panels with images of one size in a grid; with a label, a colour bar from 0 to the largest value."""
     height, width = panels[0].image.shape[:2]
     columns = min(COLUMNS, len(panels))
     title, gap = (round(inches / PANEL * width) for inches in (TITLE, GAP))
@@ -96,13 +79,7 @@ def _draw_panel(axis: Axes, panel: Panel, corner: np.ndarray, mapped: dict[str, 
 
 
 def draw_query_attention(attention: np.ndarray, names: Sequence[str], path: Path) -> None:
-    """Mean query-to-query attention of each decoder layer (Figure 6).
-
-    Args:
-        attention: (N_D, K, K); row i is what query i attends to.
-        names: Names of the K keypoints.
-        path: The image file.
-    """
+    """Query-to-query attention of each decoder layer, (N_D, K, K); row i is what query i attends to (Figure 6)."""
     layers, count = attention.shape[:2]
     columns = min(layers, 3)
     rows = -(-layers // columns)
@@ -124,14 +101,9 @@ def draw_query_attention(attention: np.ndarray, names: Sequence[str], path: Path
 def draw_skeleton_attention(
     attention: np.ndarray, positions: np.ndarray, pairs: Sequence[tuple[int, int]], names: Sequence[str], path: Path
 ) -> None:
-    """A layer's attention between chosen pairs, as a graph on a skeleton beside the matrix (Figures 8 and 9).
+    """A layer's attention between pairs of keypoints, as a graph on a skeleton beside the matrix (Figures 8 and 9).
 
-    Args:
-        attention: (K, K); row i is what query i attends to.
-        positions: (K, 2), where the keypoints are drawn, (x, y) in pixels.
-        pairs: The pairs: symmetric keypoints for Figure 8, linked ones for Figure 9.
-        names: Names of the K keypoints.
-        path: The image file.
+    The attention is (K, K), the positions of the keypoints are (K, 2), (x, y) in pixels.
     """
     figure = Figure(figsize=(7.7, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
@@ -157,14 +129,7 @@ def draw_skeleton_attention(
 
 
 def draw_layer_errors(errors: np.ndarray, correct: np.ndarray, names: Sequence[str], path: Path) -> None:
-    """Error and PCK@0.2 after each decoder layer.
-
-    Args:
-        errors: (N_D + 1, K), mean distance in box sizes.
-        correct: (N_D + 1,), PCK@0.2.
-        names: Names of the K keypoints.
-        path: The image file.
-    """
+    """Mean distance in box sizes, (N_D + 1, K), and PCK@0.2, (N_D + 1,), after each decoder layer."""
     figure = Figure(figsize=(8.4, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 2))
     layers = range(len(errors))

@@ -17,15 +17,10 @@ MAIN_METRICS = ("coco/AP", "PCK")  # of COCO and MPII
 
 
 class Curve(NamedTuple):
-    """The results of a training.
+    """The results of a training."""
 
-    Attributes:
-        name: Its label; trainings with the same name differ in their seed.
-        values: The measured value for each epoch or iteration.
-    """
-
-    name: str
-    values: dict[int, float]
+    name: str  # trainings with the same name differ in their seed
+    values: dict[int, float]  # by epoch or iteration
 
 
 def split_labels(logs: Sequence[str]) -> list[tuple[str, str]]:
@@ -37,18 +32,10 @@ def split_labels(logs: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def read_log(folder: str | Path, training: bool = False) -> dict[str, dict[int, float]]:
-    """Read the log of a training.
+    """Read validations by epoch, or losses, learning rate and training accuracy by iteration, from a work directory.
 
-    Args:
-        folder: The work directory; all its runs are joined in the order of their names. A resumed training replaces
-            epochs and iterations that it repeats.
-        training: Whether to read losses, learning rate and training accuracy by iteration, or validations by epoch.
-
-    Returns:
-        For each logged name its value by step.
-
-    Raises:
-        UserError: If there is no log.
+    All its runs are joined in the order of their names: a resumed training replaces the steps that it repeats. Returns
+    for each logged name its value by step. Raises a UserError if there is no log.
     """
     files = sorted(Path(folder).rglob("scalars.json"))
     if not files:
@@ -67,17 +54,10 @@ def read_log(folder: str | Path, training: bool = False) -> dict[str, dict[int, 
 
 
 def read_curves(trainings: Sequence[tuple[str, str]], metric: str | None = None) -> tuple[str, list[Curve]]:
-    """Read a metric over the epochs from the logs of trainings.
+    """Read a metric over the epochs from the logs of trainings, each with label and work directory.
 
-    Args:
-        trainings: Label and work directory of each, at least one.
-        metric: The metric; ``None`` takes AP, or MPII's PCK, or another that all logs have.
-
-    Returns:
-        The metric, and a curve for each training.
-
-    Raises:
-        UserError: If a log is missing or does not have the metric.
+    Without a metric it takes AP, or MPII's PCK, or another that all logs have. Returns the metric and a curve for each
+    training. Raises a UserError if a log is missing or does not have the metric.
     """
     logs = [(label, folder, read_log(folder)) for label, folder in trainings]
     common = sorted(set.intersection(*({*values} for *_, values in logs)))
@@ -92,13 +72,7 @@ def read_curves(trainings: Sequence[tuple[str, str]], metric: str | None = None)
 
 
 def draw_curves(panels: Mapping[str, Sequence[Curve]], path: Path, steps: str = "epoch") -> None:
-    """Draw one line for each training; each name has its own colour and line style.
-
-    Args:
-        panels: The curves of each panel by its title; one panel is larger than several.
-        path: The image file.
-        steps: What the values are measured over.
-    """
+    """Draw panels of curves by title; each name has its own colour and line style."""
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
     size = (9, 5) if len(panels) == 1 else (3.2 * columns + 1.5, 2.3 * rows)

@@ -26,25 +26,15 @@ from .recording import Recording, need_persons
 
 @dataclass
 class EvaluatedModel:
-    """Result of a test on annotated data.
+    """Result of a test on annotated data."""
 
-    Attributes:
-        metrics: The config's metrics with annotated boxes, by MMPose's names.
-        detected: The metrics with detected boxes; ``None`` if the config has none.
-        metainfo: MMPose's metainfo of the data set.
-        persons: The persons.
-        errors: Their errors.
-        model: The model with the weights.
-        recording: Its attention and errors by layer; ``None`` for other heads than ``TFPoseHead``.
-    """
-
-    metrics: dict[str, float]
-    detected: dict[str, float] | None
-    metainfo: dict
+    metrics: dict[str, float]  # with annotated boxes, by MMPose's names
+    detected: dict[str, float] | None  # the metrics with detected boxes, if the config has them
+    metainfo: dict  # MMPose's metainfo of the data set
     persons: list[EvaluatedPerson]
-    errors: ErrorAnalysis
-    model: BaseModel | None = None
-    recording: Recording | None = None
+    errors: ErrorAnalysis  # of the persons
+    model: BaseModel | None = None  # with the weights
+    recording: Recording | None = None  # of a TFPoseHead
 
 
 def analyse_checkpoint(

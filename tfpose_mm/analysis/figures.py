@@ -31,19 +31,12 @@ FACE = re.compile(r"(?<![a-z])(nose|eye|ear)s?(?![a-z])")
 
 
 class Drawing(NamedTuple):
-    """A figure that is not drawn yet.
+    """A figure that is not drawn yet."""
 
-    Attributes:
-        name: Its name, without an ending.
-        caption: Its caption.
-        arrays: What it shows, by name; none for the losses of trainings.
-        draw: Writes it to the file ``path``.
-    """
-
-    name: str
+    name: str  # without an ending
     caption: str
-    arrays: dict[str, Any]
-    draw: Callable[..., None]
+    arrays: dict[str, Any]  # what it shows, by name; none for the losses of trainings
+    draw: Callable[..., None]  # writes it to the file ``path``
 
 
 class DrawnFigures(dict[Path, str]):
@@ -106,20 +99,7 @@ def draw_figures(
 def draw_recording(
     recording: Recording, out: Path, persons: Sequence[int], keypoints: Sequence[str] | None = None
 ) -> DrawnFigures:
-    """Draw the figures of recorded attention.
-
-    Args:
-        recording: The recorded attention.
-        out: Folder for the pictures and for ``.npz`` files with the drawn arrays.
-        persons: Numbers of the persons whose attention is drawn.
-        keypoints: See :func:`draw_figures`.
-
-    Returns:
-        The figures.
-
-    Raises:
-        UserError: If a keypoint does not exist.
-    """
+    """Draw the figures of recorded attention, see :func:`draw_figures`; a UserError if a keypoint does not exist."""
     names = keypoint_names(recording.metainfo)
     wrong = [name for name in keypoints or () if name not in names]
     if wrong:

@@ -26,23 +26,14 @@ THRESHOLDS = (0.2, 0.1, 0.05)  # of PCK, in longer sides of the box
 
 @dataclass
 class InstanceRecord:
-    """Recorded attention and coordinates of one person. Positions are (x, y) in pixels of the input.
+    """Attention and coordinates of one person. Positions are (x, y) in pixels of the input, from the first centre."""
 
-    Attributes:
-        image: (h, w, 3) uint8 RGB, the model's input.
-        target: (K, 2), annotated keypoints; the centre of the first pixel is 0.
-        labelled: (K,), whether a keypoint is annotated.
-        coordinates: (N_D + 1, K, 2), y_0 .. y_{N_D}.
-        locations: (N_D, K, heads, L, P, 2), sampling points of pixel-to-query attention.
-        weights: (N_D, K, heads, L, P), their attention weights; they sum to 1 over L and P.
-    """
-
-    image: np.ndarray
-    target: np.ndarray
-    labelled: np.ndarray
-    coordinates: np.ndarray
-    locations: np.ndarray
-    weights: np.ndarray
+    image: np.ndarray  # (h, w, 3) uint8 RGB, the model's input
+    target: np.ndarray  # (K, 2), annotated keypoints
+    labelled: np.ndarray  # (K,), whether a keypoint is annotated
+    coordinates: np.ndarray  # (N_D + 1, K, 2), y_0 .. y_{N_D}
+    locations: np.ndarray  # (N_D, K, heads, L, P, 2), sampling points of pixel-to-query attention
+    weights: np.ndarray  # (N_D, K, heads, L, P), their attention weights; they sum to 1 over L and P
 
 
 class Recording:

@@ -30,14 +30,10 @@ BATCHES, ROUNDS = (1, 8), 10  # of the latency
 
 
 def keypoint_rows(result: EvaluatedModel) -> dict[str, dict[str, float | None]]:
-    """Errors of each keypoint, and of ``"all"`` annotated keypoints.
+    """Errors of each keypoint by name, and of ``"all"`` annotated keypoints.
 
-    Args:
-        result: A tested model.
-
-    Returns:
-        By name: ``number`` of annotations, PCK, and with sigmas ``similarity``, its mean, and the number of errors of
-        each kind. ``None`` without annotations.
+    These are the ``number`` of annotations, PCK, and with sigmas ``similarity``, its mean, and the number of errors of
+    each kind. ``None`` without annotations.
     """
     errors, rows = result.errors, {}
     names = keypoint_names(result.metainfo)
@@ -59,14 +55,7 @@ def format_cells(values: Mapping[str, float | None], names: Sequence[str], digit
 
 
 def layer_rows(recording: Recording) -> list[list[str]]:
-    """PCK and mean error after each decoder layer, of the auxiliary heat maps, and of the layers that start there.
-
-    Args:
-        recording: The recording.
-
-    Returns:
-        For each row its name, PCK for the thresholds and the mean distance over keypoints.
-    """
+    """Name, PCK for the thresholds and mean error: of each decoder layer, of the heat maps, of layers that start there."""
     rows, kinds = [], dict(layers="y_{}")
     if recording.heatmaps:
         kinds.update(
@@ -80,16 +69,11 @@ def layer_rows(recording: Recording) -> list[list[str]]:
 
 
 def collect_numbers(result: EvaluatedModel) -> dict:
-    """The numbers of a report, for other programs.
+    """The numbers of a report, for JSON.
 
-    Args:
-        result: A tested model.
-
-    Returns:
-        A dict for JSON: ``metrics``, ``metrics_detected_boxes``, ``instances``; ``keypoints``, see
-        :func:`keypoint_rows`. For a ``TFPoseHead``, ``layers`` has PCK@0.2 and K mean errors for y_0 .. y_{N_D}, as
-        fractions of the longer side of the box; ``diagnosis`` is that of :meth:`Recording.diagnose`. ``None`` replaces
-        NaN.
+    ``metrics``, ``metrics_detected_boxes``, ``instances``; ``keypoints``, see :func:`keypoint_rows`. For a
+    ``TFPoseHead``, ``layers`` has PCK@0.2 and K mean errors for y_0 .. y_{N_D}, as fractions of the longer side of the
+    box; ``diagnosis`` is that of :meth:`Recording.diagnose`. ``None`` replaces NaN.
     """
     numbers: dict = dict(metrics=result.metrics, metrics_detected_boxes=result.detected, instances=len(result.persons))
     numbers["keypoints"] = keypoint_rows(result)
@@ -106,16 +90,9 @@ def collect_numbers(result: EvaluatedModel) -> dict:
 
 
 def measure_cost(cfg: Config, model: BaseModel, checkpoint: str | Path, device: str) -> tuple[dict, dict]:
-    """Parameters, GFLOPs, hash of the file and latency.
+    """Parameters, GFLOPs, hash of the file and latency; and for each part of the model the timings of both batch sizes.
 
-    Args:
-        cfg: The config.
-        model: The model that it builds; it is moved to the device.
-        checkpoint: The checkpoint file.
-        device: Where the latency is measured.
-
-    Returns:
-        The numbers for ``report.json``, and for each part of the model the timings of both batch sizes.
+    The model is moved to the device where the latency is measured.
     """
     width, height = input_size(cfg)
     complexity = count_complexity(model, (height, width))
@@ -132,15 +109,10 @@ def measure_cost(cfg: Config, model: BaseModel, checkpoint: str | Path, device: 
 
 
 def find_cases(result: EvaluatedModel, number: int) -> tuple[int, dict[str, list[int]]]:
-    """Find the best and worst cases, and those with the most inversions and swaps.
+    """Find a number of worst and of best cases, and half as many, at least one, with the most inversions and swaps.
 
-    Args:
-        result: A tested model.
-        number: Number of worst and of best cases. Half as many, at least one, have the most inversions and swaps.
-
-    Returns:
-        The number of annotated keypoints that a case needs, and for each group of cases the numbers of its persons;
-        groups without cases are left out.
+    Returns the number of annotated keypoints that a case needs, and for each group that has cases the numbers of its
+    persons.
     """
     errors = result.errors
     annotated = errors.labelled.sum(1)
@@ -175,15 +147,9 @@ def draw_case(result: EvaluatedModel, index: int) -> tuple[str, str]:
 
 
 def draw_pair(person: EvaluatedPerson, metainfo: dict, marks: Mapping[int, str]) -> np.ndarray:
-    """Draw a person twice: the annotation on the left, the prediction on the right.
+    """Draw a person in its box enlarged by a quarter: the annotation on the left, the prediction on the right.
 
-    Args:
-        person: The person; it is drawn in its box enlarged by a quarter.
-        metainfo: The data set's metainfo: skeleton links, colours, names.
-        marks: Predicted keypoints that get a ring, each with its colour #rrggbb.
-
-    Returns:
-        The pair, (height, 2 * width, 3) uint8 BGR.
+    Marks are predicted keypoints that get a ring, each with its colour #rrggbb. Returns (h, 2 w, 3) uint8 BGR.
     """
     sides, size = np.maximum(1.25 * (person.box[2:] - person.box[:2]), 1), np.array(CELL, dtype=float)
     scale = float((size / sides).min())

@@ -16,27 +16,16 @@ LOW, HIGH = 0.5, 0.85  # keypoint similarities that bound jitter
 
 @dataclass
 class EvaluatedPerson:
-    """A predicted person and its annotation, in pixels of the image.
-
-    Attributes:
-        image_path: The image.
-        image_id: Its number; the persons of an image share it.
-        instance_id: Number of the annotation.
-        keypoints: (K, 2), predicted (x, y).
-        target: (K, 2), annotated (x, y).
-        labelled: (K,) bool, whether a keypoint is annotated.
-        box: (4,), annotated box as x1, y1, x2, y2.
-        area: Area of the person in square pixels of the image, as OKS uses it.
-    """
+    """A predicted person and its annotation, in pixels of the image."""
 
     image_path: str
-    image_id: int
-    instance_id: int
-    keypoints: np.ndarray
-    target: np.ndarray
-    labelled: np.ndarray
-    box: np.ndarray
-    area: float
+    image_id: int  # the persons of an image share it
+    instance_id: int  # number of the annotation
+    keypoints: np.ndarray  # (K, 2), predicted (x, y)
+    target: np.ndarray  # (K, 2), annotated (x, y)
+    labelled: np.ndarray  # (K,) bool, whether a keypoint is annotated
+    box: np.ndarray  # (4,), annotated box as x1, y1, x2, y2
+    area: float  # of the person in square pixels of the image, as OKS uses it
 
 
 @dataclass
@@ -112,14 +101,8 @@ def classify_keypoints(
     section 3. coco-analyze matches predictions and annotations first; here the prediction for an annotated box belongs
     to its annotation.
 
-    Args:
-        person: The person.
-        others: The other annotated persons of the image.
-        flip_indices: For each keypoint its left or right counterpart, or itself.
-        sigmas: (K,), the data set's sigmas.
-
-    Returns:
-        (K,), index in :data:`ERROR_KINDS`; -1 for keypoints that are not annotated.
+    Returns (K,), index in :data:`ERROR_KINDS`; -1 for keypoints that are not annotated. ``others`` are the other
+    annotated persons of the image, ``flip_indices`` give for each keypoint its left or right counterpart, or itself.
     """
     rows = []  # first the person and the counterpart, then the same of the others
     for candidate in (person, *others):
