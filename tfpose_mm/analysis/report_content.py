@@ -55,7 +55,7 @@ def format_cells(values: Mapping[str, float | None], names: Sequence[str], digit
 
 
 def layer_rows(recording: Recording) -> list[list[str]]:
-    """Name, PCK for the thresholds and mean error: of each decoder layer, of the heat maps, of layers that start there."""
+    """Name, PCK for the thresholds, mean error: of each decoder layer, of the heat maps, of layers that start there."""
     rows, kinds = [], dict(layers="y_{}")
     if recording.heatmaps:
         kinds.update(
