@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 import pytest
 from matplotlib.collections import PathCollection
@@ -59,7 +58,7 @@ def test_query_attention(drawn):
 
 def test_each_panel_has_its_points_on_its_image(drawn):
     """Figure 7: points and circles; a keypoint that is not annotated has no circle."""
-    locations, target = RNG.uniform(0, 48, (K, 16, 2)), RNG.uniform(0, 48, (K, 2))
+    locations, target = RNG.uniform(-300, 300, (K, 16, 2)), RNG.uniform(0, 48, (K, 2))
     circles = [None if index == 2 else target[index] for index in range(K)]
     figures.draw_panels([Panel(NAMES[k], IMAGE, locations[k], circle=circles[k]) for k in range(K)], "unused")
     (axis,) = axes_of(drawn[0])
@@ -76,12 +75,7 @@ def test_each_panel_has_its_points_on_its_image(drawn):
         if circles[index] is not None:
             np.testing.assert_allclose(next(drawings).get_offsets() - corner, target[index : index + 1])
     assert not list(drawings)
-
-
-def test_points_outside_the_images_do_not_move_them(drawn):
-    figures.draw_panels([Panel("", IMAGE, RNG.uniform(-500, 500, (30, 2)), cross=np.array([900.0, 0.0]))], "unused")
-    (axis,) = axes_of(drawn[0])
-    height, width = axis.get_images()[0].get_array().shape[:2]
+    height, width = axis.get_images()[0].get_array().shape[:2]  # points outside do not move the images
     assert (axis.get_xlim(), axis.get_ylim()) == ((-0.5, width - 0.5), (height - 0.5, -0.5))
 
 
@@ -134,16 +128,3 @@ def test_layer_errors(drawn):
     assert left.lines[0].get_ydata().tolist() == correct.tolist()
     mean = next(line for line in right.lines if line.get_label() == "mean")
     np.testing.assert_allclose(mean.get_ydata(), np.nanmean(errors, 1))
-
-
-@pytest.mark.parametrize("count", [1, 19])
-def test_any_number_of_keypoints(count, tmp_path):
-    """No label is cut off: the border of the picture is white."""
-    names = [f"left_long_name_{index}" for index in range(count)]
-    figures.draw_query_attention(RNG.dirichlet(np.ones(count), (4, count)), names, tmp_path / "matrix.png")
-    panels = [Panel(name, IMAGE, RNG.uniform(0, 48, (16, 2)), RNG.random(16)) for name in names]
-    figures.draw_panels(panels, tmp_path / "points.png", bar="attention weight")
-    for name in ("matrix.png", "points.png"):
-        picture = cv2.imread(str(tmp_path / name))
-        for border in (picture[:2], picture[-2:], picture[:, -2:]):
-            assert (border == 255).all(), name

@@ -164,10 +164,9 @@ def test_the_report_of_another_head(cfg, tmp_path):
 
 def page_of(result, cfg, checkpoint, out, patch, **options):
     """The report on a result, without the measurement of the latency."""
-    costs = dict(parameters_million=1, gflops=1, checkpoint_sha256="")
-    timings = [Timing(1, 1, 1, ())] * 2
+    costs = dict(parameters_million=1, gflops=1, checkpoint_sha256=""), dict(total=[Timing(1, 1, 1, ())] * 2)
     patch.setattr("tfpose_mm.analysis.report.analyse_checkpoint", lambda *_: result)
-    patch.setattr("tfpose_mm.analysis.report.measure_cost", lambda *_: (costs, dict(total=timings)))
+    patch.setattr("tfpose_mm.analysis.report.measure_cost", lambda *_: costs)
     return write_report(cfg, checkpoint, out=out, persons=(), **options).page.read_text()
 
 
@@ -179,7 +178,6 @@ def test_detected_boxes_are_tested_too(cfg, checkpoint, people, tmp_path, monkey
     cfg.test_dataloader.dataset.bbox_file = str(tmp_path / "boxes.json")
     result = analyse_checkpoint(cfg, checkpoint, tmp_path / "test")
     assert len(result.persons) == len(annotations)
-    assert set(result.detected) == set(result.metrics)
     assert cfg.test_dataloader.dataset.bbox_file  # not changed
     result.recording = None  # no figures
     text = page_of(result, cfg, checkpoint, tmp_path, monkeypatch, cases=0)
@@ -219,11 +217,9 @@ def test_pck_is_mmpose_s():
 
 
 def test_a_keypoint_that_is_never_annotated_has_no_number():
-    nothing = {"number": 0, "similarity": None, **dict.fromkeys(ERROR_KINDS, 0)}
-    nothing.update(dict.fromkeys(("PCK@0.05", "PCK@0.1", "PCK@0.2")))
-    assert keypoint_rows(result_of(person(1.0, (False,) + (True,) * 4)))["nose"] == nothing
     nobody = result_of(person(1.0, (False,) * K))
-    assert keypoint_rows(nobody)["all"] == nothing
+    nothing = {"number": 0, "similarity": None, **dict.fromkeys(ERROR_KINDS, 0)}
+    assert keypoint_rows(nobody)["nose"] == {**nothing, **dict.fromkeys(("PCK@0.05", "PCK@0.1", "PCK@0.2"))}
     assert find_cases(nobody, 3) == (1, {})
 
 

@@ -106,11 +106,10 @@ def test_a_plan(jobs_of, tmp_path):
     assert second.command[-3:] == ["x=1", "model.head.aux_branch=False", "randomness.seed=7"]
 
 
-def test_what_a_plan_must_not_hold(jobs_of, tmp_path):
+def test_what_a_plan_must_not_hold(jobs_of):
     for runs, message in (
         ([dict(A, config="nowhere.py")], "The config nowhere.py does not exist"),
         ([dict(A, option={})], "has name, config, option: it needs name and config, and takes"),
-        ([dict(A, seeds=1)], "it needs name and config, and takes options and a list of seeds"),
         ([A, A], "Two runs of .* have the same name and seed"),
         ([], "has no runs: give at least one"),
     ):
@@ -118,8 +117,6 @@ def test_what_a_plan_must_not_hold(jobs_of, tmp_path):
             jobs_of(*runs)
     with pytest.raises(UserError, match="has runs: a plan needs metric and runs"):
         jobs_of(A, text="")
-    with pytest.raises(UserError, match=r"The plan .*nowhere.yaml does not exist"):
-        head_to_head.read_plan(tmp_path / "nowhere.yaml", tmp_path)
 
 
 @pytest.mark.slow
