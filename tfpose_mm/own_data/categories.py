@@ -27,23 +27,19 @@ def choose_category(parts: Sequence[Part], name: str | None) -> Category:
     """Choose the category with a name, else the only one with keypoints, which must be the same in all parts."""
     found = [_categories_with_keypoints(part) for part in parts]
     known = {name: category for categories in reversed(found) for name, category in categories.items()}
-    listed = ", ".join(f"{category.name} (K = {len(category.keypoints)})" for category in known.values()) or "none"
-    if name is not None and name not in known:
-        raise UserError(f"--category must be one of those with keypoints, {listed}, but got {name}.")
-    if name is None and len(known) != 1:
-        fix = "choose one with --category" if known else "correct category_id of the annotations"
-        raise UserError(f"One category must have keypoints, but these have: {listed}: {fix}.")
-    chosen = known[name or next(iter(known))]
-    if chosen.name not in found[0]:
+    if name not in known and (name is not None or len(known) != 1):
+        listed = ", ".join(f"{category.name} (K = {len(category.keypoints)})" for category in known.values()) or "none"
         raise UserError(
-            f"{parts[0].file} is for training, but has no keypoints of {chosen.name}: check the annotations."
+            f"One category with keypoints is needed, but the data have {listed}, and --category is {name or 'not given'}: choose "
+            "one with it, or correct category_id of the annotations."
         )
+    chosen = known[name or next(iter(known))]
     for part, categories in zip(parts, found):
-        other = categories.get(chosen.name, chosen)
-        if other.keypoints != chosen.keypoints:
+        other = categories.get(chosen.name)
+        if (other or chosen).keypoints != chosen.keypoints or (other is None and part is parts[0]):
             raise UserError(
-                f"All files must have the same keypoints of {chosen.name} in one order, but {parts[0].file} has "
-                f"{chosen.keypoints}, and {part.file} has {other.keypoints}: export them again."
+                f"All files must have the same keypoints of {chosen.name} in one order, {chosen.keypoints}, but "
+                f"{part.file} has {other.keypoints if other else 'none'}: export them again."
             )
     return chosen
 
