@@ -30,8 +30,8 @@ def choose_category(parts: Sequence[Part], name: str | None) -> Category:
     if name not in known and (name is not None or len(known) != 1):
         listed = ", ".join(f"{category.name} (K = {len(category.keypoints)})" for category in known.values()) or "none"
         raise UserError(
-            f"One category with keypoints is needed, but the data have {listed}, and --category is {name or 'not given'}: choose "
-            "one with it, or correct category_id of the annotations."
+            f"One category with keypoints is needed, but the data have {listed}, and --category is "
+            f"{name or 'not given'}: choose one with it, or correct category_id of the annotations."
         )
     chosen = known[name or next(iter(known))]
     for part, categories in zip(parts, found):
