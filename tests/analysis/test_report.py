@@ -67,7 +67,7 @@ def test_its_numbers_are_those_of_the_evaluation(report, cfg, checkpoint):
     np.testing.assert_allclose(attention, recording.query_attention, atol=1e-6)
     values = [numbers["keypoints"][name]["PCK@0.2"] for name in numbers["keypoints"]]
     assert np.mean(values) == pytest.approx(expected["PCK@0.2/PCK"])  # MMPose's mean over keypoints
-    text = page.read_text()
+    text = page.read_text().replace("<wbr>", "")
     assert f"<tr><td>AP</td><td>{expected['coco/AP']:.3f}</td>" in text
     for word in ("left_shoulder", "inversion", "GFLOPs", "AdamW", "SHA-256", "mmpose", "a.b=1", "c=&lt;b&gt;a_very"):
         assert word in text, word
