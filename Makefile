@@ -106,9 +106,10 @@ format: $(READY)
 
 picture: demo
 	@$(BIN)/python -c 'import cv2; \
-	  pictures = {"refinement": "refinement", "sampling_points": "fig7_sampling_points"}; \
-	  [cv2.imwrite(f"docs/images/{name}.jpg", cv2.imread(f"$(DEMO)/report/figures/person0_{end}.png")) \
-	    for name, end in pictures.items()]'
+	  pictures = {"demo": "fig10_qualitative", "refinement": "person0_refinement", \
+	    "sampling_points": "person0_fig7_sampling_points"}; \
+	  [cv2.imwrite(f"docs/images/{name}.jpg", cv2.imread(f"$(DEMO)/report/figures/{figure}.png")) \
+	    for name, figure in pictures.items()]'
 
 clean:
 	rm -rf $(DEMO)/data $(DEMO)/train $(DEMO)/report $(DEMO)/report.log

@@ -1,4 +1,4 @@
-"""Submission files for evaluation servers, errors of keypoints, and the quality of keypoint scores."""
+"""Submission files for evaluation servers, and kinds of errors of keypoints."""
 
 from __future__ import annotations
 
