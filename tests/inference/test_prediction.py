@@ -21,51 +21,40 @@ from tests.helpers.paths import TINY
 from tests.helpers.processes import NO_WORKERS, mim, start
 from tests.inference.test_sources import write_video
 from tfpose_mm.errors import UserError
-from tfpose_mm.inference.prediction import _collect_interrupts, predict
+from tfpose_mm.inference.prediction import predict
 from tfpose_mm.inference.predictor import Predictor
+from tfpose_mm.inference.sources import find_sources, read_frames
 
 PREDICT = [sys.executable, "-m", "tfpose_mm", "predict"]
 NAME = "tfpose_tiny_synthetic_128x96"
 
 
-def draw_nothing(checkpoint, inputs, out, **options):
-    return predict(TINY, checkpoint, inputs, out=out, drawings=False, progress=False, **options)
+def predict_json(checkpoint, inputs, out, **options):
+    return predict(TINY, checkpoint, inputs, out=out, drawings=False, **options)
 
 
 def test_a_picture_for_each_image_and_a_video_that_plays(checkpoint, people, tmp_path):
     (tmp_path / "other").mkdir()
     shutil.copy(people / "val/000000000001.jpg", tmp_path / "other/000000000001.jpg")
-    size = (65, 49) if shutil.which("ffmpeg") else (64, 48)
-    write_video(tmp_path / "clip.mp4", "mp4v", 5, size, brightness=20)
+    write_video(tmp_path / "clip.mp4", "mp4v", 5, brightness=20)
     inputs = [people / "val", tmp_path / "other", tmp_path / "clip.mp4"]
-    count = len(list((people / "val").glob("*.jpg")))
-    options = dict(batch_size=count, progress=False)  # the same batch in both predictions
+    names = {path.name for path in (people / "val").glob("*.jpg")}
+    count = len(names)
+    options = dict(batch_size=count)  # the same batch in both predictions
     summary = predict(TINY, checkpoint, inputs, out=tmp_path / "out", threshold=0.0, track=True, **options)
-    assert (summary.images, summary.persons, summary.unreadable) == (count + 1 + 5, count + 1 + 5, [])
+    assert (summary.images, summary.persons, summary.errors) == (count + 1 + 5, count + 1 + 5, [])
     drawn = tmp_path / "out/drawn"
-    assert {path.name for path in drawn.iterdir()} == {
-        *(path.name for path in (people / "val").glob("*.jpg")),
-        "000000000001_2.jpg",
-        "clip.mp4",
-    }
-    original, picture = cv2.imread(str(people / "val/000000000001.jpg")), cv2.imread(str(drawn / "000000000001.jpg"))
-    assert picture.shape == original.shape
-    assert 0.001 < (np.abs(picture.astype(int) - original).max(-1) > 60).mean() < 0.5
+    assert {path.name for path in drawn.iterdir()} == {*names, "000000000001_2.jpg", "clip.mp4"}
     predict(TINY, checkpoint, people / "val", out=tmp_path / "none", threshold=1.1, **options)
-    unchanged = cv2.imread(str(tmp_path / "none/drawn/000000000001.jpg"))
-    assert (np.abs(unchanged.astype(int) - original).max(-1) > 60).mean() < 0.0005
+    original = cv2.imread(str(people / "val/000000000001.jpg")).astype(int)
+    pictures = [cv2.imread(str(folder / "000000000001.jpg")) for folder in (drawn, tmp_path / "none/drawn")]
+    changed, unchanged = ((np.abs(picture - original).max(-1) > 60).mean() for picture in pictures)
+    assert unchanged < 0.0005 < 0.001 < changed < 0.5
     written = [json.loads((tmp_path / name / "results.json").read_text()) for name in ("out", "none")]
     assert written[1] == written[0][:count]  # the files have all keypoints
-    video = cv2.VideoCapture(str(drawn / "clip.mp4"))
-    frames = []
-    while True:
-        read, frame = video.read()
-        if not read:
-            break
-        frames.append(frame)
-    assert len(frames) == 5
-    assert video.get(cv2.CAP_PROP_FPS) == pytest.approx(12)
-    means = [np.median(frame) for frame in frames]
+    (source,) = find_sources(drawn / "clip.mp4")
+    means = [np.median(frame.image) for frame in read_frames([source], [])]
+    assert (len(means), source.fps) == (5, 12)
     assert means == sorted(means)
     assert means[-1] - means[0] > 40
 
@@ -74,8 +63,9 @@ def test_images_without_persons_are_kept(checkpoint, people, tmp_path):
     inputs = sorted((people / "val").glob("*.jpg"))[:3]
     boxes = [dict(file_name=name, bbox=[5, 5, 45, 85], score=1) for name in (inputs[1].name, "elsewhere.jpg")]
     (tmp_path / "boxes.json").write_text(json.dumps(boxes))
-    summary = predict(TINY, checkpoint, inputs, out=tmp_path / "out", boxes=tmp_path / "boxes.json", progress=False)
-    assert (summary.images, summary.persons, summary.unmatched) == (3, 1, 1)
+    summary = predict(TINY, checkpoint, inputs, out=tmp_path / "out", boxes=tmp_path / "boxes.json")
+    assert (summary.images, summary.persons) == (3, 1)
+    assert str(summary).endswith("\n1 boxes of the file are of images that are not among the inputs.")
     records = json.loads((tmp_path / "out/predictions.json").read_text())["instance_info"]
     assert [len(record["instances"]) for record in records] == [0, 1, 0]
     assert len(list((tmp_path / "out/drawn").iterdir())) == 3
@@ -86,23 +76,22 @@ def test_images_without_persons_are_kept(checkpoint, people, tmp_path):
     [
         (dict(smooth=True), "Smoothing needs tracking"),
         (dict(boxes="nowhere.json"), r"The box file nowhere\.json does not exist"),
-        (dict(inputs="nowhere"), "The input nowhere does not exist"),
+        (dict(detector="detector.py"), "A detector needs --detector and --detector-weights"),
         (dict(keypoint_scores="keypoint_map"), "are auto, heatmap, one, but got keypoint_map"),
     ],
 )
 def test_wrong_options_write_nothing(options, message, checkpoint, people, tmp_path):
-    inputs = options.pop("inputs", people / "val")
     with pytest.raises(UserError, match=message):
-        draw_nothing(checkpoint, inputs, tmp_path / "out", **options)
+        predict_json(checkpoint, people / "val", tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
 
 
 def test_results_are_not_overwritten(checkpoint, people, tmp_path):
-    draw_nothing(checkpoint, people / "val/000000000001.jpg", tmp_path / "out")
-    before = (tmp_path / "out/results.json").read_text()
-    with pytest.raises(UserError, match="out already has results: delete it or choose another folder"):
-        draw_nothing(checkpoint, people / "val", tmp_path / "out")
-    assert (tmp_path / "out/results.json").read_text() == before
+    (tmp_path / "results.json").write_text("before")
+    for out in (tmp_path, tmp_path / "results.json"):
+        with pytest.raises(UserError, match="--out must be a folder without results"):
+            predict_json(checkpoint, people / "val", out)
+    assert (tmp_path / "results.json").read_text() == "before"
 
 
 @pytest.fixture
@@ -162,35 +151,11 @@ def test_the_tool_names_unreadable_files_and_does_the_rest(checkpoint, people, t
     (tmp_path / "images/broken.jpg").write_bytes(b"no image")
     process = start(*PREDICT, NAME, checkpoint, "images", "--out", "out", cwd=tmp_path)
     assert process.returncode == 3
-    assert process.stderr.splitlines()[-1] == (
-        "images/broken.jpg could not be read: it is not an image that OpenCV or Pillow can decode."
-    )
+    assert process.stderr.splitlines()[-1].startswith("images/broken.jpg could not be read: it is not an image")
     count = len(list((people / "val").glob("*.jpg")))
     assert process.stdout.splitlines()[-1].startswith(f"{count} images or frames with {count} persons in ")
     assert "images/s" in process.stderr
     assert len(json.loads((tmp_path / "out/predictions.json").read_text())["instance_info"]) == count
-    wrong = start(*PREDICT, NAME, checkpoint, "*.gif", "--out", "out2", cwd=tmp_path)
-    assert wrong.returncode == 2
-    assert (
-        wrong.stderr.splitlines()[-1]
-        == "error: The pattern *.gif must match files, but matches none: check the pattern."
-    )
-
-
-def test_ctrl_c_waits_until_a_record_is_written(monkeypatch):
-    """A handler of Python: the signal can reach any thread, so a signal mask of the main thread does not hold it."""
-    monkeypatch.setattr(signal, "SIGINT", signal.SIGUSR1)  # pytest handles SIGINT
-    before = signal.signal(signal.SIGUSR1, signal.default_int_handler)
-    try:
-        with _collect_interrupts() as interrupts:
-            assert not interrupts
-            signal.raise_signal(signal.SIGUSR1)
-            assert interrupts
-            with pytest.raises(KeyboardInterrupt):
-                signal.raise_signal(signal.SIGUSR1)
-        assert signal.getsignal(signal.SIGUSR1) is signal.default_int_handler
-    finally:
-        signal.signal(signal.SIGUSR1, before)
 
 
 def test_an_error_leaves_complete_files(checkpoint, people, tmp_path):
@@ -204,7 +169,7 @@ def test_an_error_leaves_complete_files(checkpoint, people, tmp_path):
         return [[0, 0, 40, 60]] * 2
 
     with pytest.raises(KeyboardInterrupt):
-        draw_nothing(checkpoint, people / "val", tmp_path, boxes=boxes, batch_size=1)
+        predict_json(checkpoint, people / "val", tmp_path, boxes=boxes, batch_size=1)
     assert len(json.loads((tmp_path / "predictions.json").read_text())["instance_info"]) == 2
     assert {entry["image_id"] for entry in json.loads((tmp_path / "results.json").read_text())} == {1, 2}
 
@@ -214,13 +179,11 @@ def test_ctrl_c_leaves_complete_records(checkpoint, people, tmp_path):
     (tmp_path / "images").mkdir()
     for index in range(3000):
         (tmp_path / f"images/{index:05d}.jpg").symlink_to(people / "val/000000000001.jpg")
-    command = [*PREDICT, NAME, checkpoint, "images", "--out", "out", "--no-drawings"]
-    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    command = [*PREDICT, NAME, str(checkpoint), "images", "--out", "out", "--no-drawings"]
     process = subprocess.Popen(
-        [*map(str, command)],
+        command,
         cwd=tmp_path,
-        env=env,
-        stdout=subprocess.PIPE,
+        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
         stderr=subprocess.PIPE,
         text=True,
         # a process in the background of a shell script ignores Ctrl-C, and so do its children

@@ -11,8 +11,7 @@ import pytest
 from PIL import Image
 
 from tfpose_mm.errors import UserError
-from tfpose_mm.inference import find_sources
-from tfpose_mm.inference.sources import LARGEST, read_frames
+from tfpose_mm.inference.sources import LARGEST, find_sources, read_frames
 
 FRAMES, SIZE = 20, (64, 48)
 
@@ -59,9 +58,8 @@ def folder(tmp_path):
 
 
 def test_folders_globs_files_and_webcams(folder):
-    assert [source.name for source in find_sources(folder)] == [
-        str(folder / name) for name in ("a.JPG", "b.png", "c.jpg", "d.mp4")
-    ]
+    expected = [str(folder / name) for name in ("a.JPG", "b.png", "c.jpg", "d.mp4")]
+    assert [source.name for source in find_sources(folder)] == expected
     found = find_sources([folder / "c.jpg", f"{folder}/*.jpg", f"{folder}/?.png", "webcam:1", "webcam"])
     assert [source.name.replace(f"{folder}/", "") for source in found] == ["c.jpg", "b.png", "webcam:1", "webcam:0"]
     assert [source.kind for source in found] == ["image", "image", "webcam", "webcam"]
@@ -73,16 +71,14 @@ def test_folders_globs_files_and_webcams(folder):
     ("inputs", "message"),
     [
         ([], "needs at least one input, but got none"),
-        (["nowhere.jpg"], r"The input nowhere\.jpg does not exist"),
-        (["*.gif"], r"The pattern \*\.gif must match files, but matches none"),
-        (["sub"], "The folder sub must contain images or videos, but has none: known endings are .avif"),
-        (np.zeros((5, 7)), r"Input 0 must be an array \(H, W, 3\) of uint8 in the order BGR, but is float64 of shape"),
-        (np.zeros((5, 7, 4), np.uint8), r"but is uint8 of shape \(5, 7, 4\): convert it"),
-        ([np.zeros((5, 7, 3), np.float32)], r"but is float32 of shape \(5, 7, 3\)"),
-        ([3], "An input must be the path of an image, .* but got a int: convert it"),
-        (3, "but got a int"),
+        (["nowhere.jpg"], r"The input nowhere\.jpg must be .* but there is none"),
+        ("*.gif", r"The input \*\.gif must be .* but there is none"),
+        ("sub", "The input sub must be .* but there is none: check the path. Known endings in a folder are .avif"),
+        (np.zeros((5, 7)), r"array \(H, W, 3\) uint8 BGR, but input 0 is float64 \(5, 7\): convert it"),
+        ([np.zeros((5, 7, 3), np.uint8), np.zeros((5, 7, 4), np.uint8)], r"input 1 is uint8 \(5, 7, 4\)"),
+        (np.zeros((5, 7, 3), np.float32), r"is float32 \(5, 7, 3\)"),
+        (3, "input 0 is a int: convert it"),
         ("", "An input must be the path of an image"),
-        ([Image.new("RGB", (3, 4))], "but got a Image: convert it"),
     ],
 )
 def test_wrong_inputs(inputs, message, folder, monkeypatch):
@@ -168,28 +164,16 @@ def test_videos_are_known_by_their_content(tmp_path, ending, reliability):
     reliability.row("inputs", "videos with the endings .wmv, .ts, .mts, .3gp, .flv, with none or another", 1, "read")
 
 
-@pytest.mark.parametrize(
-    ("name", "options", "fps"),
-    [
-        ("stack.tif", {}, None),
-        ("animation.gif", dict(duration=100), 10.0),
-        ("animation.webp", dict(duration=50, lossless=True), 20.0),
-        ("animation.png", dict(duration=200), 5.0),
-    ],
-)
-def test_all_frames_of_a_stack_or_an_animation(tmp_path, name, options, fps, reliability):
-    rng = np.random.default_rng(0)
-    pages = [Image.fromarray(rng.integers(0, 255, (9, 7, 3), dtype=np.uint8)) for _ in range(3)]
-    pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:], **options)
-    (source,) = find_sources(tmp_path)
-    frames, unreadable = read(tmp_path / name)
-    assert ([frame.index for frame in frames], unreadable) == ([0, 1, 2], [])
-    assert source.fps == (None if fps is None else pytest.approx(fps, rel=0.01)) or name.endswith("webp")
-    for frame, page in zip(frames, pages):
-        assert frame.image.shape == (9, 7, 3)
-        if not name.endswith("gif"):  # it has 256 colours
-            assert np.array_equal(frame.image[..., ::-1], np.asarray(page))
-    reliability.row("inputs", "stacks and animations: .tif, .gif, .webp, .png", 1, "all frames are read")
+def test_animations_and_stacks(tmp_path):
+    """A .gif is a video; other files with several frames are named, because OpenCV decodes the first only."""
+    pages = [Image.fromarray(np.full((48, 64, 3), 60 * page, np.uint8)) for page in range(3)]
+    for name in ("a.gif", "b.tif"):
+        pages[0].save(tmp_path / name, save_all=True, append_images=pages[1:], duration=100)
+    source, _ = find_sources(tmp_path)
+    frames, unreadable = read(tmp_path)
+    assert (source.kind, source.fps) == ("video", 10.0)
+    assert [round(frame.image.mean() / 60) for frame in frames] == [0, 1, 2]
+    assert unreadable == [f"{tmp_path}/b.tif could not be read: it has 3 frames: save them as images or as a video."]
 
 
 def png_header(width, height):
@@ -198,7 +182,7 @@ def png_header(width, height):
     return b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + body + struct.pack(">I", zlib.crc32(body))
 
 
-UNKNOWN = "it is not an image that OpenCV or Pillow can decode"
+UNKNOWN = "it is not an image that OpenCV can decode"
 
 
 @pytest.mark.parametrize(
@@ -210,7 +194,7 @@ UNKNOWN = "it is not an image that OpenCV or Pillow can decode"
         ("empty.jpg", b"", UNKNOWN),
         ("text.jpg", b"<html>not found</html>", UNKNOWN),
         ("cut.webp", b"RIFF\x00\x01\x00\x00WEBPVP8 ", UNKNOWN),
-        ("cut.gif", b"GIF89a\x05\x00", UNKNOWN),
+        ("cut.gif", b"GIF89a\x05\x00", "it has no frame that OpenCV can decode"),
         ("bad.tif", b"II*\x00\xff\xff\xff\x7f", UNKNOWN),
         ("bad.mp4", b"\x00\x00\x00\x18ftypmp42", "it has no frame that OpenCV can decode"),
         ("bad.avif", b"\x00\x00\x00\x1cftypavif", UNKNOWN),
@@ -237,27 +221,9 @@ def test_an_image_that_is_too_long_is_named(tmp_path, reliability):
     reliability.row("inputs", "an image longer than OpenCV's warpAffine takes", 1, "named in a sentence, exit status 3")
 
 
-def test_grey_images_and_images_turned_by_exif(tmp_path):
-    Image.fromarray(np.arange(63, dtype=np.uint8).reshape(9, 7)).save(tmp_path / "one.gif")
+def test_images_are_turned_by_exif(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees
-    page = Image.fromarray(np.zeros((9, 7, 3), np.uint8))
-    page.save(tmp_path / "turned.jpg", exif=exif)
-    page.save(tmp_path / "turned.tif", save_all=True, append_images=[page], exif=exif)
-    frames, unreadable = read(tmp_path / "one.gif", tmp_path / "turned.jpg", tmp_path / "turned.tif")
-    assert ([frame.image.shape for frame in frames][:3], unreadable) == ([(9, 7, 3), (7, 9, 3), (7, 9, 3)], [])
-
-
-@pytest.mark.parametrize("dtype", [np.float32, np.int32])
-def test_pages_of_32_bits_are_named(tmp_path, dtype):
-    """Their range is not known: OpenCV and Pillow cut the values at 0 and 255."""
-    page = Image.fromarray(np.linspace(0, 300, 63).astype(dtype).reshape(9, 7))
-    page.save(tmp_path / "one.tif")
-    page.save(tmp_path / "two.tif", save_all=True, append_images=[page])
-    frames, unreadable = read(tmp_path)
-    assert frames == []
-    assert unreadable == [
-        f"{tmp_path}/one.tif could not be read: it has 32 bits per value: convert it to 8 bits.",
-        f"{tmp_path}/two.tif could not be read: 2 of its 2 frames cannot be decoded (it has 32 bits per value: convert "
-        "it to 8 bits).",
-    ]
+    Image.fromarray(np.zeros((9, 7, 3), np.uint8)).save(tmp_path / "turned.jpg", exif=exif)
+    (frame,), _ = read(tmp_path)
+    assert frame.image.shape == (7, 9, 3)

@@ -13,8 +13,8 @@ def prediction(boxes, index=0, name="clip.mp4", keypoints=None, fps=30.0):
     return Prediction(name, index, (99, 88), keypoints, scores, boxes, ones, ones, [1] * len(boxes), fps)
 
 
-def ids(predictions, **settings):
-    return [entry.track_ids.tolist() for entry in track(predictions, **settings)]
+def ids(predictions):
+    return [entry.track_ids.tolist() for entry in track(predictions)]
 
 
 def test_persons_keep_their_numbers():
@@ -23,15 +23,13 @@ def test_persons_keep_their_numbers():
     assert ids(prediction(boxes, index) for index, boxes in enumerate(frames)) == [[1, 2], [2, 1], [2], [], [1, 2]]
 
 
-def test_a_person_that_was_missing_too_long_is_new():
-    boxes = [[0, 0, 10, 20]]
-    frames = [prediction(boxes, 0), *(prediction([], index) for index in range(1, 4)), prediction(boxes, 4)]
-    assert ids(frames, max_missing=3)[-1] == [1]
-    assert ids(frames, max_missing=2)[-1] == [2]
-
-
-def test_a_person_elsewhere_and_another_video_are_new():
-    frames = [prediction([[0, 0, 10, 20]]), prediction([[40, 0, 50, 20]], 1), prediction([[40, 0, 50, 20]], 0, "b.mp4")]
+def test_who_is_new():
+    """A person that was missing in more than 15 frames, a person elsewhere, the persons of another video."""
+    box = [[0, 0, 10, 20]]
+    for missing, expected in ((15, [1]), (16, [2])):
+        frames = [prediction(box), *(prediction([], 1 + n) for n in range(missing)), prediction(box, 1 + missing)]
+        assert ids(frames)[-1] == expected
+    frames = [prediction(box), prediction([[40, 0, 50, 20]], 1), prediction([[40, 0, 50, 20]], 0, "b.mp4")]
     assert ids(frames) == [[1], [2], [1]]
 
 
@@ -48,17 +46,17 @@ def test_one_euro_filter_against_its_equations():
         prediction([[0, 0, 1, 1]], index, keypoints=np.full((1, 5, 2), [x, 0.0]), fps=10.0)
         for index, x in ((0, 0.0), (1, 3.0), (3, 5.0))
     ]
-    first, second, third = smooth(track(frames), min_cutoff=1.0, beta=0.5, speed_cutoff=1.0)
+    first, second, third = smooth(track(frames))
     assert not first.keypoints.any()
 
     def alpha(rate, cutoff):
         return 1 / (1 + rate / (2 * np.pi * cutoff))
 
     speed = alpha(10, 1.0) * 30.0  # 3 units in 0.1 s
-    expected = alpha(10, 1.0 + 0.5 * speed) * 3.0
+    expected = alpha(10, 1.0 + speed) * 3.0
     np.testing.assert_allclose(second.keypoints[0], [[expected, 0.0]] * 5)
     speed += alpha(5, 1.0) * ((5.0 - expected) * 5 - speed)
-    expected += alpha(5, 1.0 + 0.5 * speed) * (5.0 - expected)
+    expected += alpha(5, 1.0 + speed) * (5.0 - expected)
     np.testing.assert_allclose(third.keypoints[0], [[expected, 0.0]] * 5)
 
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from mmpose.evaluation.metrics import CocoMetric
 
-from tfpose_mm.inference import Prediction, PredictionWriter, coco_results
+from tfpose_mm.inference import Prediction
+from tfpose_mm.inference.writers import PredictionWriter, coco_results
 
 K = 5
 META = dict(
@@ -50,7 +51,7 @@ def test_files(tmp_path):
         prediction(1, "d.mp4", 0),
         prediction(1, "d.mp4", 1, image_id=77),
     ]
-    writer = PredictionWriter(tmp_path / "out", META)
+    writer = PredictionWriter(tmp_path / "out", META, {})
     for entry in predictions:
         writer.write(entry)
     writer.close()
