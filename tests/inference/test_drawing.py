@@ -13,12 +13,11 @@ def metainfo():
     return parse_pose_metainfo(dict(from_file="configs/_base_/datasets/coco.py"))
 
 
-def draw(metainfo, keypoints, scores, boxes=None, threshold=0.5, track_ids=None, size=(200, 200)):
-    boxes = np.zeros((len(keypoints), 4)) if boxes is None else boxes
-    entry = prediction(boxes, keypoints=keypoints)
+def draw(metainfo, keypoints, scores, boxes=None, track_ids=None, size=(200, 200)):
+    entry = prediction(np.zeros((len(keypoints), 4)) if boxes is None else boxes, keypoints=keypoints)
     entry.size, entry.image = size, np.full((*size[::-1], 3), 7, np.uint8)
     entry.keypoint_scores, entry.track_ids = scores, track_ids
-    picture = draw_prediction(entry, metainfo, threshold)
+    picture = draw_prediction(entry, metainfo, 0.42)
     assert (entry.image == 7).all()
     return picture != 7
 
@@ -27,7 +26,7 @@ def test_only_keypoints_with_a_score_above_the_threshold_are_drawn(metainfo):
     keypoints = np.stack([10 + 20 * np.arange(17) % 180, 10 + 11 * np.arange(17)], axis=-1)[None].astype(float)
     scores = np.linspace(0, 0.8, 17)[None]
     without_links = dict(metainfo, skeleton_links=[], skeleton_link_colors=np.zeros((0, 3), np.uint8))
-    drawn = draw(without_links, keypoints, scores, threshold=0.42)
+    drawn = draw(without_links, keypoints, scores)
     seen = [drawn[y - 1 : y + 2, x - 1 : x + 2].any() for x, y in keypoints[0].round().astype(int)]
     assert seen == (scores[0] > 0.42).tolist()
     assert not draw(metainfo, np.zeros((0, 17, 2)), np.zeros((0, 17))).any()

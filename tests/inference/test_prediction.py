@@ -18,7 +18,7 @@ from xtcocotools.coco import COCO
 from xtcocotools.cocoeval import COCOeval
 
 from tests.helpers.paths import TINY
-from tests.helpers.processes import NO_WORKERS, mim, start
+from tests.helpers.processes import mim, start
 from tests.inference.test_sources import write_video
 from tfpose_mm.errors import UserError
 from tfpose_mm.inference.prediction import predict
@@ -41,7 +41,7 @@ def test_a_picture_for_each_image_and_a_video_that_plays(checkpoint, people, tmp
     names = {path.name for path in (people / "val").glob("*.jpg")}
     count = len(names)
     options = dict(batch_size=count)  # the same batch in both predictions
-    summary = predict(TINY, checkpoint, inputs, out=tmp_path / "out", threshold=0.0, track=True, **options)
+    summary = predict(TINY, checkpoint, inputs, out=tmp_path / "out", threshold=0.0, track=True, smooth=True, **options)
     assert (summary.images, summary.persons, summary.errors) == (count + 1 + 5, count + 1 + 5, [])
     drawn = tmp_path / "out/drawn"
     assert {path.name for path in drawn.iterdir()} == {*names, "000000000001_2.jpg", "clip.mp4"}
@@ -50,6 +50,10 @@ def test_a_picture_for_each_image_and_a_video_that_plays(checkpoint, people, tmp
     pictures = [cv2.imread(str(folder / "000000000001.jpg")) for folder in (drawn, tmp_path / "none/drawn")]
     changed, unchanged = ((np.abs(picture - original).max(-1) > 60).mean() for picture in pictures)
     assert unchanged < 0.0005 < 0.001 < changed < 0.5
+    records = json.loads((tmp_path / "out/predictions.json").read_text())["instance_info"][-5:]
+    assert [(record["frame_id"], record["instances"][0]["track_id"]) for record in records] == [
+        (n, 1) for n in range(5)
+    ]
     written = [json.loads((tmp_path / name / "results.json").read_text()) for name in ("out", "none")]
     assert written[1] == written[0][:count]  # the files have all keypoints
     (source,) = find_sources(drawn / "clip.mp4")
@@ -94,38 +98,25 @@ def test_results_are_not_overwritten(checkpoint, people, tmp_path):
     assert (tmp_path / "results.json").read_text() == "before"
 
 
-@pytest.fixture
-def nearly_right(checkpoint, people, tmp_path):
-    """A copy of the data whose annotations are what the model predicts, with errors of some pixels."""
-    data = tmp_path / "data"
-    shutil.copytree(people, data)
-    path = data / "annotations/person_keypoints_val.json"
-    content = json.loads(path.read_text())
-    predictor = Predictor(TINY, checkpoint)
-    generator = np.random.default_rng(0)
-    found = {entry.image_id: entry.keypoints[0] for entry in predictor(data / "val", path)}
-    for annotation in content["annotations"]:
-        points = np.reshape(annotation["keypoints"], (17, 3)).astype(float)
-        points[:, :2] = found[annotation["image_id"]] + generator.normal(0, 3, (17, 2))
-        annotation["keypoints"] = points.reshape(-1).tolist()
-    path.write_text(json.dumps(content))
-    return data
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("categories", [(1,), (0,), (7,), (3, 7)], ids=str)
-def test_the_json_evaluates_to_what_mim_test_measures(checkpoint, nearly_right, tmp_path, categories, reliability):
-    """With any ids of the categories; two are two kinds of persons with the same keypoints."""
-    nearly_right = shutil.copytree(nearly_right, tmp_path / "people")
-    annotations = nearly_right / "annotations/person_keypoints_val.json"
+def test_the_json_evaluates_to_what_mim_test_measures(checkpoint, people, tmp_path, categories, reliability):
+    """The annotations are the predictions with errors of some pixels; two categories are two kinds of persons."""
+    data = shutil.copytree(people, tmp_path / "people")
+    annotations = data / "annotations/person_keypoints_val.json"
     content = json.loads(annotations.read_text())
+    found = {entry.image_id: entry.keypoints[0] for entry in Predictor(TINY, checkpoint)(data / "val", annotations)}
+    generator = np.random.default_rng(0)
     (person,) = content["categories"]
     content["categories"] = [dict(person, id=number, name=f"kind {number}") for number in categories]
     for row, annotation in enumerate(content["annotations"]):
         annotation["category_id"] = categories[row % len(categories)]
+        points = np.reshape(annotation["keypoints"], (17, 3)).astype(float)
+        points[:, :2] = found[annotation["image_id"]] + generator.normal(0, 3, (17, 2))
+        annotation["keypoints"] = points.reshape(-1).tolist()
     annotations.write_text(json.dumps(content))
     command = ["--boxes", annotations, "--out", tmp_path / "out", "--no-drawings", "--batch-size", 3]
-    process = start(*PREDICT, NAME, checkpoint, nearly_right / "val", *command, cwd=tmp_path)
+    process = start(*PREDICT, NAME, checkpoint, data / "val", *command, cwd=tmp_path)
     assert process.returncode == 0, process.stderr[-3000:]
     truth = COCO(str(annotations))
     evaluation = COCOeval(truth, truth.loadRes(str(tmp_path / "out/results.json")), "keypoints")
@@ -134,7 +125,7 @@ def test_the_json_evaluates_to_what_mim_test_measures(checkpoint, nearly_right, 
         evaluation.accumulate()
         evaluation.summarize()
     options = ["model.test_cfg.keypoint_scores=heatmap"]
-    tested = mim("test", "--checkpoint", checkpoint, cwd=tmp_path, data=nearly_right, options=options)
+    tested = mim("test", "--checkpoint", checkpoint, cwd=tmp_path, data=data, options=options)
     line = next(line for line in reversed(tested.stdout.splitlines()) if "coco/AP:" in line)
     measured = [float(text.split(":")[1].split()[0]) for text in line.split("coco/")[1:4]]
     assert evaluation.stats[:3] == pytest.approx(measured, abs=1e-4)
@@ -201,16 +192,3 @@ def test_ctrl_c_leaves_complete_records(checkpoint, people, tmp_path):
     assert 0 < len(records) < 3000
     assert [record["image"] for record in records] == [f"images/{index:05d}.jpg" for index in range(len(records))]
     assert len(json.loads((tmp_path / "out/results.json").read_text())) == len(records)
-
-
-@pytest.mark.slow
-def test_a_video_is_tracked_and_smoothed(checkpoint, tmp_path):
-    write_video(tmp_path / "clip.mp4", "mp4v", 4)
-    boxes = [dict(file_name="clip.mp4", frame=frame, bbox=[frame, 0, 30, 40], score=1) for frame in (0, 1, 3)]
-    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
-    command = [*PREDICT, NAME, checkpoint, "clip.mp4", "--boxes", "boxes.json", "--out", "out", "--track", "--smooth"]
-    process = start(*command, "--cfg-options", *NO_WORKERS[:1], cwd=tmp_path)
-    assert process.returncode == 0, process.stderr[-3000:]
-    records = json.loads((tmp_path / "out/predictions.json").read_text())["instance_info"]
-    assert [[person["track_id"] for person in record["instances"]] for record in records] == [[1], [1], [], [1]]
-    assert [record["frame_id"] for record in records] == [0, 1, 2, 3]

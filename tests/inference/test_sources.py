@@ -48,7 +48,8 @@ def names(frames):
 
 
 @pytest.fixture
-def folder(tmp_path):
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     for name in ("b.png", "a.JPG", "c.jpg"):
         write_image(tmp_path / name)
     write_video(tmp_path / "d.mp4", "mp4v", 4, brightness=20)
@@ -58,13 +59,11 @@ def folder(tmp_path):
 
 
 def test_folders_globs_files_and_webcams(folder):
-    expected = [str(folder / name) for name in ("a.JPG", "b.png", "c.jpg", "d.mp4")]
-    assert [source.name for source in find_sources(folder)] == expected
-    found = find_sources([folder / "c.jpg", f"{folder}/*.jpg", f"{folder}/?.png", "webcam:1", "webcam"])
-    assert [source.name.replace(f"{folder}/", "") for source in found] == ["c.jpg", "b.png", "webcam:1", "webcam:0"]
-    assert [source.kind for source in found] == ["image", "image", "webcam", "webcam"]
-    (video,) = find_sources(str(folder / "d.mp4"))
-    assert (video.kind, video.frames, video.fps) == ("video", 4, 12.0)
+    found = find_sources([folder / "c.jpg", f"{folder}/*.jpg", "?.png", "d.mp4", "webcam:1", "webcam"])
+    names = ["c.jpg", "b.png", "d.mp4", "webcam:1", "webcam:0"]
+    assert [source.name.replace(f"{folder}/", "") for source in found] == names
+    assert [source.kind for source in found] == ["image", "image", "video", "webcam", "webcam"]
+    assert (found[2].frames, found[2].fps) == (4, 12.0)
 
 
 @pytest.mark.parametrize(
@@ -74,34 +73,32 @@ def test_folders_globs_files_and_webcams(folder):
         (["nowhere.jpg"], r"The input nowhere\.jpg must be .* but there is none"),
         ("*.gif", r"The input \*\.gif must be .* but there is none"),
         ("sub", "The input sub must be .* but there is none: check the path. Known endings in a folder are .avif"),
-        (np.zeros((5, 7)), r"array \(H, W, 3\) uint8 BGR, but input 0 is float64 \(5, 7\): convert it"),
-        ([np.zeros((5, 7, 3), np.uint8), np.zeros((5, 7, 4), np.uint8)], r"input 1 is uint8 \(5, 7, 4\)"),
-        (np.zeros((5, 7, 3), np.float32), r"is float32 \(5, 7, 3\)"),
+        ([np.zeros((5, 7, 3), np.uint8), np.zeros((5, 7, 4), np.uint8)], r"but input 1 is uint8 \(5, 7, 4\)"),
+        (np.zeros((5, 7, 3), np.float32), r"array \(H, W, 3\) uint8 BGR, but input 0 is float32 \(5, 7, 3\)"),
         (3, "input 0 is a int: convert it"),
         ("", "An input must be the path of an image"),
     ],
 )
-def test_wrong_inputs(inputs, message, folder, monkeypatch):
-    monkeypatch.chdir(folder)
+def test_wrong_inputs(inputs, message, folder):
     with pytest.raises(UserError, match=message):
         find_sources(inputs)
 
 
 def test_frames_are_read_in_order_one_at_a_time(folder, monkeypatch):
-    frames, unreadable = read(folder)
-    expected = [("a.JPG", 0), ("b.png", 0), ("c.jpg", 0), *(("d.mp4", index) for index in range(4))]
-    assert [*zip(names(frames), (frame.index for frame in frames))] == expected
-    assert unreadable == []
-    assert frames[0].image.shape == (7, 5, 3)
-    assert [round(frame.image.mean() / 20) for frame in frames[3:]] == [0, 1, 2, 3]
     decoded = []
     real = cv2.imdecode
     monkeypatch.setattr(cv2, "imdecode", lambda *arguments: decoded.append(1) or real(*arguments))
-    next(read_frames(find_sources(folder), []))
+    frames = read_frames(find_sources(folder), unreadable := [])
+    assert next(frames).image.shape == (7, 5, 3)
     assert len(decoded) == 1
+    frames = list(frames)
+    expected = [("b.png", 0), ("c.jpg", 0), *(("d.mp4", index) for index in range(4))]
+    assert [*zip(names(frames), (frame.index for frame in frames))] == expected
+    assert [round(frame.image.mean() / 20) for frame in frames[2:]] == [0, 1, 2, 3]
+    assert unreadable == []
 
 
-@pytest.mark.parametrize("numbers", [[0], [7, 8, 9], [3, 11, 12], [19], range(5, 18)], ids=str)
+@pytest.mark.parametrize("numbers", [[0], [3, 11, 12], [19], range(5, 18)], ids=str)
 def test_damaged_frames_of_a_video(tmp_path, numbers, reliability):
     path = tmp_path / "clip.avi"
     data = write_video(path)
@@ -115,40 +112,43 @@ def test_damaged_frames_of_a_video(tmp_path, numbers, reliability):
     last_only = [*numbers] == [FRAMES - 1]  # some formats estimate the number of frames, so 1 less is no fault
     expected = f"{path} could not be read: {len(numbers)} of its {FRAMES} frames cannot be decoded."
     assert unreadable == ([] if last_only else [expected])
-    outcome = (
-        "the other frames are predicted with their own numbers; one sentence has the number of those that are missing"
-    )
-    reliability.row("inputs", "damaged frames in a video: first, middle, two places, most", 1, outcome, "these frames")
+    fault = "damaged frames in a video: first, middle, two places, most"
+    outcome = "the other frames are predicted with their own numbers; one sentence has the number of the missing ones"
+    reliability.row("inputs", fault, 1, outcome, "these frames")
 
 
-@pytest.mark.parametrize("fraction", [0.3, 0.6, 0.8])
+@pytest.mark.parametrize("fraction", [0.3, 0.8])
 def test_a_cut_video(tmp_path, fraction, reliability):
     path = tmp_path / "clip.avi"
     data = write_video(path)
     end = int(fraction * len(data))
     path.write_bytes(data[:end])
     whole = sum(start + length <= end for start, length in frames_of(data))
-    frames, unreadable = read(path)
+    frames, (sentence,) = read(path)
     assert whole <= len(frames) <= whole + 1  # of a cut JPEG the decoder may give a part
-    assert unreadable[0].endswith(f"{FRAMES - len(frames)} of its {FRAMES} frames cannot be decoded.")
+    assert sentence.endswith(f"{FRAMES - len(frames)} of its {FRAMES} frames cannot be decoded.")
     reliability.row("inputs", "a video without its end", 1, "as damaged frames", "the frames that are not in the file")
 
 
-@pytest.mark.parametrize(("degrees", "corner"), [(90, 0), (180, 1), (270, 2)])
-def test_a_rotated_video_is_turned_as_players_turn_it(tmp_path, degrees, corner, reliability):
+@pytest.mark.parametrize(
+    ("a", "b", "x", "y", "turn"),
+    [
+        (0, 1, SIZE[1], 0, cv2.ROTATE_90_CLOCKWISE),
+        (-1, 0, *SIZE, cv2.ROTATE_180),
+        (0, -1, 0, SIZE[0], cv2.ROTATE_90_COUNTERCLOCKWISE),
+    ],
+)
+def test_a_rotated_video_is_turned_as_players_turn_it(tmp_path, a, b, x, y, turn, reliability):
     """The matrix in tkhd turns the picture; a phone writes it."""
     path = tmp_path / "phone.mp4"
     data = write_video(path, "mp4v")
-    width, height = SIZE
-    matrix = {90: (0, 1, -1, 0, height, 0), 180: (-1, 0, 0, -1, width, height), 270: (0, -1, 1, 0, 0, width)}[degrees]
-    a, b, c, d, x, y = (value << 16 for value in matrix)
-    place = data.index(b"tkhd") + 4 + 4 + 20 + 16
     upright = read(path)[0][3].image
-    data[place : place + 36] = struct.pack(">9i", a, b, 0, c, d, 0, x, y, 1 << 30)
+    place = data.index(b"tkhd") + 4 + 4 + 20 + 16
+    matrix = [value << 16 for value in (a, b, 0, -b, a, 0, x, y)]
+    data[place : place + 36] = struct.pack(">9i", *matrix, 1 << 30)
     path.write_bytes(data)
     frames, unreadable = read(path)
     assert unreadable == []
-    turn = (cv2.ROTATE_90_CLOCKWISE, cv2.ROTATE_180, cv2.ROTATE_90_COUNTERCLOCKWISE)[corner]
     assert np.array_equal(frames[3].image, cv2.rotate(upright, turn))
     reliability.row("inputs", "a phone's video, turned by 90, 180, 270 degrees", 1, "upright, as players show it")
 

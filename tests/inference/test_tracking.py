@@ -73,16 +73,12 @@ def test_noise_at_rest_is_removed_and_motion_is_followed():
     assert abs(smoothed[-1].mean() - 300) < 2
 
 
-def test_images_are_not_smoothed():
-    points = np.random.default_rng(0).normal(size=(2, 1, 5, 2))
-    frames = [prediction([[0, 0, 9, 9]], 0, f"{index}.jpg", points[index], None) for index in range(2)]
-    for entry, expected in zip(smooth(track(frames)), points):
-        assert np.array_equal(entry.keypoints, expected)
-
-
-def test_a_smoothed_person_is_not_mixed_with_another():
-    boxes = [[0, 0, 10, 20], [50, 0, 60, 20]]
+def test_neither_images_nor_other_persons_are_mixed():
     points = np.stack([np.zeros((5, 2)), np.full((5, 2), 50.0)])
+    images = [prediction([[0, 0, 9, 9]], 0, f"{index}.jpg", points[[index]], None) for index in range(2)]
+    for entry, expected in zip(smooth(track(images)), points):
+        assert np.array_equal(entry.keypoints, expected[None])
+    boxes = [[0, 0, 10, 20], [50, 0, 60, 20]]
     frames = [prediction(boxes, 0, keypoints=points), prediction(boxes[::-1], 1, keypoints=points[::-1])]
     last = list(smooth(track(frames)))[-1]
     np.testing.assert_allclose(last.keypoints, points[::-1])

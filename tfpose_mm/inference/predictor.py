@@ -60,8 +60,8 @@ class Predictor:
         config: Config of a top-down estimator, its path, or the name of a packaged one.
         checkpoint: Its weights.
         device: ``"cpu"`` or a CUDA device such as ``"cuda:0"``.
-        keypoint_scores: Kind of keypoint scores, see :attr:`TFPoseHead.score_kinds`. ``"auto"``, the default, takes the
-            best that the head has; other heads than a ``TFPoseHead`` have only their own.
+        keypoint_scores: Kind of keypoint scores, see :attr:`TFPoseHead.score_kinds`. ``"auto"`` takes the best that the
+            head has; other heads than a ``TFPoseHead`` have only their own.
 
     Raises:
         UserError: If the checkpoint does not fit, or the head does not have such scores.
@@ -85,19 +85,11 @@ class Predictor:
             raise UserError(
                 f"A {type(head).__name__} has keypoint scores of its own, but got {keypoint_scores}: use auto."
             )
+        sets = list_data_sets(self.cfg, "test_dataloader")
+        if not sets:
+            raise UserError("The config needs a test_dataloader, whose data name the keypoints, but has none: set it.")
         self.metainfo = dataset_meta_from_config(self.cfg, dataset_mode="test")
-        if self.metainfo is None:
-            raise UserError(
-                "The config must have a test_dataloader, whose data name the keypoints and whose pipeline crops the "
-                "persons, but has none: set it."
-            )
-        predicted = getattr(head, "num_joints", None) or getattr(head, "out_channels", None)
-        number = self.metainfo["num_keypoints"]
-        if isinstance(predicted, int) and predicted != number:
-            raise UserError(
-                f"The model predicts {predicted} keypoints, but the config's data have {number}: use its own config."
-            )
-        self.pipeline = Compose(list_data_sets(self.cfg, "test_dataloader")[0].steps)
+        self.pipeline = Compose(sets[0].steps)
 
     def __call__(
         self,
@@ -144,11 +136,26 @@ class Predictor:
         _use_one_thread_after_fork()
         waiting: deque[Prediction] = deque()  # those whose persons are not all predicted, and the ones after them
         batch: list[tuple[Prediction, int, dict]] = []  # a person: its image, its row, the input of the model
-        for frame in frames:
-            prediction = self._prepare(frame, boxes, keep_images)
+        for source, index, image in frames:
+            found = boxes.find(Frame(source, index, image))
+            scores = np.zeros((len(found), self.metainfo["num_keypoints"]))
+            prediction = Prediction(
+                source.name,
+                index,
+                image.shape[1::-1],
+                keypoints=np.zeros((*scores.shape, 2)),  # to be predicted, as scores and areas
+                keypoint_scores=scores,
+                boxes=found[:, :4].astype(np.float32),
+                box_scores=found[:, 4].astype(np.float32),
+                areas=np.zeros(len(found)),
+                category_ids=found[:, 5].astype(int).tolist(),
+                fps=source.fps,
+                image=image if keep_images else None,
+                image_id=boxes.image_ids.get(source.name),
+            )
             waiting.append(prediction)
             for row, (box, score) in enumerate(zip(prediction.boxes, prediction.box_scores)):
-                person = dict(img=frame.image, img_path=frame.source.name, bbox=box[None], bbox_score=score[None])
+                person = dict(img=image, img_path=source.name, bbox=box[None], bbox_score=score[None])
                 batch.append((prediction, row, self.pipeline({**self.metainfo, **person})))
                 if len(batch) == batch_size:
                     self._predict(batch)
@@ -158,25 +165,6 @@ class Predictor:
         if batch:
             self._predict(batch)
         yield from waiting
-
-    def _prepare(self, frame: Frame, boxes: PersonBoxes, keep_image: bool) -> Prediction:
-        """A prediction whose keypoints are not known yet."""
-        found = boxes.find(frame)
-        scores = np.zeros((len(found), self.metainfo["num_keypoints"]))
-        return Prediction(
-            name=frame.source.name,
-            index=frame.index,
-            size=frame.image.shape[1::-1],
-            keypoints=np.zeros((*scores.shape, 2)),
-            keypoint_scores=scores,
-            boxes=found[:, :4].astype(np.float32),
-            box_scores=found[:, 4].astype(np.float32),
-            areas=np.zeros(len(found)),
-            category_ids=found[:, 5].astype(int).tolist(),
-            fps=frame.source.fps,
-            image=frame.image if keep_image else None,
-            image_id=boxes.image_ids.get(frame.source.name),
-        )
 
     @torch.no_grad()
     def _predict(self, batch: list[tuple[Prediction, int, dict]]) -> None:

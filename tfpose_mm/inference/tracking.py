@@ -19,16 +19,10 @@ MIN_CUTOFF, BETA, SPEED_CUTOFF = 1.0, 1.0, 1.0
 
 
 def track(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
-    """Assign track numbers to the persons of videos.
+    """Assign track numbers to the persons of videos: ``track_ids`` (P,) of the predictions, which must be in order.
 
     A person keeps the number while its boxes in successive frames overlap. Boxes of a frame are assigned to persons
     with the largest sum of IoU. Numbers start at 1 in each video or image.
-
-    Args:
-        predictions: Of whole videos, in order; ``track_ids`` (P,) is set.
-
-    Yields:
-        The predictions.
     """
     for _, frames in itertools.groupby(predictions, key=lambda prediction: prediction.name):
         numbers, last = itertools.count(1), {}  # number of a person: (box, frame)
@@ -49,18 +43,12 @@ def track(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
 
 
 def smooth(predictions: Iterable[Prediction]) -> Iterator[Prediction]:
-    """Smooth the keypoints of each numbered person in a video with a One-Euro filter.
+    """Smooth the keypoints of each person in a video, numbered by :func:`track`, with a One-Euro filter.
 
     It smooths strongly at rest, so that keypoints do not jitter, and little in motion. The speed is measured in box
     sizes per second, so that the same settings suit persons of any size.
 
     Source: Casiez, Roussel, Vogel: 1 Euro Filter, CHI 2012.
-
-    Args:
-        predictions: From :func:`track`; ``keypoints`` are replaced.
-
-    Yields:
-        The predictions.
     """
     for _, frames in itertools.groupby(predictions, key=lambda prediction: prediction.name):
         last = {}  # number of a person: (smoothed keypoints, their speed, frame)
