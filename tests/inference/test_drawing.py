@@ -32,15 +32,6 @@ def test_only_keypoints_with_a_score_above_the_threshold_are_drawn(metainfo):
     assert not draw(metainfo, np.zeros((0, 17, 2)), np.zeros((0, 17))).any()
 
 
-def test_links_need_both_ends(metainfo):
-    keypoints = np.zeros((1, 17, 2))
-    keypoints[0, 5], keypoints[0, 7] = (20, 20), (20, 120)  # left shoulder and left elbow
-    for low, expected in ((0.9, True), (0.1, False)):
-        scores = np.zeros((1, 17))
-        scores[0, 5], scores[0, 7] = 0.9, low
-        assert draw(metainfo, keypoints, scores)[70, 18:23].any() == expected
-
-
 def test_numbers_stay_inside_the_image(metainfo):
     none = np.zeros((1, 17, 2))
     for box in ([-20.0, -20.0, 90.0, 90.0], [40.0, 20.0, 200.0, 100.0]):

@@ -41,7 +41,7 @@ def test_a_picture_for_each_image_and_a_video_that_plays(checkpoint, people, tmp
     names = {path.name for path in (people / "val").glob("*.jpg")}
     count = len(names)
     options = dict(batch_size=count)  # the same batch in both predictions
-    summary = predict(TINY, checkpoint, inputs, out=tmp_path / "out", threshold=0.0, track=True, smooth=True, **options)
+    summary = predict(TINY, checkpoint, inputs, out=tmp_path / "out", threshold=0.0, smooth=True, **options)
     assert (summary.images, summary.persons, summary.errors) == (count + 1 + 5, count + 1 + 5, [])
     drawn = tmp_path / "out/drawn"
     assert {path.name for path in drawn.iterdir()} == {*names, "000000000001_2.jpg", "clip.mp4"}
@@ -78,7 +78,7 @@ def test_images_without_persons_are_kept(checkpoint, people, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(smooth=True), "Smoothing needs tracking"),
+        (dict(batch_size=0), "batch-size must be 1 or more, but got 0"),
         (dict(boxes="nowhere.json"), r"The box file nowhere\.json does not exist"),
         (dict(detector="detector.py"), "A detector needs --detector and --detector-weights"),
         (dict(keypoint_scores="keypoint_map"), "are auto, heatmap, one, but got keypoint_map"),

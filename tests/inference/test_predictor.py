@@ -111,7 +111,7 @@ def test_another_head_predicts(path, tmp_path):
         Predictor(cfg, tmp_path / "moved.pth", keypoint_scores="one")
 
 
-def test_what_does_not_fit(predictor, checkpoint):
+def test_what_does_not_fit(checkpoint):
     cfg = Config.fromfile(str(TINY))
     cfg.model.head.num_joints = 14
     with pytest.raises(UserError, match=r"does not fit the config's model.*\n.*parameter"):
@@ -120,8 +120,6 @@ def test_what_does_not_fit(predictor, checkpoint):
     cfg.test_dataloader = None
     with pytest.raises(UserError, match="The config needs a test_dataloader"):
         Predictor(cfg, checkpoint)
-    with pytest.raises(UserError, match="batch-size must be 1 or more, but got 0"):
-        predictor(np.zeros((50, 40, 3), np.uint8), batch_size=0)
 
 
 def test_arrays_are_inputs(predictor, path, reliability):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -45,11 +46,11 @@ def find_boxes(
 
 def as_boxes(boxes: Sequence | np.ndarray, what: str) -> np.ndarray:
     """Check boxes (P, 4) or (P, 5); return (P, 6) float32 with the score 1 and the category of persons by default."""
-    try:
+    array: np.ndarray = np.zeros(1)
+    with contextlib.suppress(TypeError, ValueError):  # not numbers, or boxes of different lengths
         array = np.asarray(boxes, dtype=np.float32)
-        array = array.reshape(0, 4) if array.shape[:1] == (0,) else array
-    except (TypeError, ValueError):  # not numbers, or boxes of different lengths
-        array = np.zeros(0)
+    if array.shape[:1] == (0,):
+        return np.zeros((0, 6), np.float32)
     good = array.ndim == 2 and array.shape[1] in (4, 5) and np.isfinite(array)
     if not (np.all(good) and (array[:, 2:4] > array[:, :2]).all()):
         raise UserError(

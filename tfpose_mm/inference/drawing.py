@@ -64,7 +64,7 @@ def draw_prediction(prediction: Prediction, metainfo: dict, threshold: float) ->
         keypoints=prediction.keypoints,
         keypoints_visible=prediction.keypoint_scores,  # this is what the visualizer compares with the threshold
     )
-    rgb = cv2.cvtColor(prediction.image, cv2.COLOR_BGR2RGB)
+    rgb = cv2.cvtColor(np.asarray(prediction.image), cv2.COLOR_BGR2RGB)
     rgb = visualizer.add_datasample("", rgb, sample, draw_gt=False, draw_heatmap=False, kpt_thr=threshold)
     drawn = cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR)
     for box, number in zip(prediction.boxes, () if prediction.track_ids is None else prediction.track_ids):

@@ -6,7 +6,7 @@ import contextlib
 import signal
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from ..config_files import read_config
 from ..datasets.config_data import list_evaluators
-from ..errors import UserError, need_at_least
+from ..errors import UserError
 from . import tracking
 from .boxes import SCORE_THRESHOLD, AnyBoxes, FromDetector
 from .drawing import DrawingWriter
@@ -99,7 +99,7 @@ def predict(
         drawings: Whether to write drawings.
         threshold: Lowest score of a keypoint that is drawn; the files have all.
         track: Whether to number the persons of videos.
-        smooth: Whether to smooth the keypoints of videos; needs track.
+        smooth: Whether to smooth the keypoints of videos; this numbers the persons, too.
         cfg_options: Changes to the config, as in mim: key=value.
 
     Returns:
@@ -111,23 +111,21 @@ def predict(
     out = Path(out)
     if out.is_file() or (out / "results.json").exists():
         raise UserError(f"--out must be a folder without results, but {out} has results or is a file: choose another.")
-    need_at_least(1, batch_size=batch_size)
-    if smooth and not track:
-        raise UserError("Smoothing needs tracking, but tracking is off: use --track with --smooth.")
     if bool(detector) != bool(detector_weights) or (detector and boxes is not None):
         raise UserError("A detector needs --detector and --detector-weights, and no --boxes: give both or neither.")
     cfg = read_config(config, cfg_options)
     sources = find_sources(inputs)
-    if detector:
+    if detector and detector_weights:
         boxes = FromDetector(detector, detector_weights, device, box_threshold, category or 0)
     predictor = Predictor(cfg, checkpoint, device, keypoint_scores)
     predictions = predictor(sources, boxes, batch_size, drawings, box_threshold, category)
-    if track:
+    if track or smooth:
         predictions = tracking.track(predictions)
     if smooth:
         predictions = tracking.smooth(predictions)
     summary, start = PredictionSummary(out, predictor.notes, predictor.unreadable), time.monotonic()
     counts = [source.frames for source in sources]
+    total = None if None in counts else sum(filter(None, counts))
     metrics = list_evaluators(cfg, ("test_evaluator",))
     coco = next((metric for metric in metrics if metric.get("type") == "CocoMetric"), {})
     writers: list[PredictionWriter | DrawingWriter] = [PredictionWriter(out, predictor.metainfo, coco)]
@@ -136,7 +134,7 @@ def predict(
     with _collect_interrupts() as interrupts, contextlib.ExitStack() as stack:
         for writer in writers:
             stack.callback(writer.close)
-        for prediction in tqdm(predictions, total=None if None in counts else sum(counts), unit=" images"):
+        for prediction in tqdm(predictions, total=total, unit=" images"):
             for writer in writers:
                 writer.write(prediction)
             prediction.image = None
@@ -150,7 +148,7 @@ def predict(
 
 
 @contextlib.contextmanager
-def _collect_interrupts() -> Iterator[list]:
+def _collect_interrupts() -> Generator[list, None, None]:
     """Collect the first Ctrl-C, so that all files get the same images; the next one raises KeyboardInterrupt."""
     interrupts = []
     if threading.current_thread() is not threading.main_thread():  # other threads get none
