@@ -127,7 +127,8 @@ class Predictor:
         need_at_least(1, batch_size=batch_size)
         sources = find_sources(inputs)
         found = find_boxes(boxes, sources, self.metainfo["num_keypoints"], box_threshold, category)
-        self.unreadable, self.notes = list[str](), found.notes
+        self.unreadable: list[str] = []
+        self.notes = found.notes
         return self._predict_frames(read_frames(sources, self.unreadable), found, batch_size, keep_images)
 
     def _predict_frames(

@@ -86,8 +86,6 @@ def describe(cfg: Config, model: BaseModel) -> str:
     Returns:
         Lines of text, grouped by topic.
     """
-    named = ", ".join(f"{part} {cfg.model[part].type}" for part in ("backbone", "neck", "head") if cfg.model.get(part))
-    total = sum(parameter.numel() for parameter in model.parameters())
     groups = parameter_groups(cfg, model)
     head = {group.lr for group in groups for name in group.modules if name.partition(".")[0] == "head"}
     note = "one learning rate for all parts of TFPoseHead; the paper's: custom_keys={'transformer_': dict(lr_mult=0.1)}"
@@ -96,7 +94,6 @@ def describe(cfg: Config, model: BaseModel) -> str:
     schedulers = cfg.get("param_scheduler") or []
     loader, sets = cfg.train_dataloader, list_data_sets(cfg, "train_dataloader")
     topics = {
-        "model": [f"{named}; {total / 1e6:.1f} M trained parameters"],
         "parameter groups": [
             f"lr {group.lr:g}, weight decay {group.weight_decay:g}: {group.tensors} tensors, "
             f"{group.parameters / 1e6:.2f} M parameters: {', '.join(group.modules[:8])}"
@@ -110,14 +107,9 @@ def describe(cfg: Config, model: BaseModel) -> str:
             f"the learning rates are for batch size {(cfg.get('auto_scale_lr') or {}).get('base_batch_size', '?')}",
             *map(_call, schedulers if isinstance(schedulers, (list, tuple)) else [schedulers]),
         ],
-        "training data": [
-            *([] if sets[0].settings is loader.dataset else [f"{loader.dataset['type']} of"]),
-            *(", ".join(filter(None, (data.settings["type"], data.settings.get("ann_file")))) for data in sets),
-        ],
         "augmentation": [_call(step) for data in sets for step in data.steps if step["type"] != "GenerateTarget"],
         "targets": [_call(cfg.get("codec"))],
         "loss": [_call(cfg.model.head.loss)] if cfg.model.head.get("loss") else ["the head's default"],
-        "test": [_call(dict(type="test_cfg", **(cfg.model.get("test_cfg") or {})))],
     }
     # data sets of one dataloader can have the same steps
     return "\n".join("\n    ".join([topic, *dict.fromkeys(lines)]) for topic, lines in topics.items())
