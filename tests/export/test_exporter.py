@@ -17,8 +17,7 @@ import torch
 from mmpose.registry import MODELS
 
 from tests.helpers.models import randomise
-from tests.helpers.paths import ROOT, TINY
-from tests.helpers.processes import start
+from tests.helpers.paths import ROOT
 from tfpose_mm.config_files import read_config
 from tfpose_mm.errors import UserError
 from tfpose_mm.export import parity
@@ -68,6 +67,10 @@ def test_all_engines_agree_with_torch(exported):
     assert all(item.scores <= 1e-3 for item in result.parities)
     assert result.variation > 5
     assert result.persons.startswith("32 persons of synthetic images, because fewer than 32 images of the test data")
+    model, runner, _, *engines = str(result).splitlines()
+    assert model.startswith(f"model:   {result.path} (")
+    assert runner == f"runner:  {result.path.parent}/onnx_runner.py"
+    assert [line.split()[0] for line in engines] == ENGINES
 
 
 def test_the_runner_predicts_what_the_predictor_predicts(exported, people):
@@ -270,16 +273,3 @@ def test_what_cannot_be_exported_is_a_sentence(exported, checkpoint, tmp_path, m
     changed = read_config(LSPET)
     changed.test_dataloader.dataset.pipeline.insert(1, dict(type="PhotometricDistortion"))
     refused("PackPoseInputs, but has PhotometricDistortion: remove it", changed)
-
-
-@pytest.mark.slow
-def test_the_command(tmp_path, people):
-    checkpoint = make_checkpoint(read_config(TINY), tmp_path / "tiny.pth")
-    tool = [sys.executable, "-m", "tfpose_mm", "export", TINY, checkpoint, "--out", "out/tiny.onnx", "--runner"]
-    process = start(*tool, cwd=tmp_path, SYNTHETIC_ROOT=people)
-    assert process.returncode == 0, process.stderr[-3000:]
-    model, runner, checked, *engines = process.stdout[process.stdout.index("model:") :].splitlines()
-    assert model.startswith("model:   out/tiny.onnx (")
-    assert runner == "runner:  out/onnx_runner.py"
-    assert "synthetic images" in checked
-    assert [line.split()[0] for line in engines] == ENGINES
