@@ -80,7 +80,7 @@ def _from_file(
     found = Counter(row[5] for key in keys.values() for row in rows[key])
     chosen = choose_categories(set(found), described, keypoints, category, path)
     notes = []
-    unmatched = sum(len(boxes) for key, boxes in rows.items() if key not in keys.values())
+    unmatched = sum(map(len, rows.values())) - sum(found.values())
     if unmatched:
         notes.append(f"{unmatched} boxes of the file are of images that are not among the inputs.")
     others = {described.get(number, {}).get("name", number): n for number, n in found.items() if number not in chosen}
@@ -105,8 +105,7 @@ def _read_file(path: Path) -> tuple[dict[str, list[list]], dict[str, Any], dict[
         rows, ids, described = {}, {}, {}
         if isinstance(entries, dict):
             names = {image["id"]: image["file_name"] for image in entries["images"]}
-            rows = {name: [] for name in names.values()}
-            ids = {name: number for number, name in names.items()}
+            rows, ids = {name: [] for name in names.values()}, {name: number for number, name in names.items()}
             described = {entry["id"]: entry for entry in entries.get("categories") or ()}
             entries = [
                 dict(entry, file_name=names[entry["image_id"]], score=1)
@@ -116,18 +115,17 @@ def _read_file(path: Path) -> tuple[dict[str, list[list]], dict[str, Any], dict[
         for entry in entries:
             name = entry["file_name"] if "file_name" in entry else str(int(entry["image_id"]))
             x, y, width, height = map(float, entry["bbox"])
-            box = [x, y, x + width, y + height, float(entry["score"])]
-            as_boxes([box], f"The box file {path}, {name},")
-            rows.setdefault(name, []).append([*box, int(entry.get("category_id", PERSON)), entry.get("frame")])
+            row = [x, y, x + width, y + height, float(entry["score"])]
+            rows.setdefault(name, []).append([*row, int(entry.get("category_id", PERSON)), entry.get("frame")])
             if "image_id" in entry:
                 ids[name] = entry["image_id"]
-    except UserError:
-        raise
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise UserError(
             f"The box file {path} must be json with COCO annotations or COCO detections, but does not fit "
             f"({type(error).__name__}: {error}): see docs/prediction.md."
         ) from error
+    for name, listed in rows.items():
+        as_boxes([row[:5] for row in listed], f"The box file {path}, {name},")
     return rows, ids, described
 
 
