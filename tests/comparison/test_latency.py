@@ -41,6 +41,7 @@ def test_parts_are_timed_in_turns_after_a_round_of_warm_up():
     first, second = time_parts(models, [(5, 7), (6, 4)], batch=3, repeats=2, device="cpu")
     one_round = ["a.backbone", "a.neck", "a.head", "b.backbone", "b.head"]
     assert [name for name, _ in log] == one_round * 3
+    assert len(first["total"].rounds) == 2
     assert {batch for _, batch in log} == {3}
     for part, seconds in (("backbone", 0.01), ("neck", 0.02), ("head", 0.03), ("total", 0.06)):
         assert seconds <= first[part].low <= first[part].median <= first[part].high
