@@ -188,7 +188,7 @@ def test_recipe_reports_problems():
     config = str(ROOT / "configs/tfpose_tiny_synthetic_128x96.py")
     good = run_command("recipe", config)
     assert good.returncode == 0, good.stderr
-    assert good.stdout.startswith("tfpose_tiny_synthetic_128x96\nmodel\n")
+    assert good.stdout.startswith("tfpose_tiny_synthetic_128x96\nparameter groups\n")
     assert good.stdout.endswith("checks\n    no problem found\n")
     bad = run_command("recipe", config, "--cfg-options", "model.head.num_joints=14")
     assert bad.returncode == 1
