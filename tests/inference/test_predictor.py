@@ -112,11 +112,14 @@ def test_another_head_predicts(path, tmp_path):
         Predictor(cfg, tmp_path / "moved.pth", keypoint_scores="one")
 
 
-def test_what_does_not_fit(checkpoint):
+def test_what_does_not_fit(checkpoint, tmp_path):
     cfg = Config.fromfile(str(TINY))
     cfg.model.head.num_joints = 14
     with pytest.raises(UserError, match=r"does not fit the config's model.*\n.*parameter"):
         Predictor(cfg, checkpoint)
+    torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), tmp_path / "fourteen.pth")
+    with pytest.raises(UserError, match="The model predicts 14 keypoints, but the data have 17"):
+        Predictor(cfg, tmp_path / "fourteen.pth")
     cfg = Config.fromfile(str(TINY))
     cfg.test_dataloader = None
     with pytest.raises(UserError, match="The config needs a test_dataloader"):

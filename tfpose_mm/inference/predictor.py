@@ -89,6 +89,9 @@ class Predictor:
         if not sets:
             raise UserError("The config needs a test_dataloader, whose data name the keypoints, but has none: set it.")
         self.metainfo = dataset_meta_from_config(self.cfg, dataset_mode="test")
+        predicted, number = getattr(head, "num_joints", None), self.metainfo["num_keypoints"]
+        if predicted not in (None, number):
+            raise UserError(f"The model predicts {predicted} keypoints, but the data have {number}: use its own config.")
         self.pipeline = Compose(sets[0].steps)
 
     def __call__(
