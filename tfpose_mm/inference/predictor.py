@@ -91,7 +91,9 @@ class Predictor:
         self.metainfo = dataset_meta_from_config(self.cfg, dataset_mode="test")
         predicted, number = getattr(head, "num_joints", None), self.metainfo["num_keypoints"]
         if predicted not in (None, number):
-            raise UserError(f"The model predicts {predicted} keypoints, but the data have {number}: use its own config.")
+            raise UserError(
+                f"The model predicts {predicted} keypoints, but the data have {number}: use its own config."
+            )
         self.pipeline = Compose(sets[0].steps)
 
     def __call__(
