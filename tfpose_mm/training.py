@@ -13,7 +13,7 @@ from mmengine.device import get_device
 from mmengine.runner import Runner
 
 from .config_files import parse_cfg_options, read_config
-from .datasets.config_data import annotation_file, find_mixed_annotations, list_evaluators, need_annotation_file
+from .datasets.config_data import annotation_file, find_mixed_annotations, list_evaluators
 from .engine.running import KeepSamples, need_checkpoint, run_test
 from .errors import UserError
 from .evaluation.metrics_table import format_table
@@ -117,8 +117,7 @@ def evaluate(
     if mixed:
         raise UserError(mixed)
     data = cfg.test_dataloader.dataset
-    if "ann_file" in data:
-        need_annotation_file(cfg)
+    annotations = str(annotation_file(cfg)) if "ann_file" in data else None
     if dump is not None:
         cfg.test_evaluator = [
             *list_evaluators(cfg, ("test_evaluator",)),
@@ -130,7 +129,7 @@ def evaluate(
             config=Path(cfg.filename or "config").stem,
             cfg_options=parse_cfg_options(cfg_options),
             checkpoint=str(checkpoint),
-            annotations=str(annotation_file(cfg)) if "ann_file" in data else None,
+            annotations=annotations,
             boxes=data.get("bbox_file"),
             instances=len(runner.test_dataloader.dataset),
         )

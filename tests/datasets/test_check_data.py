@@ -39,9 +39,13 @@ def test_good_data_has_no_fault_and_nothing_changes_on_disk(data):
     assert report.exit_status == 0
     assert snapshot() == before
     assert data.cfg.to_dict() == cfg.to_dict()
-    assert [(file.loaders, file.num_annotations, file.num_images) for file in report.files] == [
-        (["train_dataloader"], 9, 9),
-        (["val_dataloader", "test_dataloader"], 5, 5),
+    assert str(report).splitlines() == [
+        f"{data.path()} (train_dataloader): 9 annotations, 9 images",
+        *("no fault found", ""),
+        f"{data.path('val')} (val_dataloader, test_dataloader): 5 annotations, 5 images",
+        *("no fault found", ""),
+        "2 data sets, 14 images: 0 refused (a training or test stops), 0 skipped (a training leaves the row out), "
+        "0 warnings (the row is used)",
     ]
 
 
@@ -62,16 +66,16 @@ def test_faults_of_all_files_are_found_in_their_rows(data, tmp_path):
         ("keypoints_type", "skipped", "train", 5),
     ]
     assert places(data, json=path) == expected
-    written = [row for file in json.loads(path.read_text())["files"] for row in file["findings"]]
+    written = json.loads(path.read_text())
     assert sorted((row["check"], row["severity"], row["row"]) for row in written) == [
         (a, b, d) for a, b, _, d in expected
     ]
-    report = check_data(data.cfg, json=path, images=False)  # a report may be replaced, but nothing else
+    report = check_data(data.cfg, images=False)
     assert report.exit_status == 1
     assert not [f for f in report.findings if f.check.startswith("image")]
-    assert "not checked: images, because of --no-images" in str(report)
-    for other in (data.path("train"), tmp_path / "nowhere/report.json"):
-        with pytest.raises(UserError, match="The report must be a new file in a folder that exists, or replace a"):
+    assert "9 annotations, 7 images (not read)" in str(report)
+    for other in (path, tmp_path / "nowhere/report.json"):
+        with pytest.raises(UserError, match="The findings need a new file in a folder that exists, but got"):
             check_data(data.cfg, json=other)
 
 
@@ -122,10 +126,9 @@ def test_wrapped_data_sets_are_checked(data):
 
 def test_other_formats_are_not_checked(data):
     mpii.from_coco_with_images(data.root)
-    report = check_data(mpii.config(data.root))
-    assert report.findings == []
-    reason = "all, because MpiiDataset does not read all keypoints from COCO's format"
-    assert [file.not_checked for file in report.files] == 2 * [[reason]]
+    findings = check_data(mpii.config(data.root)).findings
+    assert [(finding.check, finding.severity) for finding in findings] == 2 * [("not_checked", "warning")]
+    assert "MpiiDataset does not read all keypoints from COCO's format" in findings[0].detail
 
 
 def save(path, image, kind, **options):
@@ -239,7 +242,7 @@ def test_images_without_annotations_are_not_read(data):
         del content["annotations"][ROW]
     report = check_data(data.cfg)
     assert not report.findings
-    assert report.files[0].num_images == 8
+    assert "8 annotations, 8 images" in str(report)
 
 
 def test_an_image_that_is_too_long_is_refused(data):
@@ -261,4 +264,4 @@ def test_copies_and_one_file_for_training_and_test(data):
         data.cfg.val_dataloader.dataset[key] = data.cfg.train_dataloader.dataset[key]
     report = check_data(data.cfg, images=False)
     assert ("test_on_training_data", "warning") in [f[:2] for f in report.findings]
-    assert [file.loaders for file in report.files] == [["train_dataloader", "val_dataloader"], ["test_dataloader"]]
+    assert "(train_dataloader, val_dataloader)" in str(report)
