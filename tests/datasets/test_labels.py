@@ -143,10 +143,10 @@ def test_a_turned_head_is_no_mirrored_face(contents):
     assert not {"faces_mirrored", "flip_pair_exchanged"} & set(check(contents[17], turn))
 
 
-@pytest.mark.parametrize("name", ["left and right wrist", "0 to 1 of the image", "x, v, y", "boxes as x1, y1, x2, y2"])
-def test_few_rows_give_no_finding_of_the_file(contents, name):
+def test_few_rows_give_no_finding_of_the_file(contents):
     few = dict(contents[17], annotations=contents[17]["annotations"][: MIN_ROWS - 1])
-    assert not check(few, FAULTS[name][0])
+    for name in ("left and right wrist", "0 to 1 of the image", "x, v, y", "boxes as x1, y1, x2, y2"):
+        assert not check(few, FAULTS[name][0])
 
 
 def test_rows_that_a_training_leaves_out_are_not_counted(contents):
@@ -185,18 +185,15 @@ def test_flip_pairs_by_name():
     assert {name: mirror_name(name) for name in mirrored} == mirrored
 
 
-@pytest.mark.parametrize(
-    ("sigmas", "words"),
-    [
+def test_wrong_sigmas():
+    for sigmas, words in (
         ([0.1] * 13, "should have 14 sigmas, but has 13"),
         ([0.1] * 13 + [0.0], "that of head_top is 0"),
         ([float("nan")] + [0.1] * 13, "that of right_ankle is nan"),
         ([8.9] + [0.1] * 13, "that of right_ankle is 8.9"),
         ([0.04] + [0.1] * 13, "right_ankle has 0.04 and left_ankle 0.1"),
-    ],
-)
-def test_wrong_sigmas(sigmas, words):
-    assert words in contradictions({}, sigmas=sigmas)["sigmas"]
+    ):
+        assert words in contradictions({}, sigmas=sigmas)["sigmas"]
 
 
 def test_names_in_the_file():
