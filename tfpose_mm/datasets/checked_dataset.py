@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os.path as osp
+from collections import defaultdict
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -103,12 +104,11 @@ class CheckedCocoDataset(CocoDataset):
     def _load_annotations(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
         """Give MMPose the good rows in place of those of the file, in the same order."""
         self._metainfo["CLASSES"], by_id, rows = self._good
-        of_image: dict[int, list[dict[str, Any]]] = {number: [] for number in by_id}
+        of_image = defaultdict(list)
         for row in rows:
             of_image[row["image_id"]].append(row)
-        used = {number: image for number, image in by_id.items() if number % self.sample_interval == 0}
-        paths = {number: osp.join(self.data_prefix["img"], image["file_name"]) for number, image in used.items()}
-        images = [dict(image, img_id=number, img_path=paths[number]) for number, image in used.items()]
+        folder, used = self.data_prefix["img"], [one for one in by_id.items() if one[0] % self.sample_interval == 0]
+        images = [dict(image, img_id=number, img_path=osp.join(folder, image["file_name"])) for number, image in used]
         pairs = [dict(raw_ann_info=row, raw_img_info=image) for image in images for row in of_image[image["img_id"]]]
         return [info for info in map(self.parse_data_info, pairs) if info], images
 
