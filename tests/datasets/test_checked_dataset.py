@@ -81,7 +81,7 @@ def test_a_refusal_names_file_row_and_tool(data):
         content["annotations"][5]["id"] = 1
     with pytest.raises(UserError) as raised:
         build(data)
-    detail = "each annotation must have its own id, but 1 occurs again: delete or number the row"
+    detail = "each id must occur once, but 1 occurs again: delete the entry or give it its own id"
     assert str(raised.value) == f"{data.path()}, row 5: {detail} ('tfpose check-data CONFIG' lists all faults)."
 
 

@@ -7,7 +7,7 @@ from typing import Any, Callable
 
 import numpy as np
 
-from .annotations import IMAGE, Instances, annotation_keys, entry_fault, read_instances
+from .annotations import IMAGE, Instances, Keys, annotation_keys, entry_fault, read_instances
 from .findings import REFUSED, SKIPPED, WARNING, Finding, describe_groups
 
 TOLERANCE = 1.0  # pixels by which boxes and keypoints may leave the image, as some of COCO do
@@ -110,18 +110,23 @@ def inspect_annotations(content: Any, file: str, num_keypoints: int, need_instan
             detail = f"the file must have a list '{key}' with entries, but it is {value!r:.30}"
             found.add("no_list", REFUSED, None, f"{detail}: choose an annotation file in COCO's format")
             return found
-    _check_entries(lists, found)
+    for index, category in enumerate(lists["categories"]):
+        fault = entry_fault(category, dict(id=IMAGE["id"]))
+        if fault:
+            found.add(f"category_{fault[0]}", REFUSED, None, f"in 'categories', entry {index}: {fault[1]}")
+    images = _check_entries(lists["images"], IMAGE, "images_", found)
+    found.images = {image["id"]: image for image in images.values()}
     if any(finding.severity == REFUSED for finding in found.findings):
         return found
     rows = lists.get("annotations", [])
-    good = _check_keys(rows, num_keypoints, found)
+    good = _check_entries(rows, annotation_keys(found.images, num_keypoints), "", found)
     one = {index: row for index, row in good.items() if row.get("iscrowd") != 1}
     instances = read_instances(one, found.images, num_keypoints)
     empty = ~instances.labelled.any(1) & ((instances.declared == 0) | (instances.points.max((1, 2)) <= 0))
     found.instances = instances[~empty]
     _check_numbers(found.instances, good, found)
     left_out = [f for f in found.findings if f.severity == SKIPPED and not f.check.startswith("images_")]
-    found.skipped = {finding.row: finding.check for finding in left_out}
+    found.skipped = {f.row: f.check for f in left_out if f.row is not None}
     crowds, unlabelled, faulty = len(good) - len(one), int(empty.sum()), len(found.skipped)
     found.left_out = f"{crowds} crowds, {unlabelled} without labelled keypoints, {faulty} faulty"
     used = len(rows) - crowds - unlabelled - faulty
@@ -133,35 +138,19 @@ def inspect_annotations(content: Any, file: str, num_keypoints: int, need_instan
     return found
 
 
-def _check_entries(content: dict[str, list], found: Inspection) -> None:
-    """Check categories and images; the usable images go into ``found``."""
-    for index, category in enumerate(content["categories"]):
-        fault = entry_fault(category, dict(id=IMAGE["id"]))
-        if fault:
-            found.add(f"category_{fault[0]}", REFUSED, None, f"in 'categories', entry {index}: {fault[1]}")
-    for index, image in enumerate(content["images"]):
-        fault, severity = entry_fault(image, IMAGE), SKIPPED
-        if fault is None and found.images.setdefault(image["id"], image) is not image:
-            detail = f"each id must occur once, but {image['id']} occurs again: give each image its own id"
+def _check_entries(entries: list, keys: Keys, kind: str, found: Inspection) -> dict[int, dict]:
+    """Check keys and ids of annotations, or of images (kind "images_"); return those without a fault by their index."""
+    place, good, ids = "in 'images', " if kind else "", {}, set()
+    for index, entry in enumerate(entries):
+        fault, severity = entry_fault(entry, keys), SKIPPED
+        if fault is None and entry["id"] in ids:
+            detail = f"each id must occur once, but {entry['id']} occurs again: delete the entry or give it its own id"
             fault, severity = ("id_repeated", detail), REFUSED
         if fault:
-            found.add(f"images_{fault[0]}", severity, index, f"in 'images', {fault[1]}")
-
-
-def _check_keys(rows: list, num_keypoints: int, found: Inspection) -> dict[int, dict]:
-    """Check keys and values of the annotations; return those without a fault by their indices."""
-    keys = annotation_keys(found.images, num_keypoints)
-    good, ids = {}, set()
-    for index, row in enumerate(rows):
-        fault = entry_fault(row, keys)
-        if fault:
-            found.add(fault[0], SKIPPED, index, fault[1])
-            continue
-        if row["id"] in ids:
-            detail = f"each annotation must have its own id, but {row['id']} occurs again: delete or number the row"
-            found.add("id_repeated", REFUSED, index, detail)
-        good[index] = row
-        ids.add(row["id"])
+            found.add(f"{kind}{fault[0]}", severity, index, f"{place}{fault[1]}")
+        else:
+            good[index] = entry
+            ids.add(entry["id"])
     return good
 
 
