@@ -40,7 +40,7 @@ def test_wheel_holds_the_package_and_its_configs(wheel):
         for path in folder.rglob("*.py"):
             assert f"{target}/{path.relative_to(folder)}" in names
     assert "tfpose_mm/analysis/report_page.html.jinja" in names
-    assert "tfpose_mm/own_data/config.py.jinja" in names
+    assert {f"tfpose_mm/own_data/{name}.py.jinja" for name in ("config", "keypoints")} <= names
     assert not [name for name in names if name.split("/")[0] in ("tests", "benchmarks")]
 
 
