@@ -16,7 +16,7 @@ from tests.helpers.models import randomise
 from tests.helpers.paths import TINY
 from tests.helpers.processes import NO_WORKERS, mim, start
 from tfpose_mm.engine import read_checkpoint
-from tfpose_mm.engine.plain_values import to_plain
+from tfpose_mm.engine.checkpoint_values import to_plain
 from tfpose_mm.errors import UserError
 from tfpose_mm.host.requirements import parse_version
 from tfpose_mm.publishing import publish

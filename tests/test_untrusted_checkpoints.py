@@ -18,7 +18,7 @@ from tfpose_mm.errors import UserError
 from tfpose_mm.publishing import publish
 from tfpose_mm.training import evaluate, train
 
-REFUSED = r"must contain only tensors, numbers and text, but it contains posix\.system, which could run code"
+REFUSED = r"contain only tensors, numbers and text, but it was not loaded \(.*posix\.system.*could run code"
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_a_config_in_a_resumed_checkpoint_is_not_executed(config, tmp_path):
 def test_mim(action, option, people, checkpoint, tmp_path):
     process = mim(action, option, checkpoint, cwd=tmp_path, data=people)
     assert process.returncode != 0
-    assert "posix.system, which could run code: it was not loaded" in process.stderr
+    assert "it was not loaded (GLOBAL posix.system): other content could run code" in process.stderr
     assert list(tmp_path.rglob("epoch_*.pth")) == []
 
 
@@ -102,5 +102,5 @@ def test_commands_print_one_sentence(people, checkpoint, tmp_path):
     assert process.returncode == 2
     last = process.stderr.strip().splitlines()[-1]
     assert "error: The checkpoint" in last
-    assert "posix.system, which could run code: it was not loaded" in last
+    assert "it was not loaded (GLOBAL posix.system): other content could run code" in last
     assert "Traceback" not in process.stderr

@@ -14,7 +14,7 @@ from mmengine.logging import HistoryBuffer
 from safetensors.torch import save_file
 
 from .engine import METADATA, read_checkpoint, sha256
-from .engine.plain_values import to_plain
+from .engine.checkpoint_values import to_plain
 from .errors import UserError
 
 # config entries that hold for one training run only

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from .atomic_files import AtomicBackend, write_atomic
 from .checkpoint_loader import METADATA, read_checkpoint, register_loaders, sha256
-from .model_loading import Difference, compare_parameters, format_differences, load_model, read_fitting_weights
+from .model_loading import load_model, read_fitting_weights
 
 __all__ = [
     "METADATA",
     "AtomicBackend",
-    "Difference",
-    "compare_parameters",
-    "format_differences",
     "load_model",
     "read_checkpoint",
     "read_fitting_weights",

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from pathlib import Path
 
 from mmengine.fileio import register_backend
 from mmengine.fileio.backends import LocalBackend
-
-from ..errors import UserError
 
 PART = ".part"  # end of the names of files that are being written
 
@@ -22,7 +19,7 @@ def write_atomic(path: str | Path, content: bytes) -> None:
         content: What the file contains.
 
     Raises:
-        UserError: If the disk is full. The target is unchanged then.
+        OSError: If the disk is full, for example. The target is unchanged then.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,14 +30,8 @@ def write_atomic(path: str | Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
-    except OSError as error:
+    finally:
         part.unlink(missing_ok=True)
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise UserError(
-            f"The disk must have {len(content) / 1e6:.0f} MB free for {path}, but is full ({error.strerror}): free "
-            "some space, and continue with resume; files that were complete before are unchanged."
-        ) from error
 
 
 class AtomicBackend(LocalBackend):
@@ -60,10 +51,6 @@ class AtomicBackend(LocalBackend):
         write_atomic(path, obj)
         for outdated in self._outdated.pop(path.parent, set()) - {path}:
             outdated.unlink(missing_ok=True)
-
-    def put_text(self, obj: str, filepath: str | Path, encoding: str = "utf-8") -> None:
-        """Write a text file, see :meth:`put`."""
-        self.put(obj.encode(encoding), filepath)
 
     def remove(self, filepath: str | Path) -> None:
         """Remove a file after the next one is written in its folder."""

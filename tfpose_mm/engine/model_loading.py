@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
 from mmengine.config import ConfigDict
@@ -19,18 +18,12 @@ SHOWN = 40  # rows of the table
 
 
 def load_model(cfg: ConfigDict, checkpoint: str | Path, device: str = "cpu") -> nn.Module:
-    """Build a model for inference and load its weights.
+    """Build a model for inference, in evaluation mode, and load its weights, see :func:`read_fitting_weights`.
 
     Args:
         cfg: Config of the model.
         checkpoint: The file. Parameters that the model does not have are ignored.
         device: ``"cpu"`` or a CUDA device such as ``"cuda:0"``.
-
-    Returns:
-        The model, in evaluation mode.
-
-    Raises:
-        UserError: See :func:`read_fitting_weights`.
     """
     model = MODELS.build(cfg).eval()
     model.load_state_dict(read_fitting_weights(model, checkpoint), strict=False)
@@ -42,90 +35,26 @@ def read_fitting_weights(model: nn.Module, checkpoint: str | Path) -> dict[str, 
 
     MMEngine only warns if a checkpoint lacks parameters, and keeps their random values.
 
-    Args:
-        model: The model.
-        checkpoint: The file.
-
-    Returns:
-        The parameters and buffers by name.
-
     Raises:
-        MissingFileError: If there is no such file.
-        UserError: If it cannot be read, or a parameter of the model is missing or has another shape; the message has a
-            table of all differences.
+        UserError: If the file cannot be read, or a parameter of the model is missing or has another shape; the message
+            has a table of all parameters and buffers that differ.
     """
     content = read_checkpoint(checkpoint)
-    state = _without_module(content.get("state_dict", content))
-    differences = compare_parameters(model.state_dict(), state)
-    trained = {name for name, _ in model.named_parameters()}
-    if any(difference.name in trained for difference in differences):
+    # MMEngine removes the "module." of wrappers for several GPUs, too
+    state = {name.removeprefix("module."): value for name, value in content.get("state_dict", content).items()}
+    expected, given = _shapes(model.state_dict()), _shapes(state)
+    names = [name for name in {**expected, **given} if expected.get(name) != given.get(name)]
+    if {name for name, _ in model.named_parameters()}.intersection(names):
+        rows = [[name, expected.get(name, "missing"), given.get(name, "missing")] for name in names]
+        left_out = f"\nand {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
+        table = "\n".join(markdown_table([["parameter", "model", "checkpoint"], *rows[:SHOWN]]))
         raise UserError(
             f"The checkpoint {checkpoint} does not fit the config's model: use the config that it was trained with.\n"
-            f"{format_differences(differences)}"
+            f"{table}{left_out}"
         )
     return state
 
 
-class Difference(NamedTuple):
-    """A parameter or buffer that only one side has, or whose shapes differ.
-
-    Attributes:
-        name: Its name in the state dict.
-        problem: ``"missing"`` (in the checkpoint), ``"other shape"`` or ``"unexpected"`` (not in the model).
-        model: Its shape in the model, ``None`` if unexpected.
-        checkpoint: Its shape in the checkpoint, ``None`` if missing.
-    """
-
-    name: str
-    problem: str
-    model: tuple[int, ...] | None
-    checkpoint: tuple[int, ...] | None
-
-
-def compare_parameters(model: Mapping[str, torch.Tensor], checkpoint: Mapping[str, torch.Tensor]) -> list[Difference]:
-    """Compare two state dicts by names and shapes.
-
-    Args:
-        model: The state dict of the model.
-        checkpoint: The state dict of the checkpoint. MMEngine removes a leading ``module.`` of its names, and so does
-            this function. Entries that are not tensors are left out.
-
-    Returns:
-        The differences, in the order of the model, then unexpected ones.
-    """
-    expected, given = _shapes(model), _shapes(_without_module(checkpoint))
-    differences = []
-    for name in {**expected, **given}:
-        shape, other = expected.get(name), given.get(name)
-        if shape != other:
-            problem = "unexpected" if shape is None else "missing" if other is None else "other shape"
-            differences.append(Difference(name, problem, shape, other))
-    return differences
-
-
-def format_differences(differences: Sequence[Difference]) -> str:
-    """The differences as a Markdown table.
-
-    Args:
-        differences: From :func:`compare_parameters`.
-
-    Returns:
-        Up to 40 rows, and the number of those left out.
-    """
-    rows = [["parameter", "problem", "model", "checkpoint"]]
-    rows += [[d.name, d.problem, _format(d.model), _format(d.checkpoint)] for d in differences[:SHOWN]]
-    left_out = len(differences) - SHOWN
-    return "\n".join(markdown_table(rows) + ([f"and {left_out} more"] if left_out > 0 else []))
-
-
-def _without_module(state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """A state dict without the leading ``module.`` of names, which wrappers for several GPUs add."""
-    return {name[7:] if name.startswith("module.") else name: value for name, value in state.items()}
-
-
-def _shapes(state: Mapping[str, torch.Tensor]) -> dict[str, tuple[int, ...]]:
-    return {name: tuple(value.shape) for name, value in state.items() if isinstance(value, torch.Tensor)}
-
-
-def _format(shape: tuple[int, ...] | None) -> str:
-    return "-" if shape is None else " x ".join(map(str, shape)) or "scalar"
+def _shapes(state: Mapping[str, torch.Tensor]) -> dict[str, str]:
+    tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
+    return {name: " x ".join(map(str, value.shape)) or "scalar" for name, value in tensors.items()}
