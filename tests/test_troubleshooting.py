@@ -30,10 +30,6 @@ def entries():
 ENTRIES = list(entries())
 
 
-def issues_of(message):
-    return [issue for issue in KNOWN_ISSUES if re.search(issue.pattern, message)]
-
-
 def test_the_page_is_read():
     assert len(ENTRIES) == len(re.findall(r"^- ", PAGE.read_text(encoding="utf-8"), re.M))
     messages = [message for messages, _ in ENTRIES for message in messages]
@@ -41,12 +37,9 @@ def test_the_page_is_read():
     assert len(set(messages)) == len(messages)
 
 
-@pytest.mark.parametrize("issue", KNOWN_ISSUES, ids=lambda issue: issue.pattern)
-def test_each_known_issue_has_an_entry_with_its_commands(issue):
-    texts = [text for messages, text in ENTRIES if any(issue in issues_of(message) for message in messages)]
-    assert texts
-    for command in re.findall(r"`((?:pip|mim|apt-get) [^`]+)`", texts[0]):
-        assert command in issue.fix
+@pytest.mark.parametrize("pattern", KNOWN_ISSUES)
+def test_each_known_issue_has_an_entry(pattern):
+    assert [message for messages, _ in ENTRIES for message in messages if re.search(pattern, message)]
 
 
 def test_names_in_the_page_exist():

@@ -32,35 +32,19 @@ BOX_AREA = 0.53  # area of an instance as a fraction of its box, where its own i
 
 
 class COCO(pycocotools.coco.COCO):
-    """``xtcocotools.coco.COCO``.
+    """``xtcocotools.coco.COCO``, as MMPose uses it.
 
     Args:
         annotation_file: Path of the json file.
-        test_index: Indices of the keypoints that are kept; ``None`` keeps all.
-        ann_data: The content of the file, if it was read before.
     """
 
-    def __init__(
-        self, annotation_file: str | None = None, test_index: list[int] | None = None, ann_data: dict | None = None
-    ) -> None:
-        super().__init__(annotation_file if ann_data is None else None)
-        if ann_data is not None:
-            self.dataset = ann_data
-            self.createIndex()
+    def __init__(self, annotation_file: str | None = None) -> None:
+        super().__init__(annotation_file)
         for annotation in self.dataset.get("annotations", []):
             annotation.setdefault("iscrowd", False)
-            if test_index is not None:
-                annotation["keypoints"] = np.reshape(annotation["keypoints"], (-1, 3))[test_index].ravel().tolist()
 
     def loadRes(self, resFile: str | list[dict[str, Any]]) -> pycocotools.coco.COCO:
-        """Load results, also an empty list, which pycocotools does not accept.
-
-        Args:
-            resFile: Path of a results json, or its content.
-
-        Returns:
-            The results, indexed.
-        """
+        """Load results, a path or their content, also an empty list, which pycocotools does not accept."""
         results = json.loads(Path(resFile).read_text(encoding="utf-8")) if isinstance(resFile, str) else resFile
         if results:
             return super().loadRes(results)
