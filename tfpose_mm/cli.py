@@ -38,7 +38,7 @@ COMMANDS = {
     "check-data": "datasets.checks.checking:check_data",
     "recipe": "recipe.parameter_groups:show_recipe",
     "publish": "publishing:publish",
-    "submission": "evaluation.submission:submit_mpii",
+    "submission": "evaluation.mpii_submission:submit_mpii",
     "synthesize": "datasets.synthetic.dataset:write_dataset",
     "check-env": "check_env:check_env",
 }

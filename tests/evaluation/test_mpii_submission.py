@@ -5,7 +5,7 @@ import pytest
 from scipy.io import savemat
 
 from tests.helpers.mpii import as_matlab_evaluates, from_coco, write_release
-from tfpose_mm.evaluation import read_release, single_people, write_submission
+from tfpose_mm.evaluation.mpii_submission import read_release, single_people, write_submission
 
 
 @pytest.fixture
