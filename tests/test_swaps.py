@@ -26,14 +26,7 @@ def hrnet(multiscale):
     return dict(type="HRNet", in_channels=3, extra=stages)
 
 
-SWIN = dict(
-    type="SwinTransformer",
-    embed_dims=12,
-    depths=(1, 1, 1, 1),
-    num_heads=(1, 2, 4, 8),
-    window_size=7,
-    out_indices=(1, 2, 3),
-)
+SWIN = dict(type="SwinTransformer", embed_dims=12, depths=(1,) * 4, num_heads=(1, 2, 4, 8), out_indices=(1, 2, 3))
 VIT = dict(
     type="mmpretrain.VisionTransformer",
     arch=dict(embed_dims=24, num_layers=1, num_heads=2, feedforward_channels=32),
@@ -42,6 +35,7 @@ VIT = dict(
     with_cls_token=False,
     out_type="featmap",
 )
+MOBILENET = dict(type="MobileNetV2", widen_factor=0.25, out_indices=(2, 4, 7))
 FPN = dict(type="FPN", in_channels=[16, 32, 64], out_channels=32, num_outs=3)
 MAPPER = dict(type="ChannelMapper", in_channels=[16, 32, 64], out_channels=24)
 
@@ -64,12 +58,7 @@ BODIES = {
     "hrnet-single": (hrnet(False), None, [8], 0),
     "hrnet-single-deformable": (hrnet(False), neck(8), [32], 0),
     "hrnet-multiscale": (hrnet(True), neck(8, 16, 32, 64, num_layers=0), [32] * 4, 3),
-    "mobilenetv2": (
-        dict(type="MobileNetV2", widen_factor=0.25, out_indices=(2, 4, 7)),
-        neck(8, 24, 1280),
-        [32] * 3,
-        3,
-    ),
+    "mobilenetv2": (MOBILENET, neck(8, 24, 1280), [32] * 3, 3),
     "swin": (SWIN, neck(24, 48, 96), [32] * 3, 3),
     "vit": (VIT, None, [24], 2),
 }
@@ -148,11 +137,7 @@ HEADS = {
     "heatmap": (HEATMAP_CODEC, dict(type="HeatmapHead", deconv_out_channels=(8, 8, 8)), False),
     "simcc": (SIMCC_CODEC, dict(type="SimCCHead", deconv_out_channels=(8, 8, 8), **SIZES), False),
     "rtmcc": (SIMCC_CODEC, dict(type="RTMCCHead", final_layer_kernel_size=3, gau_cfg=GAU, **SIZES), False),
-    "dsnt": (
-        INTEGRAL_CODEC,
-        dict(type="DSNTHead", in_featuremap_size=(3, 4), deconv_out_channels=(8, 8, 8)),
-        False,
-    ),
+    "dsnt": (INTEGRAL_CODEC, dict(type="DSNTHead", in_featuremap_size=(3, 4), deconv_out_channels=(8, 8, 8)), False),
     "regression": (REGRESSION_CODEC, dict(type="RegressionHead"), True),
     "rle": (REGRESSION_CODEC, dict(type="RLEHead"), True),
 }
@@ -179,8 +164,3 @@ def test_the_neck_before_any_head(kind, num_joints):
         model(images(), None, mode="tensor")
         predicted = model.predict(images(), batch)
     assert predicted[2].pred_instances.keypoints.shape == (1, num_joints, 2)
-
-
-def test_a_sequential_neck_without_necks_is_refused():
-    with pytest.raises(ValueError, match="at least one neck, but got none"):
-        build(dict(type="SequentialNeck", necks=[]))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 import torch
 from mmengine.runner import Runner
@@ -12,7 +10,7 @@ from mmpose.registry import MODELS
 
 from tests.helpers import malicious
 from tests.helpers.paths import TINY
-from tests.helpers.processes import in_process_config, mim, start
+from tests.helpers.processes import in_process_config, mim
 from tfpose_mm.comparison.table import compare_models
 from tfpose_mm.errors import UserError
 from tfpose_mm.publishing import publish
@@ -94,13 +92,3 @@ def test_mim(action, option, people, checkpoint, tmp_path):
     assert process.returncode != 0
     assert "it was not loaded (GLOBAL posix.system): other content could run code" in process.stderr
     assert list(tmp_path.rglob("epoch_*.pth")) == []
-
-
-@pytest.mark.slow
-def test_commands_print_one_sentence(people, checkpoint, tmp_path):
-    process = start(sys.executable, "-m", "tfpose_mm", "test", TINY, checkpoint, cwd=tmp_path, SYNTHETIC_ROOT=people)
-    assert process.returncode == 2
-    last = process.stderr.strip().splitlines()[-1]
-    assert "error: The checkpoint" in last
-    assert "it was not loaded (GLOBAL posix.system): other content could run code" in last
-    assert "Traceback" not in process.stderr
