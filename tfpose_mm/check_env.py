@@ -68,7 +68,7 @@ def _check_attention() -> list[tuple[str, host.Problem | None]]:
     weights = torch.rand(3, 14, 8, 12, generator=generator).softmax(-1).view(3, 14, 8, 3, 4)
     expected = multi_scale_deformable_attn_pytorch(value, torch.tensor(shapes), locations, weights)
 
-    checks = []
+    checks: list[tuple[str, host.Problem | None]] = []
     for device in ("cpu", *(f"cuda:{index}" for index in range(torch.cuda.device_count()))):
         start = f"{device}: {ops.default_implementation(torch.device(device))}, "
         try:

@@ -107,8 +107,8 @@ def parse_cfg_options(cfg_options: Mapping[str, Any] | Sequence[str] | None) -> 
     """Parse ``key=value`` texts as mim does, to values by their dotted keys; a UserError if one has another form."""
     from mmengine.config import DictAction
 
-    if not cfg_options or isinstance(cfg_options, Mapping):
-        return dict(cfg_options or {})
+    if isinstance(cfg_options, Mapping) or not cfg_options:
+        return dict(cfg_options) if isinstance(cfg_options, Mapping) else {}
     wrong = [text for text in cfg_options if "=" not in text or text.startswith("-")]
     if wrong:
         raise UserError(f"--cfg-options must have the form key=value, but got {wrong[0]}.")

@@ -144,10 +144,3 @@ def test_without_a_complete_checkpoint_it_stops(make_runner, tmp_path):
     (tmp_path / "work/epoch_1.pth").write_bytes(b"")
     with pytest.raises(UserError, match="must have a complete checkpoint to resume from, but none of its 1 is"):
         make_runner(2, resume=True).train()
-
-
-@pytest.mark.slow
-def test_a_named_checkpoint_is_taken(make_runner, tmp_path):
-    make_runner(2).train()
-    make_runner(2, resume=True, load_from=str(tmp_path / "work/epoch_1.pth")).train()
-    assert "resumed epoch: 1, iter: 2" in log_of(tmp_path / "work")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from .atomic_files import AtomicBackend, write_atomic
-from .checkpoint_loader import METADATA, read_checkpoint, register_loaders, sha256
-from .model_loading import load_model, read_fitting_weights
+from .checkpoint_loader import METADATA, load_model, read_checkpoint, read_fitting_weights, sha256
 
 __all__ = [
     "METADATA",
@@ -12,7 +11,6 @@ __all__ = [
     "load_model",
     "read_checkpoint",
     "read_fitting_weights",
-    "register_loaders",
     "sha256",
     "write_atomic",
 ]

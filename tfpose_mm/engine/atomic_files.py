@@ -14,12 +14,7 @@ PART = ".part"  # end of the names of files that are being written
 def write_atomic(path: str | Path, content: bytes) -> None:
     """Write a temporary file beside the target, wait until it is on the disk, and give it the name of the target.
 
-    Args:
-        path: The target. Its folder is made if it does not exist. An existing file is replaced.
-        content: What the file contains.
-
-    Raises:
-        OSError: If the disk is full, for example. The target is unchanged then.
+    The folder is made if it does not exist. An OSError, as on a full disk, leaves the target unchanged.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -37,8 +32,7 @@ def write_atomic(path: str | Path, content: bytes) -> None:
 class AtomicBackend(LocalBackend):
     """MMEngine's backend of local files with :func:`write_atomic`; it removes old files after the next one is written.
 
-    MMEngine's ``CheckpointHook`` removes the oldest checkpoint before it writes the next one. With this backend the
-    removal waits, so that there is a complete checkpoint at any time::
+    ``CheckpointHook`` removes the oldest checkpoint first. With this backend there is a complete one at any time::
 
         default_hooks = dict(checkpoint=dict(type="CheckpointHook", backend_args=dict(backend="atomic")))
     """

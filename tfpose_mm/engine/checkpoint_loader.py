@@ -1,8 +1,8 @@
 """Read checkpoints without running code that they contain, for the commands of this package and for MMEngine.
 
-MMEngine reads every checkpoint (``load_from``, ``resume``, ``init_cfg``, ``mim test``, inferencers) with the loaders of
-its ``CheckpointLoader``. Importing ``tfpose_mm.safe_loading`` replaces those of files and http(s) by
-:func:`load_from_local` and :func:`load_from_http`. torch's ``weights_only`` decides what a file may contain.
+MMEngine reads every checkpoint (``load_from``, ``resume``, ``init_cfg``, ``mim test``, inferencers) with its
+``CheckpointLoader``. Importing ``tfpose_mm.safe_loading`` replaces its loaders of files and http(s) by those of this
+module. torch's ``weights_only`` decides what a file may contain.
 """
 
 from __future__ import annotations
@@ -10,18 +10,23 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Callable, Union
 from urllib.parse import urlparse
 
 import torch
-from mmengine.runner import CheckpointLoader
+from mmengine.config import ConfigDict
 from mmengine.utils import digit_version
+from mmpose.registry import MODELS
 from safetensors import safe_open
+from torch import nn
 
 from ..errors import MissingFileError, UserError
+from ..tables import markdown_table
 from .checkpoint_values import PICKLED_TYPES, from_plain, restore_values
 
+SHOWN = 40  # rows of a table of parameters that do not fit
 METADATA = "tfpose_mm"  # key of the JSON text in a published file
 Device = Union[str, torch.device, Callable, None]  # torch.load's map_location
 
@@ -124,7 +129,44 @@ def load_from_http(filename: str, map_location: Device = None) -> dict[str, Any]
     return load_from_local(str(path), map_location)
 
 
-def register_loaders() -> None:
-    """Replace MMEngine's loaders of files and of http(s), which run code in a checkpoint, by those of this module."""
-    CheckpointLoader.register_scheme("", load_from_local, force=True)
-    CheckpointLoader.register_scheme(("http://", "https://"), load_from_http, force=True)
+def load_model(cfg: ConfigDict, checkpoint: str | Path, device: str = "cpu") -> nn.Module:
+    """Build a model for inference, in evaluation mode, and load its weights, see :func:`read_fitting_weights`.
+
+    Args:
+        cfg: Config of the model.
+        checkpoint: The file. Parameters that the model does not have are ignored.
+        device: ``"cpu"`` or a CUDA device such as ``"cuda:0"``.
+    """
+    model = MODELS.build(cfg).eval()
+    model.load_state_dict(read_fitting_weights(model, checkpoint), strict=False)
+    return model.to(device)
+
+
+def read_fitting_weights(model: nn.Module, checkpoint: str | Path) -> dict[str, torch.Tensor]:
+    """Read the parameters of a checkpoint that has all parameters of a model.
+
+    MMEngine only warns if a checkpoint lacks parameters, and keeps their random values.
+
+    Raises:
+        UserError: If the file cannot be read, or a parameter of the model is missing or has another shape; the message
+            has a table of all parameters and buffers that differ.
+    """
+    content = read_checkpoint(checkpoint)
+    # MMEngine removes the "module." of wrappers for several GPUs, too
+    state = {name.removeprefix("module."): value for name, value in content.get("state_dict", content).items()}
+    expected, given = _shapes(model.state_dict()), _shapes(state)
+    names = [name for name in {**expected, **given} if expected.get(name) != given.get(name)]
+    if {name for name, _ in model.named_parameters()}.intersection(names):
+        rows = [[name, expected.get(name, "missing"), given.get(name, "missing")] for name in names]
+        left_out = f"\nand {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
+        table = "\n".join(markdown_table([["parameter", "model", "checkpoint"], *rows[:SHOWN]]))
+        raise UserError(
+            f"The checkpoint {checkpoint} does not fit the config's model: use the config that it was trained with.\n"
+            f"{table}{left_out}"
+        )
+    return state
+
+
+def _shapes(state: Mapping[str, torch.Tensor]) -> dict[str, str]:
+    tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
+    return {name: " x ".join(map(str, value.shape)) or "scalar" for name, value in tensors.items()}

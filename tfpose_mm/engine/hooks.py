@@ -89,9 +89,8 @@ class PlainCheckpointHook(Hook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Add versions and the last validated iteration; convert all but the parameters to plain types."""
-        checkpoint["meta"].update(
-            versions=dict(tfpose_mm=__version__, **list_versions()), validated_iter=self.validated_iter
-        )
+        versions = dict(tfpose_mm=__version__, **list_versions())
+        checkpoint["meta"].update(versions=versions, validated_iter=self.validated_iter)
         for name in set(checkpoint) - {"state_dict", "ema_state_dict"}:
             checkpoint[name] = to_plain(checkpoint[name])
 
@@ -149,10 +148,10 @@ class EpochSeedHook(Hook):
 class ResumeHook(Hook):
     """Before a training resumes, find its newest complete checkpoint and log which files are skipped.
 
-    MMEngine resumes from the file that ``last_checkpoint`` in the work directory names. If the training was killed
-    while it saved, that file can be incomplete or absent, or a later one can be complete. This hook looks at
-    ``preempted.pth``, ``epoch_*.pth`` and ``iter_*.pth`` in the work directory, the one that was written last first,
-    and names the first complete one in ``last_checkpoint``. It also removes temporary files of a killed training.
+    MMEngine resumes from the file that ``last_checkpoint`` names. If the training was killed while it saved, that file
+    can be incomplete, or a later one complete. This hook looks at ``preempted.pth``, ``epoch_*.pth`` and ``iter_*.pth``
+    in the work directory, the one that was written last first, and names the first complete one in ``last_checkpoint``.
+    It also removes temporary files of a killed training.
     """
 
     priority = "VERY_HIGH"

@@ -14,8 +14,8 @@ from mmengine.runner import Runner
 from mmpose.structures import PoseDataSample
 
 from ..errors import UserError, need_file
+from .checkpoint_loader import read_fitting_weights
 from .hooks import CheckFiniteHook
-from .model_loading import read_fitting_weights
 
 
 class KeepSamples(Hook):
