@@ -197,13 +197,6 @@ def test_images_that_are_missing_or_cut_are_named(people, tmp_path):
 
 
 @pytest.mark.slow
-def test_another_number_of_joints_is_named(people, tmp_path):
-    process = mim("train", "--work-dir", "work", cwd=tmp_path, data=people, options=["model.head.num_joints=14"])
-    assert process.returncode != 0
-    assert "TFPoseHead predicts num_joints=14 keypoints, but the data set's keypoint labels have 17" in process.stderr
-
-
-@pytest.mark.slow
 def test_tensorboard_beside_the_log_and_pictures_of_the_validation(people, tmp_path):
     """The line for a config, and the option, of docs/training.md."""
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
