@@ -49,14 +49,7 @@ LISTS = (list, tuple, Sequence)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command.
-
-    Args:
-        arguments: Its name and its arguments; ``None`` takes those of the process.
-
-    Returns:
-        The exit status.
-    """
+    """Run a command: its name and its arguments, or those of the process. Returns the exit status."""
     name, *rest = (sys.argv[1:] if arguments is None else arguments) or HELP
     if name in (*HELP, "--version"):
         print(__version__ if name == "--version" else _overview())
@@ -81,16 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(function: Callable, program: str, arguments: Sequence[str]) -> int:
-    """Call a function with the arguments of a command line and print its result.
-
-    Args:
-        function: The function, see :func:`make_app`.
-        program: The name of the command, for its help.
-        arguments: The arguments.
-
-    Returns:
-        The exit status.
-    """
+    """Call a function with the arguments of a command line and print its result. Returns the exit status."""
     app = make_app(function, program)
     if any(argument in HELP for argument in arguments):
         app.help_print()
@@ -108,15 +92,9 @@ def run(function: Callable, program: str, arguments: Sequence[str]) -> int:
 
 
 def make_app(function: Callable, program: str) -> cyclopts.App:
-    """A command line for a function.
+    """A command line for a function, whose type hints and docstring describe the arguments.
 
-    Args:
-        function: Its type hints and its docstring describe the arguments. Of a union of types, those count that can be
-            written on a command line.
-        program: The name of the command, for its help.
-
-    Returns:
-        The application of cyclopts.
+    Of a union of types, those count that can be written on a command line. ``program`` is the name in the help.
     """
 
     def command(*args: object, **kwargs: object) -> object:

@@ -57,11 +57,7 @@ def read_config(config: str | Path | Config, cfg_options: Mapping[str, Any] | Se
         cfg_options: Values by their dotted keys, or ``key=value`` texts as on mim's command line.
 
     Returns:
-        The config, a copy.
-
-    Raises:
-        UserError: If there is no such file, if it is not a config of a top-down estimator, or if an option has no
-            ``=``.
+        The config, a copy. A UserError refuses another kind of config, and options that do not fit.
     """
     from mmengine.config import Config
 

@@ -151,6 +151,4 @@ def _prepare(
         cfg.work_dir = str(work_dir or Path("work_dirs", Path(cfg.filename or "config").stem))
     for problem in find_worker_problems(cfg):
         raise UserError(problem)
-    if "preprocess_cfg" in cfg:
-        cfg.model.setdefault("data_preprocessor", cfg.preprocess_cfg)
     return cfg

@@ -32,11 +32,7 @@ BOX_AREA = 0.53  # area of an instance as a fraction of its box, where its own i
 
 
 class COCO(pycocotools.coco.COCO):
-    """``xtcocotools.coco.COCO``, as MMPose uses it.
-
-    Args:
-        annotation_file: Path of the json file.
-    """
+    """``xtcocotools.coco.COCO``, as MMPose uses it."""
 
     def __init__(self, annotation_file: str | None = None) -> None:
         super().__init__(annotation_file)
@@ -57,15 +53,8 @@ class COCO(pycocotools.coco.COCO):
 class COCOeval(pycocotools.cocoeval.COCOeval):
     """``xtcocotools.cocoeval.COCOeval`` for keypoints.
 
-    Args:
-        cocoGt: Annotations.
-        cocoDt: Results.
-        iouType: A key of ``PARTS``, ``"bbox"`` or ``"segm"``.
-        sigmas: OKS sigma of each keypoint, (K,); ``None`` takes COCO's.
-        use_area: Whether OKS uses ``area``; otherwise it uses 0.53 of the box.
-
-    Raises:
-        NotImplementedError: For ``iouType="keypoints_crowd"``.
+    ``iouType`` is a key of ``PARTS``, ``"bbox"`` or ``"segm"``; ``sigmas`` are those of OKS, (K,), or None.
+    Without ``use_area`` the area in OKS is 0.53 of the box.
     """
 
     def __init__(
@@ -126,11 +115,7 @@ def _count(keypoints: list[float]) -> int:
 
 
 def stand_in() -> bool:
-    """Make ``import xtcocotools`` find this module, if the real package is not installed.
-
-    Returns:
-        Whether it was necessary.
-    """
+    """Make ``import xtcocotools`` find this module, if the real package is not there; whether that was needed."""
     if "xtcocotools" in sys.modules or importlib.util.find_spec("xtcocotools"):
         return False
     package = ModuleType("xtcocotools", __doc__)
