@@ -188,19 +188,10 @@ def test_without_the_protection_the_main_config_has_mmpose_s_types_and_ours_only
     assert {type(hook).__module__.split(".")[0] for hook in Runner.from_cfg(cfg).hooks} <= {"mmpose", "mmengine"}
 
 
-@pytest.mark.parametrize(
-    ("name", "variable"),
-    [
-        ("tfpose_r50_coco_256x192", "COCO_ROOT"),
-        ("tfpose_r50_coco_384x288_testdev", "COCO_ROOT"),
-        ("tfpose_r50_mpii_256x256", "MPII_ROOT"),
-        ("tfpose_tiny_synthetic_128x96", "SYNTHETIC_ROOT"),
-        ("tfpose_r18_lspet_256x192", "LSPET_ROOT"),
-    ],
-)
-def test_one_variable_moves_the_data(monkeypatch, name, variable):
-    monkeypatch.setenv(variable, "/elsewhere/")
-    cfg = Config.fromfile(str(ROOT / f"configs/{name}.py"))
+@pytest.mark.parametrize("name", ["r50_coco_384x288_testdev", "r50_mpii_256x256", "r18_lspet_256x192"])
+def test_one_variable_moves_the_data(monkeypatch, name):
+    monkeypatch.setenv(f"{name.split('_')[1].upper()}_ROOT", "/elsewhere/")
+    cfg = Config.fromfile(str(ROOT / f"configs/tfpose_{name}.py"))
     assert cfg.data_root == "/elsewhere/"
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         assert loader.dataset.data_root == "/elsewhere/"

@@ -27,14 +27,6 @@ def hrnet(multiscale):
 
 
 SWIN = dict(type="SwinTransformer", embed_dims=12, depths=(1,) * 4, num_heads=(1, 2, 4, 8), out_indices=(1, 2, 3))
-VIT = dict(
-    type="mmpretrain.VisionTransformer",
-    arch=dict(embed_dims=24, num_layers=1, num_heads=2, feedforward_channels=32),
-    img_size=(HEIGHT, WIDTH),
-    patch_size=16,
-    with_cls_token=False,
-    out_type="featmap",
-)
 MOBILENET = dict(type="MobileNetV2", widen_factor=0.25, out_indices=(2, 4, 7))
 FPN = dict(type="FPN", in_channels=[16, 32, 64], out_channels=32, num_outs=3)
 MAPPER = dict(type="ChannelMapper", in_channels=[16, 32, 64], out_channels=24)
@@ -60,14 +52,11 @@ BODIES = {
     "hrnet-multiscale": (hrnet(True), neck(8, 16, 32, 64, num_layers=0), [32] * 4, 3),
     "mobilenetv2": (MOBILENET, neck(8, 24, 1280), [32] * 3, 3),
     "swin": (SWIN, neck(24, 48, 96), [32] * 3, 3),
-    "vit": (VIT, None, [24], 2),
 }
 JOINTS = (14, 17, 21, 133)
 
 
 def tfpose(body, num_joints, test_cfg=None):
-    if body == "vit":
-        pytest.importorskip("mmpretrain.models", reason="MMPose takes ViT from mmpretrain, which is not installed")
     backbone, neck_cfg, channels, number = BODIES[body]
     cfg = tiny_model_cfg(num_joints, test_cfg=test_cfg)
     cfg["head"].update(in_channels=channels, **deconvs(number))

@@ -36,15 +36,6 @@ def checkpoints(folder):
     return sorted(path.name for path in folder.glob("work/*.pth"))
 
 
-@pytest.mark.slow
-def test_without_the_hook_a_diverged_model_is_the_best(make, tmp_path):
-    """The loss of the first iteration is finite, and the weights after it are huge."""
-    runner = make(custom_hooks=[], **DIVERGES)
-    runner.train()
-    assert runner.message_hub.get_info("best_score") == pytest.approx(1.0)
-    assert "best_coco_AP_epoch_1.pth" in checkpoints(tmp_path)
-
-
 def test_a_nan_loss_stops_the_training_before_anything_is_saved(make, tmp_path, people):
     message = r"The loss must be finite, but loss\S* is nan in iteration 2 of epoch 1: start .* lower .* batch has"
     with pytest.raises(UserError, match=message) as error:

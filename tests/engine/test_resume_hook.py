@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import errno
+import logging
 import multiprocessing
 import os
 import random
 import signal
 import time
+from types import SimpleNamespace
 
 import pytest
+import torch
 from mmengine.hooks import Hook
 
 from tests.helpers.trainings import (
@@ -22,6 +25,7 @@ from tests.helpers.trainings import (
     training_command,
     wait_for_iterations,
 )
+from tfpose_mm.engine.hooks import ResumeHook
 from tfpose_mm.errors import UserError
 
 
@@ -135,6 +139,18 @@ def test_a_damaged_checkpoint_is_skipped(make_runner, tmp_path):
     assert runner.epoch == 2
     assert "Skipped: The checkpoint" in log_of(folder)
     assert f"Resuming from {folder}/epoch_1.pth: epoch 1" in log_of(folder)
+
+
+def test_in_a_copy_of_the_folder_the_named_checkpoint_is_the_newest(tmp_path):
+    """A copy can have any order of times."""
+    for time_ns, epoch in enumerate((2, 1)):
+        path = tmp_path / f"epoch_{epoch}.pth"
+        torch.save(dict(state_dict={}, meta=dict(epoch=epoch, iter=epoch), message_hub={}), path)
+        os.utime(path, (time_ns, time_ns))
+    (tmp_path / "last_checkpoint").write_text("/elsewhere/epoch_2.pth")
+    runner = SimpleNamespace(cfg=dict(resume=True), work_dir=tmp_path, logger=logging.getLogger("test"))
+    ResumeHook().before_run(runner)
+    assert (tmp_path / "last_checkpoint").read_text() == str(tmp_path / "epoch_2.pth")
 
 
 def test_without_a_complete_checkpoint_it_stops(make_runner, tmp_path):

@@ -57,7 +57,7 @@ class CheckFiniteHook(Hook):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Raise a UserError if a weight is not finite."""
         for name, tensor in checkpoint["state_dict"].items():
-            if not torch.isfinite(tensor).all():
+            if isinstance(tensor, torch.Tensor) and not torch.isfinite(tensor).all():
                 raise UserError(f"The weights must be finite, but {name} has NaN or infinite values: {FIX}.")
 
     def after_val_iter(self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence) -> None:
@@ -116,7 +116,8 @@ def init_worker(worker_id: int) -> None:
 
 def _obey(main: int | None) -> None:
     """End this process when the main process sends SIGTERM, as multiprocessing does at its end, or when it is gone."""
-    while os.getppid() == main:
+    parent = os.getppid()  # the main process, or the server that forked this one
+    while os.getppid() == parent:
         received = signal.sigtimedwait({signal.SIGTERM}, 2)
         if received is not None and received.si_pid == main:
             break
@@ -177,15 +178,20 @@ class ResumeHook(Hook):
             )
 
     def _correct_pointer(self, runner: Runner, folder: Path) -> None:
-        written = [path for name in (PREEMPTED, "epoch_*.pth", "iter_*.pth") for path in folder.glob(name)]
-        for path in sorted(written, key=lambda path: path.stat().st_mtime_ns, reverse=True):
+        names = (PREEMPTED, "epoch_*.pth", "iter_*.pth")
+        written = {path: path.stat().st_mtime_ns for name in names for path in folder.glob(name)}
+        pointer = folder / POINTER
+        named = folder / Path(pointer.read_text().strip()).name if pointer.is_file() else None
+        if named in written:  # the pointer is later than its checkpoint, also in a copy of the folder
+            written[named] = pointer.stat().st_mtime_ns
+        for path in sorted(written, key=written.__getitem__, reverse=True):
             try:
                 meta = read_checkpoint(path).get("meta", {})
             except UserError as error:
                 runner.logger.warning(f"Skipped: {error}")
                 continue
             runner.logger.info(f"Resuming from {path}: epoch {meta.get('epoch')}, iteration {meta.get('iter')}.")
-            write_atomic(folder / POINTER, str(path).encode())
+            write_atomic(pointer, str(path).encode())
             return
         if written:
             raise UserError(
@@ -213,7 +219,7 @@ class PreemptionHook(Hook):
 
     def after_train(self, runner: Runner) -> None:
         """Restore the handler of SIGTERM."""
-        signal.signal(signal.SIGTERM, self._previous)
+        signal.signal(signal.SIGTERM, self._previous or signal.SIG_DFL)  # None: set by another language
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict, outputs: dict) -> None:
         """Save and exit if any process of the training got the signal."""
