@@ -38,7 +38,7 @@ help:
 	@echo "make faults     check that faults that are put into the code fail tests"
 	@echo "make env        only create the environment in $(VENV)"
 	@echo "make lint       check style and types; make format corrects the style"
-	@echo "make picture    put the demo's contact sheet and figures into docs/images"
+	@echo "make picture    put the demo's figures into docs/images"
 	@echo "make clean      delete the demo's results; the environment stays"
 	@echo "Options: STACK=modern (torch 2.13, Python 3.12 or 3.13) or STACK=classic (torch 2.1, Python 3.9 to 3.11)"
 	@echo "         PYTHON=/path/to/python, else one that fits is found or fetched; CUDA=1 compiles MMCV for GPUs"
@@ -106,9 +106,10 @@ format: $(READY)
 
 picture: demo
 	@$(BIN)/python -c 'import cv2; \
-	  pictures = {"demo": "predictions", "refinement": "figures/person0_refinement", \
-	    "sampling_points": "figures/person0_fig7_sampling_points"}; \
-	  [cv2.imwrite(f"docs/images/{name}.jpg", cv2.imread(f"$(DEMO)/report/{path}.png")) for name, path in pictures.items()]'
+	  pictures = {"demo": "fig10_qualitative", "refinement": "person0_refinement", \
+	    "sampling_points": "person0_fig7_sampling_points"}; \
+	  [cv2.imwrite(f"docs/images/{name}.jpg", cv2.imread(f"$(DEMO)/report/figures/{figure}.png")) \
+	    for name, figure in pictures.items()]'
 
 clean:
 	rm -rf $(DEMO)/data $(DEMO)/train $(DEMO)/report $(DEMO)/report.log

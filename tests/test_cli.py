@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -157,3 +159,26 @@ def test_publish_loads_no_matplotlib(checkpoint, tmp_path):
     program = f"import sys; sys.argv = [{str(SCRIPT)!r}]; {program}"
     process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert process.stdout.splitlines()[-1] == "0 False False"
+
+
+@pytest.mark.slow
+def test_check_data_from_any_folder(people, tmp_path):
+    data, config = tmp_path / "people", ROOT / "configs/tfpose_tiny_synthetic_128x96.py"
+    shutil.copytree(people, data)
+    options = [
+        "--cfg-options",
+        *(f"{loader}_dataloader.dataset.data_root={data}" for loader in ("train", "val", "test")),
+    ]
+    good = run_command("check-data", config, *options, cwd=tmp_path)
+    assert good.returncode == 0, good.stderr
+    assert good.stdout.count("no fault found") == 2
+    assert "2 data sets, 14 images: 0 refused (a training or test stops), 0 skipped" in good.stdout
+    (data / "train/000000000003.jpg").unlink()
+    bad = run_command("check-data", config, "--json", "faults.json", *options, cwd=tmp_path)
+    assert bad.returncode == 1, bad.stderr
+    assert "- skipped: image_missing: 1 in row 2; in 'images', " in " ".join(bad.stdout.split())
+    assert [row["row"] for row in json.loads((tmp_path / "faults.json").read_text())["files"][0]["findings"]] == [2]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["faults.json", "people"]
+    again = run_command("check-data", config, "--json", config, cwd=tmp_path)
+    assert again.returncode == 2
+    assert again.stderr.endswith(f"or replace a report, but is {config}: choose another name.\n")

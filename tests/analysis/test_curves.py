@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 
-import cv2
 import pytest
 from matplotlib.figure import Figure
 
@@ -13,35 +12,28 @@ from tfpose_mm.errors import UserError
 @pytest.fixture
 def figures(monkeypatch):
     kept = []
-    monkeypatch.setattr(
-        Figure, "savefig", lambda self, *args, f=Figure.savefig, **kw: kept.append(self) or f(self, *args, **kw)
-    )
+    monkeypatch.setattr(Figure, "savefig", lambda self, *args, **options: kept.append(self))
     return kept
 
 
-def test_every_name_has_a_look_of_its_own_and_seeds_share_it(tmp_path, figures):
-    names = [f"model {index}" for index in range(13)]
-    curves = [Curve(name, {2: 0.1 * index, 1: 0.0}) for index, name in enumerate(names)]
+def test_every_name_has_a_look_of_its_own_and_seeds_share_it(figures):
+    curves = [Curve(f"model {index}", {2: 0.1 * index, 1: 0.0}) for index in range(13)]
     curves.append(Curve("model 3", {1: 0.05, 2: 0.25}))
-    draw_curves({"PCK@0.2": curves}, tmp_path / "curves.png")
-
+    draw_curves({"PCK@0.2": curves}, "unused")
     (axis,) = figures[0].axes
     looks = [(line.get_color(), line.get_linestyle()) for line in axis.get_lines()]
-    assert len(looks) == 14
-    assert len(set(looks)) == 13
+    assert (len(looks), len(set(looks))) == (14, 13)
     assert all(list(line.get_xdata()) == [1, 2] for line in axis.get_lines())
     (legend,) = figures[0].legends
     labels = [text.get_text() for text in legend.get_texts()]
-    assert labels[0] == "model 12"
+    assert labels[0] == "model 12"  # the best
     assert "model 3 (2 seeds)" in labels
     assert len(labels) == 13
-    assert legend.get_window_extent().x0 >= axis.get_window_extent().x1
-    assert cv2.imread(str(tmp_path / "curves.png")) is not None
 
 
-def test_a_name_has_one_look_in_all_panels(tmp_path, figures):
+def test_a_name_has_one_look_in_all_panels(figures):
     panels = dict(loss=[Curve("a", {1: 3.0, 2: 2.0}), Curve("b", {1: 1.0})], lr=[Curve("b", {1: 0.1})])
-    draw_curves(panels, tmp_path / "losses.png", "iteration")
+    draw_curves(panels, "unused", "iteration")
     loss, lr = figures[0].axes
     assert (loss.get_title(), lr.get_title()) == ("loss", "lr")
     assert [line.get_ydata().tolist() for line in loss.get_lines()] == [[3.0, 2.0], [1.0]]
@@ -51,10 +43,12 @@ def test_a_name_has_one_look_in_all_panels(tmp_path, figures):
 def write(folder, name, entries):
     path = folder / name / "vis_data"
     path.mkdir(parents=True)
-    (path / "scalars.json").write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    (path / "scalars.json").write_text("".join(json.dumps(entry) + "\n" for entry in entries) + '{"coco/AP": 0.')
 
 
 def test_a_resumed_training_is_one_curve(tmp_path):
+    """A line that is not finished is left out."""
+
     def entry(step, loss, **values):
         return dict(lr=0.1, loss=loss, epoch=1, iter=step, memory=5, time=0.1, data_time=0.0, step=step, **values)
 
@@ -74,11 +68,6 @@ def test_what_the_log_lacks_is_named(tmp_path):
     write(tmp_path, "run", [{"coco/AP": 0.1, "step": 1}])
     with pytest.raises(UserError, match=r"must have the metric PCK, but has coco/AP: choose another"):
         read_curves([("run", tmp_path)], "PCK")
-
-
-def test_an_unfinished_last_line_is_left_out(tmp_path):
-    (tmp_path / "scalars.json").write_text('{"coco/AP": 0.1, "step": 1}\n{"coco/AP": 0.2, "st')
-    assert read_log(tmp_path) == {"coco/AP": {1: 0.1}}
-    (tmp_path / "scalars.json").write_text('{"coco/AP": 0.1, "st\n{"coco/AP": 0.2, "step": 2}\n')
-    with pytest.raises(UserError, match=r"Line 1 of .*scalars.json must be JSON, but is not"):
-        read_log(tmp_path)
+    write(tmp_path, "other", [{"NME": 0.1, "step": 1}])
+    with pytest.raises(UserError, match=r"other must have the metric coco/AP, but has NME"):
+        read_curves([("run", tmp_path / "run"), ("other", tmp_path / "other")])

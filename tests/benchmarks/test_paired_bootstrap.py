@@ -33,9 +33,8 @@ def test_grades():
 
 def test_pck_is_the_mean_over_keypoints_and_seeds():
     grades = np.array([[[3, 0, 1], [1, 0, 2]], [[3, 0, 2], [3, 0, 2]]])  # 2 seeds, 2 persons, 3 keypoints
-    everyone = np.ones((1, 2))
-    assert paired_bootstrap.pck(grades, 0, everyone)[0] == pytest.approx(((0.5 + 0.5) / 2 + (1 + 1) / 2) / 2)
-    assert paired_bootstrap.pck(grades, 1, everyone)[0] == pytest.approx(((0.5 + 0) / 2 + (1 + 0) / 2) / 2)
+    assert paired_bootstrap.pck(grades, 0, np.ones((1, 2)))[0] == pytest.approx(((0.5 + 0.5) / 2 + (1 + 1) / 2) / 2)
+    assert paired_bootstrap.pck(grades, 1, np.ones((1, 2)))[0] == pytest.approx(((0.5 + 0) / 2 + (1 + 0) / 2) / 2)
     only_first = np.array([[2.0, 0.0]])
     assert paired_bootstrap.pck(grades, 0, only_first)[0] == pytest.approx(((1 + 0) / 2 + (1 + 1) / 2) / 2)
 
@@ -53,36 +52,26 @@ def test_the_interval_is_that_of_paired_persons():
     assert high == pytest.approx(0.075 + error, abs=0.004)
 
 
-def write_plan(folder):
-    runs = [dict(name="A", config=str(TINY)), dict(name="B", config=str(TINY), seeds=[1, 2])]
-    lines = "".join(f"  - {json.dumps(run)}\n" for run in runs)
-    (folder / "plan.yaml").write_text(f"metric: PCK@0.2/PCK\nruns:\n{lines}", encoding="utf-8")
-
-
-def call(monkeypatch, folder, *options):
-    arguments = ["paired_bootstrap", str(folder / "plan.yaml"), "--results", str(folder), "--out", str(folder / "out")]
-    monkeypatch.setattr(sys, "argv", [*arguments, *options])
-    paired_bootstrap.main()
-
-
 def test_stored_grades_need_no_checkpoints(tmp_path, monkeypatch, capsys):
-    write_plan(tmp_path)
+    def call(*options):
+        command = ["paired_bootstrap", plan, "--results", tmp_path, "--out", tmp_path / "out", *options]
+        monkeypatch.setattr(sys, "argv", [*map(str, command)])
+        paired_bootstrap.main()
+
+    runs = [dict(name="A", config=str(TINY)), dict(name="B", config=str(TINY), seeds=[1, 2])]
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("metric: PCK@0.2/PCK\nruns:\n" + "".join(f"  - {json.dumps(run)}\n" for run in runs))
+    with pytest.raises(UserError, match=r"has no run C: choose one of A, B\."):
+        call("--reference", "C")
+    with pytest.raises(UserError, match=r"A, seed 0 has no checkpoint in .*: train it with head_to_head\."):
+        call()
     jobs = [Run(name, str(TINY), {}, seed, tmp_path) for name, seed in (("A", 0), ("B", 1), ("B", 2))]
-    hashes = [config_hash(job) for job in jobs]
-    grades = dict(zip(hashes, (["31", "11"], ["32", "12"], ["33", "33"])))
-    (tmp_path / "grades").mkdir()
+    grades = dict(zip(map(config_hash, jobs), (["31", "11"], ["32", "12"], ["33", "33"])))
+    (tmp_path / "grades").mkdir(exist_ok=True)
     (tmp_path / "grades/plan.json").write_text(json.dumps(grades), encoding="utf-8")
-    call(monkeypatch, tmp_path, "--draws", "10")
+    call("--draws", "10")
     table = capsys.readouterr().out
     assert (tmp_path / "plan_bootstrap.md").read_text(encoding="utf-8") == table
     first, second = (line.strip("|").replace(" ", "").split("|") for line in table.splitlines()[-2:])
     assert first[:3] == ["A", "1", "0.250"]
     assert second[:4] == ["B", "2", "0.875", "+0.625"]
-
-
-def test_errors(tmp_path, monkeypatch):
-    write_plan(tmp_path)
-    with pytest.raises(UserError, match=r"has no run C: choose one of A, B\."):
-        call(monkeypatch, tmp_path, "--reference", "C")
-    with pytest.raises(UserError, match=r"A, seed 0 has no checkpoint in .*: train it with head_to_head\."):
-        call(monkeypatch, tmp_path)

@@ -21,9 +21,6 @@ def test_functions_are_timed_in_turns():
     first, second = time_functions([lambda: log.append("a"), lambda: log.append("b")], repeats=3, device="cpu")
     assert log == ["a", "b"] * 4
     assert len(first.rounds) == len(second.rounds) == 3
-
-
-def test_the_rate_of_a_product():
     assert 0.01 < matmul_rate("cpu", size=200, repeats=2) < 1e5  # GMACs/s
 
 

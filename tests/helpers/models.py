@@ -104,9 +104,10 @@ def samples(batch=3, num_joints=5, weights=None, heatmap_size=HEATMAP_SIZE, seed
 def labelled(codec, head, batch=3):
     """Samples with the targets of any codec for any of MMPose's heads, and with the metainfo for prediction."""
     joints = head.get("num_joints") or head["out_channels"]
-    cfg = Config(dict(codec=codec, model=dict(head=head)))
     packed = samples(batch, joints)
-    for sample, target in zip(packed, labelled_batch(cfg, batch, "cpu")[1]):
+    for sample, target in zip(
+        packed, labelled_batch(Config(dict(codec=codec, model=dict(head=head))), batch, "cpu")[1]
+    ):
         sample.gt_instance_labels = target.gt_instance_labels
         if "gt_fields" in target:
             sample.gt_fields = target.gt_fields

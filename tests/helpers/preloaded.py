@@ -19,16 +19,8 @@ _context.set_forkserver_preload(["mmpose.apis", "mmengine.runner", "tfpose_mm.sa
 def run_preloaded(name, arguments, cwd, env):
     """Run ``python -m name arguments``, or ``python name arguments`` if it ends in .py, and wait for its end.
 
-    The process is a fork of one that has imported torch, MMPose and tfpose_mm, and nothing else.
-
-    Args:
-        name: The module, or the path of the script.
-        arguments: Its arguments.
-        cwd: The folder in which it runs.
-        env: Its environment. Variables that torch reads when it is imported have no effect.
-
-    Returns:
-        ``subprocess.CompletedProcess``.
+    The process is a fork of one that has imported torch, MMPose and tfpose_mm: variables that torch reads when it is
+    imported have no effect. Returns ``subprocess.CompletedProcess``.
     """
     arguments = [*map(str, arguments)]
     with tempfile.TemporaryDirectory() as folder:

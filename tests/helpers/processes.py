@@ -36,13 +36,10 @@ SCRIPTS = Path(mmpose.__path__[0]) / ".mim/tools"  # what mim starts
 def in_process_config(work_dir, **changes):
     """The demo's config for a runner in this process: without worker processes; changes by dotted keys."""
     cfg = Config.fromfile(str(TINY))
-    cfg.merge_from_dict({name: ast.literal_eval(value) for name, value in map(_split, NO_WORKERS)})
+    options = [option.split("=", 1) for option in NO_WORKERS]
+    cfg.merge_from_dict({name: ast.literal_eval(value) for name, value in options})
     cfg.merge_from_dict(dict(work_dir=str(work_dir), **changes))
     return cfg
-
-
-def _split(option):
-    return option.split("=", 1)
 
 
 def free_port():
@@ -73,13 +70,8 @@ def start(*command, cwd, **environment):
 def mim(action, *arguments, cwd, data, options=(), itself=False):
     """Run the script of ``mim train`` or ``mim test`` with the demo's config and few iterations.
 
-    Args:
-        action: ``"train"`` or ``"test"``.
-        *arguments: Arguments of mim.
-        cwd: The folder in which it runs.
-        data: The synthetic images.
-        options: More ``--cfg-options``.
-        itself: Whether to start mim itself, which starts Python three times, in place of the script that it starts.
+    Its arguments are those of mim, ``cwd`` is the folder in which it runs, ``data`` that of the synthetic images,
+    ``options`` are more ``--cfg-options``. ``itself`` starts mim, which starts Python three times.
     """
     if itself:
         command = [Path(sys.executable).parent / "mim", action, "mmpose", TINY, *arguments]

@@ -55,29 +55,22 @@ class Reliability:
     def row(self, part, fault, tried, outcome, lost="nothing", measured=None):
         """Write the row of a fault, or compare it with the stored row, but for what is measured; call this last."""
         assert part in PARTS
-        assert tried > 0
         row = dict(outcome=outcome, lost=lost)
-        stored = json.loads(ROWS.read_text()).get(part, {}).get(fault, {})
-        is_same = {name: stored.get(name) for name in row} == row
-        if self.mode == "full" or (self.mode == "few" and not (is_same and STACK in stored["tried"])):
-            _store(part, fault, row, tried, measured)
-        else:
-            assert is_same, f"run 'make test-faults' to write the row {part}: {fault}"
-
-
-def _store(part, fault, row, tried, measured):
-    with ROWS.open("a+") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        file.seek(0)
-        rows = json.loads(file.read() or "{}")
-        stored = rows.setdefault(part, {}).get(fault, {})
-        row = dict(row, tried={**stored.get("tried", {}), STACK: tried})
-        if measured:
-            row["measured"] = {**stored.get("measured", {}), STACK: measured}
-        rows[part][fault] = row
-        file.truncate(0)
-        file.write(json.dumps(rows, indent=1, sort_keys=True) + "\n")
-        file.flush()
+        with ROWS.open("r+") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            rows = json.load(file)
+            stored = rows.setdefault(part, {}).get(fault, {})
+            is_same = {name: stored.get(name) for name in row} == row
+            if self.mode == "full" or (self.mode == "few" and not (is_same and STACK in stored["tried"])):
+                row["tried"] = {**stored.get("tried", {}), STACK: tried}
+                if measured:
+                    row["measured"] = {**stored.get("measured", {}), STACK: measured}
+                rows[part][fault] = row
+                file.seek(0)
+                file.truncate()
+                file.write(json.dumps(rows, indent=1, sort_keys=True) + "\n")
+            else:
+                assert is_same, f"run 'make test-faults' to write the row {part}: {fault}"
 
 
 def render():

@@ -77,23 +77,21 @@ def start_training(command, slow_disk=0.0):
     )
 
 
-def logs_of(folder):
-    """The logs of all trainings in a work directory, oldest first."""
+def _logs_of(folder):
     return sorted(folder.glob("2*/*.log"), key=lambda path: path.stat().st_mtime)
 
 
 def log_of(folder):
-    """The text of all logs in a work directory."""
-    return "\n".join(path.read_text() for path in logs_of(folder))
+    """The text of the logs of all trainings in a work directory, oldest first."""
+    return "\n".join(path.read_text() for path in _logs_of(folder))
 
 
 def wait_for_iterations(process, folder):
     """Wait until the training has logged an iteration; raise if it ends before."""
     began = time.time()
-    while True:
-        logs = [path for path in logs_of(folder) if path.stat().st_mtime >= began]
+    while process.poll() is None:
+        logs = [path for path in _logs_of(folder) if path.stat().st_mtime >= began]
         if logs and "Epoch(train)" in logs[-1].read_text():
             return
-        if process.poll() is not None:
-            raise RuntimeError(process.stderr.read().decode()[-2000:])
         time.sleep(0.02)
+    raise RuntimeError(process.stderr.read().decode()[-2000:])

@@ -16,6 +16,7 @@ from tests.helpers.models import randomise
 from tests.helpers.paths import ROOT, TINY
 from tfpose_mm.errors import UserError
 from tfpose_mm.inference import Predictor
+from tfpose_mm.inference.predictor import _use_one_thread_after_fork
 
 
 @pytest.fixture
@@ -209,6 +210,26 @@ def test_other_devices_are_a_sentence(device, message, checkpoint, reliability):
     reliability.row(
         "inputs", "--device 0, gpu, mps and other wrong names", 1, "a sentence with the device that is meant"
     )
+
+
+def test_a_forked_process_does_not_wait_for_the_threads_of_opencv():
+    """cv2.setNumThreads(1) in the forked process joins threads that are not there: it hangs or crashes."""
+    image, threads = np.zeros((720, 1280, 3), np.uint8), cv2.getNumThreads()
+    cv2.setNumThreads(4)
+    try:
+        for _ in range(20):
+            cv2.GaussianBlur(image, (15, 15), 0)
+            child = os.fork()
+            if child == 0:
+                _use_one_thread_after_fork()
+                cv2.GaussianBlur(image, (15, 15), 0)
+                os._exit(0)
+            timer = threading.Timer(60, os.kill, (child, 9))
+            timer.start()
+            assert os.waitpid(child, 0)[1] == 0
+            timer.cancel()
+    finally:
+        cv2.setNumThreads(threads)
 
 
 def test_predictors_in_threads_and_in_a_forked_process(checkpoint, people, reliability):

@@ -20,23 +20,23 @@ def write(path, content):
     path.write_text(json.dumps(content), encoding="utf-8")
 
 
-def copy_images(people, split, content, folder, rename):
-    """Copy the images under new names into a folder, and change the names in the annotations."""
+def copy_images(people, split, folder, rename):
+    """The annotations of a split, whose images are copied under new names into a folder."""
+    content = read(people, split)
     for image in content["images"]:
         source, image["file_name"] = people / split / image["file_name"], rename(image["file_name"])
         (folder / image["file_name"]).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, folder / image["file_name"])
+    return content
 
 
 def mmpose(people, root):
-    shutil.copytree(people, root)
-    return root
+    return shutil.copytree(people, root)
 
 
 def roboflow(people, root):
     for split, name in zip(SPLITS, ("train", "valid")):
-        content = read(people, split)
-        copy_images(people, split, content, root / name, lambda name: name.replace(".jpg", "_jpg.rf.5e1.jpg"))
+        content = copy_images(people, split, root / name, lambda name: name.replace(".jpg", "_jpg.rf.5e1.jpg"))
         content["categories"].insert(0, dict(id=0, name="people", supercategory="none"))
         for row in content["annotations"]:
             del row["num_keypoints"]
@@ -47,15 +47,13 @@ def roboflow(people, root):
 
 def cvat(people, root):
     """One subset without a split; names with folders, spaces and other letters."""
-    content = read(people, "train")
-    copy_images(people, "train", content, root / "images/default", lambda name: f"Läufer 1/图 {name}")
+    content = copy_images(people, "train", root / "images/default", lambda name: f"Läufer 1/图 {name}")
     write(root / "annotations/person_keypoints_default.json", content)
     return root
 
 
 def label_studio(people, root):
-    content = read(people, "train")
-    copy_images(people, "train", content, root, lambda name: f"images/{name}")
+    content = copy_images(people, "train", root, lambda name: f"images/{name}")
     for row in content["annotations"]:
         del row["bbox"], row["area"], row["iscrowd"]
     write(root / "result.json", content)
@@ -67,21 +65,17 @@ def yolo(people, root, values=3, images="images/{}", **settings):
     for split in SPLITS:
         content = read(people, split)
         folder = root / images.format(split)
-        folder.mkdir(parents=True)
         labels = root / images.format(split).replace("images", "labels")
+        shutil.copytree(people / split, folder)
         labels.mkdir(parents=True)
         for image in content["images"]:
-            pixels = cv2.imread(str(people / split / image["file_name"]))
-            height, width = pixels.shape[:2]
-            cv2.imwrite(str(folder / image["file_name"]), pixels)
-            lines = [
-                label(row, width, height, values) for row in content["annotations"] if row["image_id"] == image["id"]
-            ]
-            (labels / image["file_name"]).with_suffix(".txt").write_text("\n".join(lines) + "\n")
+            height, width = cv2.imread(str(folder / image["file_name"])).shape[:2]
+            rows = [row for row in content["annotations"] if row["image_id"] == image["id"]]
+            lines = [label(row, width, height, values) + "\n" for row in rows]
+            (labels / image["file_name"]).with_suffix(".txt").write_text("".join(lines))
     up = "../" if images.startswith("{}") else ""
     names = content["categories"][0]["keypoints"]
-    shape = [len(names), values]
-    defaults = dict(names={0: "person"}, kpt_shape=shape, kpt_names={0: names})
+    defaults = dict(names={0: "person"}, kpt_shape=[len(names), values], kpt_names={0: names})
     settings = {**{split: up + images.format(split) for split in SPLITS}, **defaults, **settings}
     (root / "data.yaml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     return root

@@ -37,14 +37,33 @@ SMALL = [  # a narrow ResNet-18 and one layer
 ]
 
 
-KPTS = ["left_ear", "right_ear"]
+@pytest.fixture
+def data(tmp_path):
+    return tmp_path / "data"
 
 
-def files_of(folder):
-    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+@pytest.fixture
+def init(data, tmp_path):
+    """Run the command; return the result and its config."""
+
+    def run(*paths, **options):
+        result = init_data([str(path) for path in paths] or data, out=tmp_path / "own", **options)
+        return result, Config.fromfile(result.config)
+
+    return run
 
 
-def load_data(cfg, split):
+@pytest.fixture
+def fails(init, tmp_path):
+    def run(words, *paths, **options):
+        with pytest.raises(UserError, match=words):
+            init(*paths, **options)
+        assert not (tmp_path / "own").exists()
+
+    return run
+
+
+def load_data(cfg, split="train"):
     return DATASETS.build(cfg[f"{split}_dataloader"].dataset)
 
 
@@ -61,15 +80,15 @@ def instances(dataset):
     return np.array(sorted(np.concatenate(part).round(2).tolist() for part in parts))
 
 
-def image_file(folder, name="1.png", size=(60, 40)):
-    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(folder / name), np.random.default_rng(len(name)).integers(0, 255, (*size[::-1], 3)))
+def image_file(folder, name):
+    folder.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(folder / name), np.random.default_rng(len(name)).integers(0, 255, (40, 60, 3)))
 
 
-def dataset_of(folder, names=KPTS, images=4, **changes):
-    """A small data set in one file: random images of 60 x 40 pixels with one instance."""
-    content = dict(images=[], annotations=[], categories=[dict(id=1, name="thing", keypoints=names)])
-    for number in range(1, images + 1):
+def dataset_of(folder, names=("left_ear", "right_ear"), **changes):
+    """A small data set in one file: four random images of 60 x 40 pixels with one instance."""
+    content = dict(images=[], annotations=[], categories=[dict(id=1, name="thing", keypoints=list(names))])
+    for number in range(1, 5):
         image_file(folder, f"{number}.png")
         content["images"].append(dict(id=number, file_name=f"{number}.png", width=60, height=40))
         keypoints = [value for index in range(len(names)) for value in (12 + 3 * index, 20 + index % 2, 2)]
@@ -80,18 +99,16 @@ def dataset_of(folder, names=KPTS, images=4, **changes):
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_a_config_of_each_layout(layout, people, tmp_path):
+def test_a_config_of_each_layout(layout, people, tmp_path, init):
     data = LAYOUTS[layout](people, tmp_path / "my data")
-    before = files_of(data)
-    result = init_data(data, out=tmp_path / "own")
-    assert files_of(data) == before
+    before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
+    result, cfg = init(data)
+    assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == before
     assert result.exit_status == 0, str(result)
     assert "\nflip pairs: 8\n" in str(result)
     assert "no problem found" in str(show_recipe(result.config, cfg_options=SMALL))
-    cfg = Config.fromfile(result.config)
     found = {split: instances(load_data(cfg, split)) for split in ("train", "val")}
-    packed = load_data(cfg, "train")[0]
-    assert packed["inputs"].shape == (3, *cfg.codec.input_size[::-1])
+    assert load_data(cfg)[0]["inputs"].shape == (3, *cfg.codec.input_size[::-1])
     expected = {split: instances(load_data(people_config(people), split)) for split in found}
     if layout in ("cvat", "label_studio"):  # a part of the training images is for validation
         assert [len(rows) for rows in found.values()] == [7, 2]
@@ -99,11 +116,14 @@ def test_a_config_of_each_layout(layout, people, tmp_path):
     for split, rows in found.items():
         start = 4 if layout == "label_studio" else 0  # its boxes are inferred
         assert rows[:, start:] == pytest.approx(expected[split][:, start:], abs=0.02)
+    if layout == "roboflow":  # its annotations have no num_keypoints, so they are written again
+        assert cfg.test_dataloader.dataset.ann_file == str(tmp_path / "own/annotations/test.json")
+        assert cfg.test_dataloader.dataset.test_mode
 
 
-def test_the_recommended_pipelines_and_metainfo(people, tmp_path):
+def test_the_recommended_pipelines_and_metainfo(people, init):
     """COCO's keypoints get what the recommended config has for COCO."""
-    cfg = Config.fromfile(init_data(people, out=tmp_path / "own").config)
+    _, cfg = init(people)
     base = Config.fromfile(config_path("tfpose_two-stage_r50_coco_256x192"))
     for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
         steps = [
@@ -119,223 +139,151 @@ def test_the_recommended_pipelines_and_metainfo(people, tmp_path):
     assert (ours["upper_body_ids"], ours["lower_body_ids"]) == (coco["upper_body_ids"], coco["lower_body_ids"])
 
 
-def test_a_test_set_is_used_for_tests(people, tmp_path):
-    data = roboflow(people, tmp_path / "data")  # its annotations have no num_keypoints, so they are written again
-    cfg = Config.fromfile(init_data(data, out=tmp_path / "own").config)
-    assert cfg.val_dataloader.dataset.ann_file == str(tmp_path / "own/annotations/val.json")
-    assert cfg.test_dataloader.dataset.ann_file == str(tmp_path / "own/annotations/test.json")
-    assert cfg.test_dataloader.dataset.test_mode
-
-
-def test_one_keypoint(tmp_path):
-    dataset_of(tmp_path / "data", ["tip"], bbox=[10, 10, 40, 20])
-    result = init_data(tmp_path / "data", out=tmp_path / "own")
-    assert "thing: K = 1" in str(result)
-    assert "half-body augmentation: no" in str(result)
-    assert "sigmas: COCO's for 0 keypoints, the default 0.05 for 1" in str(result)
+def test_one_keypoint(data, init):
+    dataset_of(data, ["tip"])
+    result, cfg = init()
+    for words in ("thing: K = 1", "half-body augmentation: no", "COCO's for 0 keypoints, the default 0.05 for 1"):
+        assert words in str(result)
     assert "no problem found" in str(show_recipe(result.config, cfg_options=SMALL))
-    cfg = Config.fromfile(result.config)
-    assert cfg.codec.input_size == (256, 192)  # the boxes are 40 x 20 pixels
     kinds = [step.type for step in cfg.train_dataloader.dataset.pipeline]
     assert "RandomFlip" in kinds
     assert "RandomHalfBody" not in kinds
     assert [len(load_data(cfg, split)) for split in ("train", "val")] == [3, 1]
-    assert load_data(cfg, "train").metainfo["flip_indices"] == [0]
+    assert load_data(cfg).metainfo["flip_indices"] == [0]
 
 
-def test_keypoints_without_names_are_not_flipped(tmp_path):
-    content = dataset_of(tmp_path / "data")
+def test_keypoints_without_names_are_not_flipped(data, init):
+    content = dataset_of(data)
     del content["categories"][0]["keypoints"]
-    write(tmp_path / "data/all.json", content)
-    result = init_data(tmp_path / "data", out=tmp_path / "own")
+    write(data / "all.json", content)
+    result, cfg = init()
     assert "flip augmentation and flip test: no, the partner of a keypoint is not known" in str(result)
-    assert 'swap=""),  # uncertain: the keypoint has no name' in (tmp_path / "own/keypoints.py").read_text()
-    cfg = Config.fromfile(result.config)
+    keypoints = result.config.with_name("keypoints.py").read_text()
+    assert 'swap=""),  # uncertain: the keypoint has no name' in keypoints
     assert not cfg.model.test_cfg.flip_test
     assert "RandomFlip" not in [step.type for step in cfg.train_dataloader.dataset.pipeline]
     assert "no problem found" in str(show_recipe(result.config, cfg_options=SMALL))
 
 
-@pytest.mark.parametrize(("width", "size"), [(17, (192, 256)), (18, (256, 256)), (23, (256, 256)), (24, (256, 192))])
-def test_input_size(width, size, tmp_path):
-    dataset_of(tmp_path / "data", bbox=[5, 10, width, 20])
-    assert Config.fromfile(init_data(tmp_path / "data", out=tmp_path / "own").config).codec.input_size == size
-
-
 @pytest.mark.parametrize(
     ("instances", "batch_size", "epochs", "warmup", "lr"),
-    [
-        (100, 16, 210, 73, 0.00071),
-        (1000, 16, 210, 500, 0.00071),
-        (4500, 32, 140, 500, 0.001),
-        (20000, 64, 100, 500, 0.0014),
-    ],
+    [(100, 16, 210, 73, 0.00071), (4500, 32, 140, 500, 0.001), (20000, 64, 100, 500, 0.0014)],
 )
-def test_schedule(instances, batch_size, epochs, warmup, lr):
-    rows = [dict(bbox=[0, 0, 1, 1], num_keypoints=1, iscrowd=0)] * instances
-    rows += [dict(bbox=[0, 0, 1, 1], num_keypoints=0, iscrowd=0), dict(bbox=[0, 0, 9, 1], num_keypoints=1, iscrowd=1)]
-    settings = choose_settings(Part("train", dict(annotations=rows), Path(), Path()), infer_keypoints(["tip"]))
+def test_schedule_and_input_size(instances, batch_size, epochs, warmup, lr):
+    def choose(side):
+        rows = [dict(bbox=[0, 0, side, 20], num_keypoints=1, iscrowd=0)] * instances
+        rows += [dict(bbox=[0, 0, 1, 1], num_keypoints=0, iscrowd=0)] * instances  # not used
+        return choose_settings(Part("train", dict(annotations=rows), Path(), Path()), infer_keypoints(["tip"]))
+
+    settings = choose(20)
     assert settings.instances == instances
     assert (settings.batch_size, settings.epochs, settings.warmup, settings.lr) == (batch_size, epochs, warmup, lr)
+    sizes = [choose(side).input_size for side in (17, 18, 23, 24)]
+    assert sizes == [(192, 256), (256, 256), (256, 256), (256, 192)]
 
 
-def test_one_of_several_categories(tmp_path):
-    content = dataset_of(tmp_path / "data")
-    content["categories"].append(
-        dict(id=2, name="très beau", keypoints=["a", "b", "b"], skeleton=[[0, 1], [1, 2], [0, 7]])
-    )
+def test_one_of_several_categories(data, init, fails):
+    content = dataset_of(data)
+    skeleton = [[0, 1], [1, 2], [0, 7]]
+    content["categories"].append(dict(id=2, name="très beau", keypoints=["a", "b", "b"], skeleton=skeleton))
     content["categories"].append(dict(id=3, name="box"))
     content["annotations"][3].update(category_id=3)
     del content["annotations"][3]["keypoints"]
     for row in content["annotations"][:2]:
         row.update(category_id=2, keypoints=[*row["keypoints"], 20, 20, 2])
-    write(tmp_path / "data/all.json", content)
-    words = r"these have: thing \(K = 2\), très beau \(K = 3\): choose one with --category"
-    with pytest.raises(UserError, match=words):
-        init_data(tmp_path / "data", out=tmp_path / "own")
-    with pytest.raises(UserError, match="but got person"):
-        init_data(tmp_path / "data", out=tmp_path / "own", category="person")
-    result = init_data(tmp_path / "data", out=tmp_path / "own", category="très beau")
+    write(data / "all.json", content)
+    fails(r"the data have thing \(K = 2\), très beau \(K = 3\), and --category is not given: choose one")
+    fails("--category is person", category="person")
+    result, cfg = init(category="très beau")
     assert "train: 2 rows of other categories or without 'keypoints' are left out" in str(result)
-    metainfo = load_data(Config.fromfile(result.config), "train").metainfo
+    metainfo = load_data(cfg).metainfo
     assert list(metainfo["keypoint_name2id"]) == ["a", "b", "b_2"]
     assert metainfo["skeleton_links"] == [(0, 1), (1, 2)]
 
 
-def test_some_images_are_missing(people, tmp_path):
-    data = shutil.copytree(people, tmp_path / "data")
-    (data / "train/000000000003.jpg").unlink()
-    result = init_data(data, out=tmp_path / "own")
-    assert "train: 1 of 9 images are missing: 000000000003.jpg" in str(result)
+def test_images_in_another_folder_or_missing(data, tmp_path, init, fails):
+    write(tmp_path / "labels/all.json", dataset_of(data))
+    fails(r"All 4 images of .*all\.json are missing \(the first is 1\.png\).*--images", tmp_path / "labels")
+    (data / "3.png").unlink()
+    result, cfg = init(tmp_path / "labels", images=data)
+    assert cfg.train_dataloader.dataset.data_prefix.img == str(data)
+    assert "3.png" in str(result)  # check-data names it
     assert result.exit_status == 1
 
 
-def test_images_in_another_folder(tmp_path):
-    content = dataset_of(tmp_path / "images")
-    write(tmp_path / "labels/all.json", content)
-    with pytest.raises(UserError, match=r"All 4 images of .*all\.json are missing \(the first is 1\.png\).*--images"):
-        init_data(tmp_path / "labels", out=tmp_path / "own")
-    result = init_data(tmp_path / "labels", out=tmp_path / "own", images=tmp_path / "images")
-    assert len(load_data(Config.fromfile(result.config), "train")) == 3
-
-
-def test_yolo_with_flip_indices_and_several_folders(people, tmp_path):
+def test_yolo_with_flip_indices_and_several_folders(people, data, init):
     flips = [0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15]
-    data = yolo(people, tmp_path / "data", kpt_names={}, flip_idx=flips, train=["images/train", "more.txt"])
-    image_file(tmp_path, "data/more/images/ä b.png")
+    yolo(people, data, kpt_names={}, flip_idx=flips, train=["images/train", "more.txt"])
+    image_file(data / "more/images", "ä b.png")
     (data / "more/labels").mkdir()
     (data / "more/labels/ä b.txt").write_text(label(read(people, "train")["annotations"][0], 500, 500, 3) + "\n\n")
     (data / "more.txt").write_text("./more/images/ä b.png\n", encoding="utf-8")
-    cfg = Config.fromfile(init_data(data / "data.yaml", out=tmp_path / "own").config)
-    dataset = load_data(cfg, "train")
+    _, cfg = init(data / "data.yaml")
+    dataset = load_data(cfg)
     assert len(dataset) == 10
     assert dataset.metainfo["flip_indices"] == flips
     assert "RandomFlip" in [step.type for step in cfg.train_dataloader.dataset.pipeline]
 
 
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
+def test_wrong_yolo_data_are_a_sentence(people, data, fails):
+    for change, words in (
         (dict(kpt_shape=[16, 3], kpt_names={}), r"line 1: kpt_shape \[16, 3\] needs 53 numbers, but the line has 56"),
         (dict(kpt_shape=[17, 4]), r"must be \[K, 2\] or \[K, 3\], but is \[17, 4\]"),
         (dict(kpt_shape="many", kpt_names={}), "must be a yaml with train, names and kpt_shape"),
         (dict(kpt_names={0: ["tip"]}), "must have 17 names, as kpt_shape, but has 1"),
-        (dict(flip_idx=[1, 0]), "must exchange pairs of the 17 keypoints, but is"),
         (dict(flip_idx=[1, 2, 0, *range(3, 17)]), "must exchange pairs of the 17 keypoints, but is"),
-        (dict(train="nowhere"), "train in .*data.yaml must have images, but nowhere"),
-    ],
-)
-def test_a_wrong_yaml_is_a_sentence(change, words, people, tmp_path):
-    data = yolo(people, tmp_path / "data", **change)
-    with pytest.raises(UserError, match=words):
-        init_data(data, out=tmp_path / "own")
-    assert not (tmp_path / "own").exists()
+        (dict(train="nowhere"), "train in .*data.yaml must have images with labels, but .*nowhere"),
+        ({}, r"val in .* must have images with labels, but .*labels/val/.*\.txt is missing"),
+    ):
+        shutil.rmtree(yolo(people, data, **change) / "labels/val")
+        fails(words)
+        shutil.rmtree(data)
 
 
-def test_yolo_without_labels(people, tmp_path):
-    data = yolo(people, tmp_path / "data")
-    shutil.rmtree(data / "labels/val")
-    with pytest.raises(UserError, match=r"Images of val in .* must have labels, but .*labels/val/.*\.txt and others"):
-        init_data(data, out=tmp_path / "own")
-
-
-def without_keypoints(content):
-    for row in content["annotations"]:
-        del row["keypoints"]
-
-
-def without_image_id(content):
-    del content["annotations"][1]["image_id"]
-
-
-def with_unknown_category(content):
-    content["categories"][0]["id"] = 5
-
-
-def with_one_image(content):
-    del content["images"][1:], content["annotations"][1:]
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        (without_keypoints, "has no annotation with 'keypoints'"),
+def test_wrong_annotations_are_a_sentence(data, fails):
+    for change, words in (
+        (lambda rows: [row.pop("keypoints") for row in rows], "has no annotation with 'keypoints'"),
         (
-            without_image_id,
-            "each entry of 'annotations' must have image_id and category_id, but entry 1 has no image_id",
+            lambda rows: rows[1].pop("image_id"),
+            "'annotations' must have category_id and image_id, but entry 1 does not",
         ),
-        (with_unknown_category, "One category must have keypoints, but these have: none: correct category_id"),
-        (with_one_image, "Two images with annotations are needed, but .*all.json has 1"),
-    ],
-)
-def test_wrong_annotations_are_a_sentence(change, words, tmp_path):
-    content = dataset_of(tmp_path / "data")
-    change(content)
-    write(tmp_path / "data/all.json", content)
-    with pytest.raises(UserError, match=words):
-        init_data(tmp_path / "data", out=tmp_path / "own")
-    assert not (tmp_path / "own").exists()
+        (lambda rows: [row.update(category_id=5) for row in rows], "the data have none, .* or correct category_id"),
+        (lambda rows: rows.__delitem__(slice(1, 9)), "Two images with annotations are needed, but .*all.json has 1"),
+    ):
+        content = dataset_of(data)
+        change(content["annotations"])
+        write(data / "all.json", content)
+        fails(words)
 
 
-def test_other_keypoints_for_validation(tmp_path):
-    dataset_of(tmp_path / "data/train", ["a", "b"])
-    for names, words in ((["a", "b", "c"], r"K = 3 \(a, b, c\)"), (["b", "a"], r"K = 2 \(b, a\)")):
-        dataset_of(tmp_path / "data/valid", names)
-        with pytest.raises(UserError, match=rf"has K = 2 \(a, b\), and .*all.json has {words}"):
-            init_data(tmp_path / "data", out=tmp_path / "own")
+def test_files_that_do_not_fit_together(data, init, fails):
+    dataset_of(data / "train", ["a", "b"])
+    dataset_of(data / "valid", ["b", "a"])
+    fails(r"in one order, \['a', 'b'\], but .*valid/all.json has \['b', 'a'\]")
+    shutil.move(data / "valid", data / "other")
+    fails("are both for train, but one file is needed: give the files")
+    dataset_of(data / "other", ["a", "b"])
+    shutil.move(data / "other/all.json", data / "other/my_val.json")
+    _, cfg = init(data / "train/all.json", data / "other/my_val.json")
+    assert [len(load_data(cfg, split)) for split in ("train", "val")] == [4, 4]
 
 
-def test_unknown_layouts(tmp_path):
-    (tmp_path / "data").mkdir()
-    with pytest.raises(UserError, match=r"no known layout: expected COCO keypoint json files .*\(YOLO pose\)"):
-        init_data(tmp_path / "data", out=tmp_path / "own")
-    with pytest.raises(UserError, match="do not exist"):
-        init_data(tmp_path / "nothing", out=tmp_path / "own")
-    image_file(tmp_path / "data")
-    with pytest.raises(UserError, match=r"1.png cannot be read as annotations"):
-        init_data(tmp_path / "data/1.png", out=tmp_path / "own")
-    (tmp_path / "data/a.json").write_text("{")
-    with pytest.raises(UserError, match=r"a\.json is not a json file"):
-        init_data(tmp_path / "data", out=tmp_path / "own")
+def test_unknown_layouts(data, fails):
+    fails("do not exist")
+    image_file(data, "1.png")
+    fails(r"no known layout .*expected COCO keypoint json files .*\(YOLO pose\)")
+    fails(r"1.png cannot be read as annotations", data / "1.png")
+    (data / "a.json").write_text("{")
+    fails(r"a\.json is not a json file")
 
 
-def test_two_files_for_one_split(tmp_path):
-    dataset_of(tmp_path / "data/one")
-    dataset_of(tmp_path / "data/two")
-    with pytest.raises(UserError, match="are both for train, but one file is needed: give the files"):
-        init_data(tmp_path / "data", out=tmp_path / "own")
-    shutil.move(tmp_path / "data/two/all.json", tmp_path / "data/two/my_val.json")
-    result = init_data([tmp_path / "data/one/all.json", tmp_path / "data/two/my_val.json"], out=tmp_path / "own")
-    assert [len(load_data(Config.fromfile(result.config), split)) for split in ("train", "val")] == [4, 4]
-
-
-def test_nothing_is_overwritten(tmp_path):
-    dataset_of(tmp_path / "data")
+def test_nothing_is_overwritten(data, tmp_path):
+    dataset_of(data)
     (tmp_path / "own").mkdir()
     (tmp_path / "own/notes.txt").write_text("mine")
     for out in (tmp_path / "own", tmp_path / "own/notes.txt"):
         with pytest.raises(UserError, match="exists already and is not an empty folder"):
-            init_data(tmp_path / "data", out=out)
+            init_data(data, out=out)
     assert [path.name for path in (tmp_path / "own").iterdir()] == ["notes.txt"]
 
 
@@ -357,5 +305,4 @@ def test_four_commands(people, tmp_path):
         done = start(sys.executable, "-m", "tfpose_mm", *arguments, *options, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     assert (tmp_path / "my pose/report/report.html").is_file()
-    results = json.loads((tmp_path / "my pose/predictions/results.json").read_text())
-    assert len(results) == 5
+    assert len(json.loads((tmp_path / "my pose/predictions/results.json").read_text())) == 5

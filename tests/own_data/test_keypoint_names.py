@@ -23,23 +23,17 @@ def pairs(names, **options):
     [
         ("left_eye", "right_eye"),
         ("Left Eye", "Right Eye"),
-        ("eye-left", "eye-right"),
-        ("leftEye", "rightEye"),
         ("EyeLeft", "EyeRight"),
         ("lefteye", "righteye"),
         ("l_eye", "r_eye"),
         ("eye_l", "eye_r"),
         ("L.Eye", "R.Eye"),
-        ("LEye", "REye"),
         ("eyeL", "eyeR"),
         ("lEye2", "rEye2"),
         ("2_eye_L", "2_eye_R"),
         ("left_eye_left_corner", "right_eye_right_corner"),
         ("linkes_Auge_links", "linkes_Auge_rechts"),
-        ("oeil_gauche", "oeil_droit"),
         ("épaule gauche", "épaule droite"),
-        ("ojo_izquierdo", "ojo_derecho"),
-        ("spalla_sinistra", "spalla_destra"),
         ("左眼", "右眼"),
     ],
 )
@@ -56,37 +50,27 @@ def test_a_letter_in_a_word_makes_an_uncertain_pair(left, right):
     assert {keypoint.doubt for keypoint in keypoints} == {"the pair is inferred from one letter"}
 
 
-def test_wheels_of_a_car():
-    assert pairs(["fl", "fr", "rl", "rr"]) == dict(fl="fr", fr="fl", rl="rr", rr="rl")
-
-
 def test_a_keypoint_without_its_partner_is_uncertain():
     keypoints = infer_keypoints(["left_ear", "bright_spot", "handle", "upright"])
     assert [keypoint.swap for keypoint in keypoints] == [""] * 4
-    assert [bool(keypoint.doubt) for keypoint in keypoints] == [True, False, False, False]
-    assert keypoints[0].doubt == "the name has 'left', but there is no keypoint on the other side"
+    doubt = "the name has 'left', but there is no keypoint on the other side"
+    assert [keypoint.doubt for keypoint in keypoints] == [doubt, "", "", ""]
 
 
 def test_each_pair_has_both_directions():
-    names = ["left_eye", "l_eye", "right_eye", "leftEye"]
-    found = pairs(names)
+    assert pairs(["fl", "fr", "rl", "rr"]) == dict(fl="fr", fr="fl", rl="rr", rr="rl")  # wheels of a car
+    found = pairs(["left_eye", "l_eye", "right_eye", "leftEye"])
     assert all(found[other] == name for name, other in found.items())
 
 
-def test_flip_indices_of_the_data_count():
+def test_sides_and_flip_indices_of_the_data():
+    assert [keypoint.side for keypoint in infer_keypoints(["nose", "lEye", "rEye"])] == ["", "left", "right"]
     names = [f"keypoint_{index}" for index in range(3)]
     assert pairs(names, flip_indices=[0, 2, 1]) == dict(keypoint_1="keypoint_2", keypoint_2="keypoint_1")
-    keypoints = infer_keypoints(names)
-    assert {keypoint.doubt for keypoint in keypoints} == {"the keypoint has no name, only a number"}
+    assert {keypoint.doubt for keypoint in infer_keypoints(names)} == {"the keypoint has no name, only a number"}
 
 
-def test_sides_have_colours():
-    assert [keypoint.side for keypoint in infer_keypoints(["nose", "lEye", "rEye"])] == ["", "left", "right"]
-
-
-@pytest.mark.parametrize(
-    "name", ["coco", "mpii_trb", "aic", "halpe26", "interhand3d", "ap10k", "fly", "zebra", "horse10"]
-)
+@pytest.mark.parametrize("name", ["coco", "mpii_trb", "halpe26", "interhand3d", "fly", "zebra", "horse10"])
 def test_pairs_of_mmpose_s_data_sets(name):
     info = Config.fromfile(METAINFO / f"{name}.py").dataset_info.keypoint_info.values()
     assert pairs([keypoint["name"] for keypoint in info]) == {

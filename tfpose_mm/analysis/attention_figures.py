@@ -16,45 +16,26 @@ from matplotlib.patches import Rectangle
 # colour-blind safe (Okabe and Ito)
 RED, YELLOW, BLUE, GREEN, BLACK = "#D55E00", "#F0E442", "#0072B2", "#009E73", "#000000"
 PANEL, TITLE, GAP = 1.25, 0.22, 0.1  # width of a panel, height of its title and space between panels, in inches
+COLUMNS = 6  # of panels, at most
 
 
 @dataclass
 class Panel:
-    """An image with points on it. All positions are (x, y) in pixels of the image.
-
-    Attributes:
-        title: Its title.
-        image: (h, w, 3) uint8 RGB.
-        points: (N, 2); what is outside the image is cut off.
-        colours: A colour, N colours, or with a colour bar N values.
-        lines: Colour and positions (M, 2) of each line.
-        circle: (2,), a position that is circled.
-        cross: (2,), a position with a cross.
-    """
+    """An image with points on it. All positions are (x, y) in pixels of the image; what is outside is cut off."""
 
     title: str
-    image: np.ndarray
-    points: np.ndarray
-    colours: str | Sequence[str] | np.ndarray = RED
-    lines: Sequence[tuple[str, np.ndarray]] = ()
-    circle: np.ndarray | None = None
-    cross: np.ndarray | None = None
+    image: np.ndarray  # (h, w, 3) uint8 RGB
+    points: np.ndarray  # (N, 2)
+    colours: str | Sequence[str] | np.ndarray = RED  # a colour, N colours, or with a colour bar N values
+    lines: Sequence[tuple[str, np.ndarray]] = ()  # colour and positions (M, 2) of each
+    circle: np.ndarray | None = None  # (2,)
+    cross: np.ndarray | None = None  # (2,)
 
 
-def draw_panels(
-    panels: Sequence[Panel], path: Path, columns: int = 6, bar: str = "", ticks: Sequence[float] | None = None
-) -> None:
-    """Draw panels with images of one size in a grid.
-
-    Args:
-        panels: The panels.
-        path: The image file.
-        columns: Number of columns at most.
-        bar: Label of the colour bar from 0 to the largest value; empty without one.
-        ticks: Ticks of the colour bar.
-    """
+def draw_panels(panels: Sequence[Panel], path: Path, bar: str = "", ticks: Sequence[float] | None = None) -> None:
+    """Draw panels with images of one size in a grid; with a label, a colour bar from 0 to the largest value."""
     height, width = panels[0].image.shape[:2]
-    columns = min(columns, len(panels))
+    columns = min(COLUMNS, len(panels))
     title, gap = (round(inches / PANEL * width) for inches in (TITLE, GAP))
     corners = [
         np.array([index % columns * (width + gap), index // columns * (height + title) + title])
@@ -86,24 +67,19 @@ def _draw_panel(axis: Axes, panel: Panel, corner: np.ndarray, mapped: dict[str, 
         line for colour, ends in panel.lines for line in axis.plot(*(ends + corner).T, color=colour, linewidth=1.2)
     ]
     drawn.append(axis.scatter(*(panel.points + corner).T, c=panel.colours, s=7, linewidths=0, zorder=3, **mapped))
-    if panel.circle is not None:
-        x, y = panel.circle + corner
-        drawn.append(axis.scatter(x, y, s=45, facecolors="none", edgecolors=YELLOW, linewidths=1.4, zorder=4))
-    if panel.cross is not None:
-        x, y = panel.cross + corner
-        drawn.append(axis.scatter(x, y, marker="x", s=40, color=YELLOW, linewidths=1.6, zorder=4))
+    styles: tuple[dict[str, Any], ...] = (
+        dict(s=45, facecolors="none", edgecolors=YELLOW, linewidths=1.4),
+        dict(s=40, marker="x", color=YELLOW, linewidths=1.6),
+    )
+    for place, style in zip((panel.circle, panel.cross), styles):
+        if place is not None:
+            drawn.append(axis.scatter(*(place + corner), zorder=4, **style))
     for artist in drawn:
         artist.set_clip_path(Rectangle(tuple(corner - 0.5), width, height, transform=axis.transData))
 
 
 def draw_query_attention(attention: np.ndarray, names: Sequence[str], path: Path) -> None:
-    """Mean query-to-query attention of each decoder layer (Figure 6).
-
-    Args:
-        attention: (N_D, K, K); row i is what query i attends to.
-        names: Names of the K keypoints.
-        path: The image file.
-    """
+    """Query-to-query attention of each decoder layer, (N_D, K, K); row i is what query i attends to (Figure 6)."""
     layers, count = attention.shape[:2]
     columns = min(layers, 3)
     rows = -(-layers // columns)
@@ -125,14 +101,9 @@ def draw_query_attention(attention: np.ndarray, names: Sequence[str], path: Path
 def draw_skeleton_attention(
     attention: np.ndarray, positions: np.ndarray, pairs: Sequence[tuple[int, int]], names: Sequence[str], path: Path
 ) -> None:
-    """A layer's attention between chosen pairs, as a graph on a skeleton beside the matrix (Figures 8 and 9).
+    """A layer's attention between pairs of keypoints, as a graph on a skeleton beside the matrix (Figures 8 and 9).
 
-    Args:
-        attention: (K, K); row i is what query i attends to.
-        positions: (K, 2), where the keypoints are drawn, (x, y) in pixels.
-        pairs: The pairs: symmetric keypoints for Figure 8, linked ones for Figure 9.
-        names: Names of the K keypoints.
-        path: The image file.
+    The attention is (K, K), the positions of the keypoints are (K, 2), (x, y) in pixels.
     """
     figure = Figure(figsize=(7.7, 3.6), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.25, 1))
@@ -158,14 +129,7 @@ def draw_skeleton_attention(
 
 
 def draw_layer_errors(errors: np.ndarray, correct: np.ndarray, names: Sequence[str], path: Path) -> None:
-    """Error and PCK@0.2 after each decoder layer.
-
-    Args:
-        errors: (N_D + 1, K), mean distance in box sizes.
-        correct: (N_D + 1,), PCK@0.2.
-        names: Names of the K keypoints.
-        path: The image file.
-    """
+    """Mean distance in box sizes, (N_D + 1, K), and PCK@0.2, (N_D + 1,), after each decoder layer."""
     figure = Figure(figsize=(8.4, 3.4), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1, 2))
     layers = range(len(errors))

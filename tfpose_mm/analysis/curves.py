@@ -17,23 +17,14 @@ MAIN_METRICS = ("coco/AP", "PCK")  # of COCO and MPII
 
 
 class Curve(NamedTuple):
-    """The results of a training.
+    """The results of a training."""
 
-    Attributes:
-        name: Its label; trainings with the same name differ in their seed.
-        values: The measured value for each epoch or iteration.
-    """
-
-    name: str
-    values: dict[int, float]
+    name: str  # trainings with the same name differ in their seed
+    values: dict[int, float]  # by epoch or iteration
 
 
 def split_labels(logs: Sequence[str]) -> list[tuple[str, str]]:
-    """Split ``LABEL=FOLDER`` texts into label and folder.
-
-    Raises:
-        UserError: If a text has no ``=``.
-    """
+    """Split ``LABEL=FOLDER`` texts into label and folder; a UserError if a text has no ``=``."""
     wrong = [text for text in logs if "=" not in text]
     if wrong:
         raise UserError(f"--logs must have the form LABEL=FOLDER, but got {wrong[0]}.")
@@ -41,18 +32,10 @@ def split_labels(logs: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def read_log(folder: str | Path, training: bool = False) -> dict[str, dict[int, float]]:
-    """Read the log of a training.
+    """Read validations by epoch, or losses, learning rate and training accuracy by iteration, from a work directory.
 
-    Args:
-        folder: The work directory; all its runs are joined in the order of their names. A resumed training replaces
-            epochs and iterations that it repeats.
-        training: Whether to read losses, learning rate and training accuracy by iteration, or validations by epoch.
-
-    Returns:
-        For each logged name its value by step. A last line that a running training has not finished is left out.
-
-    Raises:
-        UserError: If there is no log, or another line is not JSON.
+    All its runs are joined in the order of their names: a resumed training replaces the steps that it repeats. Returns
+    for each logged name its value by step. Raises a UserError if there is no log.
     """
     files = sorted(Path(folder).rglob("scalars.json"))
     if not files:
@@ -60,59 +43,36 @@ def read_log(folder: str | Path, training: bool = False) -> dict[str, dict[int, 
             f"{folder} must have the log of a training, vis_data/scalars.json, but has none: check the path."
         )
     values: dict[str, dict[int, float]] = {}
-    for file in files:
-        lines = [line for line in file.read_text(encoding="utf-8").splitlines() if line]
-        for number, line in enumerate(lines, 1):
-            try:
-                entry = json.loads(line)
-            except ValueError as error:
-                if number < len(lines):
-                    raise UserError(f"Line {number} of {file} must be JSON, but is not: {error}.") from error
-                continue
-            for name in entry.keys() - NOT_DRAWN if ("iter" in entry) == training else ():
-                values.setdefault(name, {})[int(entry["step"])] = float(entry[name])
+    for line in [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]:
+        try:
+            entry = json.loads(line)
+        except ValueError:  # the last line of a training that runs or was killed
+            continue
+        for name in entry.keys() - NOT_DRAWN if ("iter" in entry) == training else ():
+            values.setdefault(name, {})[int(entry["step"])] = float(entry[name])
     return {name: dict(sorted(values[name].items())) for name in sorted(values)}
 
 
 def read_curves(trainings: Sequence[tuple[str, str]], metric: str | None = None) -> tuple[str, list[Curve]]:
-    """Read a metric over the epochs from the logs of trainings.
+    """Read a metric over the epochs from the logs of trainings, each with label and work directory.
 
-    Args:
-        trainings: Label and work directory of each.
-        metric: The metric; ``None`` takes AP, or MPII's PCK, or another that all logs have.
-
-    Returns:
-        The metric, and a curve for each training.
-
-    Raises:
-        UserError: If a log is missing or does not have the metric.
+    Without a metric it takes AP, or MPII's PCK, or another that all logs have. Returns the metric and a curve for each
+    training. Raises a UserError if a log is missing or does not have the metric.
     """
     logs = [(label, folder, read_log(folder)) for label, folder in trainings]
-    if metric is None:
-        common = set.intersection(*({*values} for *_, values in logs))
-        if not common:
-            raise UserError(
-                f"The logs of {', '.join(folder for _, folder in trainings)} must have a metric in common, but have "
-                "none: check the paths, or wait for the first validation."
-            )
-        metric = next((name for name in MAIN_METRICS if name in common), min(common))
+    common = sorted(set.intersection(*({*values} for *_, values in logs)))
+    metric = metric or next((name for name in (*MAIN_METRICS, *common) if name in common), MAIN_METRICS[0])
     for _, folder, values in logs:
         if metric not in values:
             raise UserError(
                 f"The log in {folder} must have the metric {metric}, but has {', '.join(values) or 'no validation'}: "
-                "choose another metric."
+                "choose another metric, or wait for the first validation."
             )
     return metric, [Curve(label, values[metric]) for label, _, values in logs]
 
 
 def draw_curves(panels: Mapping[str, Sequence[Curve]], path: Path, steps: str = "epoch") -> None:
-    """Draw one line for each training; each name has its own colour and line style.
-
-    Args:
-        panels: The curves of each panel by its title; one panel is larger than several.
-        path: The image file.
-        steps: What the values are measured over.
-    """
+    """Draw panels of curves by title; each name has its own colour and line style."""
     columns = min(3, len(panels))
     rows = -(-len(panels) // columns)
     size = (9, 5) if len(panels) == 1 else (3.2 * columns + 1.5, 2.3 * rows)
@@ -121,10 +81,9 @@ def draw_curves(panels: Mapping[str, Sequence[Curve]], path: Path, steps: str = 
     for axis in axes[len(panels) :]:
         axis.set_visible(False)
     lines: dict[str, list] = {}
-    styles: dict[str, int] = {}
     for axis, (title, curves) in zip(axes, panels.items()):
         for curve in sorted(curves, key=lambda curve: -curve.values[max(curve.values)]):
-            turn, place = divmod(styles.setdefault(curve.name, len(styles)), 10)  # matplotlib has 10 colours
+            turn, place = divmod([*lines, curve.name].index(curve.name), 10)  # matplotlib has 10 colours
             style: dict = dict(marker="." if len(panels) == 1 else "", color=f"C{place}")
             style["linestyle"] = ("-", "--", ":", "-.")[turn % 4]
             lines.setdefault(curve.name, []).extend(axis.plot(*zip(*sorted(curve.values.items())), **style))

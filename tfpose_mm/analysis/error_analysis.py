@@ -16,27 +16,69 @@ from mmpose.structures import PoseDataSample
 from torch import Tensor
 
 from ..datasets.config_data import labelled_keypoints, need_annotations
-from ..engine.running import KeepSamples, need_metrics, run_test
+from ..engine.running import need_metrics, run_test
 from ..errors import need_file
 from ..evaluation import ErrorAnalysis, EvaluatedPerson, analyse_errors
 from ..host.xtcocotools import BOX_AREA
 from ..models.heads import is_tfpose_head
-from .recording import Recording
+from .recording import Recording, need_persons
 
 
-class RecordTest(Hook):
-    """Keep the persons of a test, and record the attention of a TFPose.
+@dataclass
+class EvaluatedModel:
+    """Result of a test on annotated data."""
 
-    The recording uses the feature maps that the test computes, so that each image runs through the backbone once.
+    metrics: dict[str, float]  # with annotated boxes, by MMPose's names
+    detected: dict[str, float] | None  # the metrics with detected boxes, if the config has them
+    metainfo: dict  # MMPose's metainfo of the data set
+    persons: list[EvaluatedPerson]
+    errors: ErrorAnalysis  # of the persons
+    model: BaseModel | None = None  # with the weights
+    recording: Recording | None = None  # of a TFPoseHead
+
+
+def analyse_checkpoint(
+    cfg: Config, checkpoint: str | Path, work_dir: str | Path, chosen: Sequence[int] = ()
+) -> EvaluatedModel:
+    """Test a checkpoint on annotated boxes, as ``mim test`` does, and analyse the errors of its keypoints.
+
+    A config with detected boxes is tested with these, too. Their keypoint errors are not analysed, because detected
+    boxes have no annotation.
 
     Args:
-        chosen: See :class:`Recording`.
-        limit: See :class:`Recording`.
-        attention: Whether the model has a ``TFPoseHead``.
-    """
+        cfg: Config of a top-down estimator with annotated test data; it is not changed.
+        checkpoint: The weights.
+        work_dir: Folder for the logs.
+        chosen: Numbers of persons in the test data whose attention is recorded, for a ``TFPoseHead``.
 
-    def __init__(self, chosen: Sequence[int], limit: int | None, attention: bool) -> None:
-        self.chosen, self.limit, self.attention = chosen, limit, attention
+    Returns:
+        Metrics, persons and errors.
+
+    Raises:
+        UserError: If annotations, detected boxes, checkpoint or a chosen person are missing, if the checkpoint does not
+            fit (see :func:`run_test`), or if the config computes no metric.
+    """
+    need_annotations(cfg)
+    annotated, boxes = copy.deepcopy(cfg), cfg.test_dataloader.dataset.get("bbox_file")
+    if boxes:
+        need_file("file of detected boxes", boxes, "set test_dataloader.dataset.bbox_file=None for annotated boxes")
+    annotated.test_dataloader.dataset.bbox_file = None
+    test = _RecordTest(chosen, is_tfpose_head(cfg.model.head))
+    runner, metrics = run_test(annotated, checkpoint, Path(work_dir) / "annotated_boxes", test)
+    need_metrics(metrics)
+    detected = None
+    if boxes:
+        _, detected = run_test(copy.deepcopy(cfg), checkpoint, Path(work_dir) / "detected_boxes", Hook())
+    metainfo = runner.test_dataloader.dataset.metainfo
+    errors = analyse_errors(test.persons, metainfo["flip_indices"], metainfo["sigmas"])
+    return EvaluatedModel(metrics, detected, metainfo, test.persons, errors, runner.model, test.recording)
+
+
+class _RecordTest(Hook):
+    """Keep the persons of a test, and record the attention of a TFPose from the feature maps that the test computes."""
+
+    def __init__(self, chosen: Sequence[int], attention: bool) -> None:
+        self.chosen, self.attention = chosen, attention
         self.persons: list[EvaluatedPerson] = []
         self.recording: Recording | None = None
         self.feats: list[Sequence[Tensor]] = []
@@ -44,8 +86,9 @@ class RecordTest(Hook):
     def before_test(self, runner: Runner) -> None:
         """Prepare the recording."""
         if self.attention:
-            model, metainfo = runner.model, runner.test_dataloader.dataset.metainfo
-            self.recording = Recording(model, metainfo, self.chosen, self.limit, heatmaps=True)
+            model, data = runner.model, runner.test_dataloader.dataset
+            need_persons(len(data), self.chosen)
+            self.recording = Recording(model, data.metainfo, self.chosen, heatmaps=True)
             last = model.neck if model.with_neck else model.backbone
             self.handle = last.register_forward_hook(lambda module, inputs, outputs: self.feats.append(outputs))
 
@@ -58,7 +101,7 @@ class RecordTest(Hook):
     ) -> None:
         """Keep and record a batch."""
         first = len(self.persons)
-        self.persons += [_evaluated(sample) for sample in outputs or ()]
+        self.persons += map(_evaluated, outputs or ())
         if self.recording is not None and data_batch is not None:
             # the flip test computes the feature maps of the images first, then those of the mirrored images
             self.recording.add(range(first, len(self.persons)), data_batch, self.feats[0])
@@ -74,76 +117,12 @@ def _evaluated(sample: PoseDataSample) -> EvaluatedPerson:
     annotated, box = sample.gt_instances, np.asarray(sample.gt_instances.bboxes, dtype=float)[0]
     annotation = sample.metainfo.get("raw_ann_info") or {}
     return EvaluatedPerson(
-        str(sample.img_path),
-        int(sample.img_id),
-        int(np.ravel(sample.metainfo.get("id", -1))[0]),
-        np.asarray(sample.pred_instances.keypoints, dtype=float)[0],
-        np.asarray(annotated.keypoints, dtype=float)[0],
-        labelled_keypoints(annotated),
-        box,
-        float(annotation.get("area", BOX_AREA * (box[2] - box[0]) * (box[3] - box[1]))),
+        image_path=str(sample.img_path),
+        image_id=int(sample.img_id),
+        instance_id=int(np.ravel(sample.metainfo.get("id", -1))[0]),
+        keypoints=np.asarray(sample.pred_instances.keypoints, dtype=float)[0],
+        target=np.asarray(annotated.keypoints, dtype=float)[0],
+        labelled=labelled_keypoints(annotated),
+        box=box,
+        area=float(annotation.get("area", BOX_AREA * (box[2] - box[0]) * (box[3] - box[1]))),
     )
-
-
-@dataclass
-class EvaluatedModel:
-    """Result of a test on annotated data.
-
-    Attributes:
-        metrics: The config's metrics with annotated boxes, by MMPose's names.
-        detected: The metrics with detected boxes; ``None`` if the config has none.
-        metainfo: MMPose's metainfo of the data set.
-        persons: The persons.
-        errors: Their errors.
-        model: The model with the weights.
-        recording: Its attention and errors by layer; ``None`` for other heads than ``TFPoseHead``.
-    """
-
-    metrics: dict[str, float]
-    detected: dict[str, float] | None
-    metainfo: dict
-    persons: list[EvaluatedPerson]
-    errors: ErrorAnalysis
-    model: BaseModel | None = None
-    recording: Recording | None = None
-
-
-def analyse_checkpoint(
-    cfg: Config,
-    checkpoint: str | Path,
-    work_dir: str | Path,
-    chosen: Sequence[int] = (),
-    limit: int | None = None,
-) -> EvaluatedModel:
-    """Test a checkpoint on annotated boxes, as ``mim test`` does, and analyse the errors of its keypoints.
-
-    A config with detected boxes is tested with these, too. Their keypoint errors are not analysed, because detected
-    boxes have no annotation.
-
-    Args:
-        cfg: Config of a top-down estimator with annotated test data; it is not changed.
-        checkpoint: The weights.
-        work_dir: Folder for the logs.
-        chosen: Numbers of persons in the test data whose attention is recorded, for a ``TFPoseHead``.
-        limit: Persons for mean attention and errors by layer; ``None`` takes all.
-
-    Returns:
-        Metrics, persons and errors.
-
-    Raises:
-        UserError: If annotations, detected boxes or checkpoint are missing, if the checkpoint does not fit (see
-            :func:`run_test`), or if the config computes no metric.
-    """
-    need_annotations(cfg)
-    detected, boxes = None, cfg.test_dataloader.dataset.get("bbox_file")
-    if boxes:
-        need_file("file of detected boxes", boxes, "set test_dataloader.dataset.bbox_file=None for annotated boxes")
-        _, detected = run_test(copy.deepcopy(cfg), checkpoint, Path(work_dir) / "detected_boxes", KeepSamples(0))
-    annotated = copy.deepcopy(cfg)
-    annotated.test_dataloader.dataset.bbox_file = None
-    test = RecordTest(chosen, limit, is_tfpose_head(cfg.model.head))
-    runner, metrics = run_test(annotated, checkpoint, Path(work_dir) / "annotated_boxes", test)
-    need_metrics(metrics)
-    metainfo = runner.test_dataloader.dataset.metainfo
-    errors = analyse_errors(test.persons, metainfo["flip_indices"], metainfo["sigmas"])
-    return EvaluatedModel(metrics, detected, metainfo, test.persons, errors, runner.model, test.recording)

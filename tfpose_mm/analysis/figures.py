@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
 
 import numpy as np
 from mmengine.config import Config
@@ -29,19 +30,21 @@ from .recording import InstanceRecord, Recording, record
 FACE = re.compile(r"(?<![a-z])(nose|eye|ear)s?(?![a-z])")
 
 
+class Drawing(NamedTuple):
+    """A figure that is not drawn yet."""
+
+    name: str  # without an ending
+    caption: str
+    arrays: dict[str, Any]  # what it shows, by name; none for the losses of trainings
+    draw: Callable[..., None]  # writes it to the file ``path``
+
+
 class DrawnFigures(dict[Path, str]):
     """Pictures and their captions; printed with the path of a picture in each line."""
 
     def __str__(self) -> str:
         """The paths."""
         return "\n".join(map(str, self))
-
-    def add(self, path: Path, caption: str, arrays: dict, draw: Callable, *arguments: Any, **options: Any) -> None:  # noqa: ANN401
-        """Call ``draw(*arguments, path, **options)``, and save the arrays in an ``.npz`` file of the same name."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        draw(*arguments, path, **options)
-        np.savez_compressed(path.with_suffix(".npz"), **arrays)
-        self[path] = caption
 
 
 def draw_figures(
@@ -52,7 +55,6 @@ def draw_figures(
     persons: Sequence[int] = (0,),
     keypoints: Sequence[str] | None = None,
     limit: int | None = None,
-    pixel: tuple[float, float] | None = None,
     logs: Sequence[str] = (),
     metric: str = "coco/AP",
     device: str = "cpu",
@@ -72,7 +74,6 @@ def draw_figures(
         persons: Numbers of the persons in the test data whose sampling points and refinement are drawn.
         keypoints: Keypoints of Figures 11 and 12. Defaults to right_shoulder and right_knee, or the first and the last.
         limit: Persons for the means. Defaults to all; those of persons and the first 12 are always included.
-        pixel: (x, y) of the model's input, in pixels, whose attention in the encoder is drawn.
         logs: Work directories of trainings as LABEL=FOLDER; those that differ only in their seed have the same label.
         metric: Metric of the curves.
         device: cpu, or a GPU as cuda:0.
@@ -88,170 +89,142 @@ def draw_figures(
     need_at_least(1, limit=limit)
     need_device(device)
     cfg = read_config(config, cfg_options)
-    _, curves = read_curves(split_labels(logs), metric)
-    recording = record(cfg, checkpoint, persons, limit, pixel, device=device)
-    pictures = DrawnFigures()
-    if curves:
-        arrays = {f"{i} {curve.name}": np.array(sorted(curve.values.items())) for i, curve in enumerate(curves)}
-        caption = f"{metric} of the validations."
-        pictures.add(Path(out) / "fig5_curves.png", caption, arrays, draw_curves, {metric: curves})
-    pictures.update(draw_recording(recording, Path(out), persons, keypoints, pixel))
-    return pictures
+    curves = [of_validations("fig5_curves", split_labels(logs), metric)] if logs else []
+    recording = record(cfg, checkpoint, persons, limit, device=device)
+    return DrawnFigures(
+        {**write_drawings(Path(out), curves), **draw_recording(recording, Path(out), persons, keypoints)}
+    )
 
 
 def draw_recording(
-    recording: Recording,
-    out: Path,
-    persons: Sequence[int],
-    keypoints: Sequence[str] | None = None,
-    pixel: tuple[float, float] | None = None,
+    recording: Recording, out: Path, persons: Sequence[int], keypoints: Sequence[str] | None = None
 ) -> DrawnFigures:
-    """Draw the figures of recorded attention.
-
-    Args:
-        recording: The recorded attention.
-        out: Folder for the pictures and for ``.npz`` files with the drawn arrays.
-        persons: Numbers of the persons whose attention is drawn.
-        keypoints: See :func:`draw_figures`.
-        pixel: The recorded pixel.
-
-    Returns:
-        The figures.
-
-    Raises:
-        UserError: If a keypoint does not exist.
-    """
+    """Draw the figures of recorded attention, see :func:`draw_figures`; a UserError if a keypoint does not exist."""
     names = keypoint_names(recording.metainfo)
-    shown = _choose(names, keypoints)
-    pictures = DrawnFigures()
-    errors, correct = recording.mean_distance(), recording.pck()[:, 0]
-    arrays = dict(errors=errors, correct=correct, names=np.array(names))
-    caption = "PCK@0.2 and mean error after each decoder layer."
-    pictures.add(out / "layer_errors.png", caption, arrays, draw_layer_errors, errors, correct, names)
-    if recording.query_attention is not None:
-        _draw_query_attention(recording, recording.query_attention, names, out, pictures)
+    wrong = [name for name in keypoints or () if name not in names]
+    if wrong:
+        raise UserError(f"Keypoints must be among {', '.join(names)}, but got {wrong[0]}: correct the name.")
+    if keypoints is None:
+        usual = [name for name in ("right_shoulder", "right_knee") if name in names]
+        keypoints = usual or [names[k] for k in sorted({0, len(names) - 1})]
+    drawings = list(_of_all(recording, names))
     for number in persons:
-        _draw_person(number, recording.instances[number], names, shown, pixel, out, pictures)
-    links, lower = recording.metainfo["skeleton_links"], {*recording.metainfo["lower_body_ids"]}
-    panels = []
+        drawings += _of_person(number, recording.instances[number], names, [names.index(name) for name in keypoints])
+    return write_drawings(out, drawings)
+
+
+def write_drawings(out: Path, drawings: Iterable[Drawing]) -> DrawnFigures:
+    """Draw figures as ``.png`` into a folder, each with its arrays in an ``.npz`` file of the same name."""
+    out.mkdir(parents=True, exist_ok=True)
+    pictures = DrawnFigures()
+    for drawing in drawings:
+        path = out / f"{drawing.name}.png"
+        drawing.draw(path=path)
+        if drawing.arrays:
+            np.savez_compressed(path.with_suffix(".npz"), **drawing.arrays)
+        pictures[path] = drawing.caption
+    return pictures
+
+
+def of_validations(name: str, trainings: Sequence[tuple[str, str]], metric: str | None) -> Drawing:
+    """The curves of a metric, see :func:`read_curves`."""
+    metric, curves = read_curves(trainings, metric)
+    arrays = {f"{i} {curve.name}": np.array(sorted(curve.values.items())) for i, curve in enumerate(curves)}
+    return Drawing(name, f"{metric} of the validations.", arrays, partial(draw_curves, {metric: curves}))
+
+
+def _of_all(recording: Recording, names: Sequence[str]) -> Iterator[Drawing]:
+    """Errors of the layers, Figure 6, Figures 8 and 9 each in the layer where the pattern is strongest, Figure 10."""
+    errors, correct, listed = recording.mean_distance(), recording.pck()[:, 0], np.array(names)
+    yield Drawing(
+        "layer_errors",
+        "PCK@0.2 and mean error after each decoder layer.",
+        dict(errors=errors, correct=correct, names=listed),
+        partial(draw_layer_errors, errors, correct, names),
+    )
+    links, attention = [tuple(link) for link in recording.metainfo["skeleton_links"]], recording.query_attention
+    if attention is not None:
+        yield Drawing(
+            "fig6_query_attention",
+            "Mean query-to-query attention of each decoder layer (Figure 6 of the paper).",
+            dict(attention=attention, names=listed),
+            partial(draw_query_attention, attention, names),
+        )
+        symmetric = symmetric_pairs(recording.metainfo)
+        positions = example_skeleton(recording.examples, symmetric)
+        for figure, kind, between, pairs in (
+            (8, "symmetric", "left and right keypoints", symmetric),
+            (9, "adjacent", "linked keypoints", links),
+        ):
+            if not pairs:
+                continue
+            ratios = [pattern_ratio(layer, pairs) for layer in attention]
+            best = int(np.argmax(ratios))
+            yield Drawing(
+                f"fig{figure}_{kind}_layer{best + 1}",
+                f"Attention between {between} in decoder layer {best + 1}, {ratios[best]:.2f} times the mean between "
+                f"all pairs (Figure {figure} of the paper).",
+                dict(attention=attention[best], pairs=np.array(pairs), ratios=np.array(ratios)),
+                partial(draw_skeleton_attention, attention[best], positions, pairs, names),
+            )
+    lower, panels = {*recording.metainfo["lower_body_ids"]}, []
     for one in recording.examples:
         points = one.coordinates[-1]
         colours = [BLUE if k in lower else GREEN for k in range(len(points))]
         lines = [(BLUE if lower & {*link} else GREEN, points[list(link)]) for link in links]
         panels.append(Panel("", one.image, points, colours, lines))
-    arrays = dict(keypoints=np.array([panel.points for panel in panels]))
-    caption = "Predictions, upper body green, lower body blue (Figure 10 of the paper)."
-    pictures.add(out / "fig10_qualitative.png", caption, arrays, draw_panels, panels)
-    return pictures
+    yield Drawing(
+        "fig10_qualitative",
+        "Predictions, upper body green, lower body blue (Figure 10 of the paper).",
+        dict(keypoints=np.array([panel.points for panel in panels])),
+        partial(draw_panels, panels),
+    )
 
 
-def _draw_query_attention(
-    recording: Recording, attention: np.ndarray, names: Sequence[str], out: Path, pictures: DrawnFigures
-) -> None:
-    """Figure 6, and Figures 8 and 9, each in the layer where the pattern is strongest."""
-    arrays = dict(attention=attention, names=np.array(names))
-    caption = "Mean query-to-query attention of each decoder layer (Figure 6 of the paper)."
-    pictures.add(out / "fig6_query_attention.png", caption, arrays, draw_query_attention, attention, names)
-    symmetric = symmetric_pairs(recording.metainfo)
-    positions = example_skeleton(recording.examples, symmetric)
-    for name, between, pairs in (
-        ("fig8_symmetric", "left and right keypoints", symmetric),
-        ("fig9_adjacent", "linked keypoints", [tuple(link) for link in recording.metainfo["skeleton_links"]]),
-    ):
-        if not pairs:
-            continue
-        ratios = [pattern_ratio(layer, pairs) for layer in attention]
-        best = int(np.argmax(ratios))
-        caption = (
-            f"Attention between {between} in decoder layer {best + 1}, {ratios[best]:.2f} times the mean between all "
-            f"pairs (Figure {name[3]} of the paper)."
-        )
-        arrays = dict(attention=attention[best], pairs=np.array(pairs), ratios=np.array(ratios))
-        drawn = (attention[best], positions, pairs, names)
-        pictures.add(out / f"{name}_layer{best + 1}.png", caption, arrays, draw_skeleton_attention, *drawn)
-
-
-def _draw_person(
-    number: int,
-    one: InstanceRecord,
-    names: Sequence[str],
-    shown: Sequence[int],
-    pixel: tuple[float, float] | None,
-    out: Path,
-    pictures: DrawnFigures,
-) -> None:
-    """Figures 7, 11 and 12, the refinement, and the attention in the encoder."""
-
-    def add(name: str, caption: str, arrays: dict, panels: Sequence[Panel], **options: Any) -> None:  # noqa: ANN401
-        path = out / f"person{number}_{name}.png"
-        pictures.add(path, f"Person {number}: {caption}", dict(arrays, image=image), draw_panels, panels, **options)
-
+def _of_person(number: int, one: InstanceRecord, names: Sequence[str], shown: Sequence[int]) -> Iterator[Drawing]:
+    """Figures 7, 11 and 12 in the last decoder layer, and the refinement."""
     body, image = body_keypoints(names), one.image
-    common = dict(target=one.target[body], labelled=one.labelled[body], names=np.array([names[k] for k in body]))
+    common = dict(target=one.target[body], labelled=one.labelled[body], names=np.array(names)[body], image=image)
     positions = [target if labelled else None for target, labelled in zip(one.target, one.labelled)]
-    points = one.locations[-1, :, :, 0].reshape(
-        len(names), -1, 2
-    )  # the finest level of the last layer, as in the paper
-    add(
-        "fig7_sampling_points",
-        "sampling points of each keypoint, finest level, last decoder layer. The yellow circle is the annotated "
-        "position (Figure 7 of the paper).",
+    points = one.locations[-1, :, :, 0].reshape(len(names), -1, 2)  # the finest level, as in the paper
+    yield Drawing(
+        f"person{number}_fig7_sampling_points",
+        f"Person {number}: sampling points of each keypoint, finest level, last decoder layer. The yellow circle is "
+        "the annotated position (Figure 7 of the paper).",
         dict(common, locations=points[body]),
-        [Panel(names[k], image, points[k], circle=positions[k]) for k in body],
+        partial(draw_panels, [Panel(names[k], image, points[k], circle=positions[k]) for k in body]),
     )
     for k in shown:
         locations, weights = one.locations[-1, k], one.weights[-1, k]
-        add(
-            f"fig11_{names[k]}",
-            f"sampling points of {names[k]} on each level, coloured by attention weight, last decoder layer. The cross "
-            "is the annotated position (Figures 11 and 12 of the paper).",
-            dict(locations=locations, weights=weights, target=one.target[k]),
-            weighted_panels(image, locations, weights, positions[k]),
-            bar="attention weight",
+        panels = weighted_panels(image, locations, weights, positions[k])
+        yield Drawing(
+            f"person{number}_fig11_{names[k]}",
+            f"Person {number}: sampling points of {names[k]} on each level, coloured by attention weight, last decoder "
+            "layer. The cross is the annotated position (Figures 11 and 12 of the paper).",
+            dict(locations=locations, weights=weights, target=one.target[k], image=image),
+            partial(draw_panels, panels, bar="attention weight"),
         )
     layers, paths = np.arange(len(one.coordinates)), one.coordinates.swapaxes(0, 1)
-    add(
-        "refinement",
-        f"the coordinates y_0 to y_{layers[-1]} of each keypoint. The yellow circle is the annotated position.",
+    panels = [Panel(names[k], image, paths[k], layers, [("white", paths[k])], circle=positions[k]) for k in body]
+    yield Drawing(
+        f"person{number}_refinement",
+        f"Person {number}: the coordinates y_0 to y_{layers[-1]} of each keypoint. The yellow circle is the annotated "
+        "position.",
         dict(common, coordinates=one.coordinates[:, body]),
-        [Panel(names[k], image, paths[k], layers, [("white", paths[k])], circle=positions[k]) for k in body],
-        bar="decoder layer (0: y_0)",
-        ticks=layers,
+        partial(draw_panels, panels, bar="decoder layer (0: y_0)", ticks=layers.tolist()),
     )
-    if pixel is not None and one.encoder_locations is not None and one.encoder_weights is not None:
-        panels = []
-        for layer, (locations, weights) in enumerate(zip(one.encoder_locations, one.encoder_weights), 1):
-            panels += weighted_panels(image, locations, weights, np.array(pixel), f"layer {layer}, ")
-        add(
-            "encoder",
-            f"attention of the pixel {pixel} in each encoder layer.",
-            dict(locations=one.encoder_locations, weights=one.encoder_weights, pixel=np.array(pixel)),
-            panels,
-            columns=one.encoder_weights.shape[2],
-            bar="attention weight",
-        )
 
 
 def weighted_panels(
-    image: np.ndarray, locations: np.ndarray, weights: np.ndarray, cross: np.ndarray | None, title: str = ""
+    image: np.ndarray, locations: np.ndarray, weights: np.ndarray, cross: np.ndarray | None
 ) -> list[Panel]:
     """A panel for each level, from sampling points (heads, L, P, 2) and their weights (heads, L, P)."""
     panels = []
     for level in range(weights.shape[1]):
         places, values = locations[:, level].reshape(-1, 2), weights[:, level].reshape(-1)
         order = np.argsort(values)  # the largest on top
-        panels.append(Panel(f"{title}level {level + 1}", image, places[order], values[order], cross=cross))
+        panels.append(Panel(f"level {level + 1}", image, places[order], values[order], cross=cross))
     return panels
-
-
-def _choose(names: Sequence[str], keypoints: Sequence[str] | None) -> list[int]:
-    if keypoints is None:
-        usual = [names.index(name) for name in ("right_shoulder", "right_knee") if name in names]
-        return usual or sorted({0, len(names) - 1})
-    for name in keypoints:
-        if name not in names:
-            raise UserError(f"Keypoints must be among {', '.join(names)}, but got {name}: correct the name.")
-    return [names.index(name) for name in keypoints]
 
 
 def body_keypoints(names: Sequence[str]) -> list[int]:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import base64
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import cv2
+import mmcv
 import numpy as np
 from mmengine.config import Config
 from mmengine.model import BaseModel
+from mmengine.structures import InstanceData
+from mmpose.structures import PoseDataSample
+from mmpose.visualization import PoseLocalVisualizer
 
 from ..comparison.complexity import count_complexity
 from ..comparison.latency import PARTS, time_parts
 from ..datasets.config_data import input_size, keypoint_names
 from ..engine import sha256
-from ..evaluation import ERROR_KINDS
-from .contact_sheet import draw_pair
+from ..evaluation import ERROR_KINDS, EvaluatedPerson
 from .error_analysis import EvaluatedModel
 from .recording import Recording
 
@@ -25,14 +30,10 @@ BATCHES, ROUNDS = (1, 8), 10  # of the latency
 
 
 def keypoint_rows(result: EvaluatedModel) -> dict[str, dict[str, float | None]]:
-    """Errors of each keypoint, and of ``"all"`` annotated keypoints.
+    """Errors of each keypoint by name, and of ``"all"`` annotated keypoints.
 
-    Args:
-        result: A tested model.
-
-    Returns:
-        By name: ``number`` of annotations, PCK, and with sigmas ``similarity``, its mean, and the number of errors of
-        each kind. ``None`` without annotations.
+    These are the ``number`` of annotations, PCK, and with sigmas ``similarity``, its mean, and the number of errors of
+    each kind. ``None`` without annotations.
     """
     errors, rows = result.errors, {}
     names = keypoint_names(result.metainfo)
@@ -48,15 +49,13 @@ def keypoint_rows(result: EvaluatedModel) -> dict[str, dict[str, float | None]]:
     return rows
 
 
-def layer_rows(recording: Recording) -> list[tuple[str, list[float]]]:
-    """PCK and mean error after each decoder layer, of the auxiliary heat maps, and of the layers that start there.
+def format_cells(values: Mapping[str, float | None], names: Sequence[str], digits: int = 3, factor: float = 1) -> list:
+    """The texts of some values of a row, each times a factor."""
+    return ["-" if value is None else f"{factor * value:.{digits}f}" for value in (values[name] for name in names)]
 
-    Args:
-        recording: The recording.
 
-    Returns:
-        The name of each row, and PCK for the thresholds and the mean distance over keypoints.
-    """
+def layer_rows(recording: Recording) -> list[list[str]]:
+    """Name, PCK for the thresholds, mean error: of each decoder layer, of the heat maps, of layers that start there."""
     rows, kinds = [], dict(layers="y_{}")
     if recording.heatmaps:
         kinds.update(
@@ -65,21 +64,16 @@ def layer_rows(recording: Recording) -> list[tuple[str, list[float]]]:
     for kind, name in kinds.items():
         for layer, (pck, errors) in enumerate(zip(recording.pck(kind), recording.mean_distance(kind))):
             if layer or kind != "from_heatmaps":
-                rows.append((name.format(layer), [*pck, errors[~np.isnan(errors)].mean()]))
+                rows.append([name.format(layer), *(f"{value:.3f}" for value in (*pck, np.nanmean(errors)))])
     return rows
 
 
 def collect_numbers(result: EvaluatedModel) -> dict:
-    """The numbers of a report, for other programs.
+    """The numbers of a report, for JSON.
 
-    Args:
-        result: A tested model.
-
-    Returns:
-        A dict for JSON: ``metrics``, ``metrics_detected_boxes``, ``instances``; ``keypoints``, see
-        :func:`keypoint_rows`. For a ``TFPoseHead``, ``layers`` has PCK@0.2 and K mean errors for y_0 .. y_{N_D}, as
-        fractions of the longer side of the box; ``diagnosis`` is that of :meth:`Recording.diagnose`. ``None`` replaces
-        NaN.
+    ``metrics``, ``metrics_detected_boxes``, ``instances``; ``keypoints``, see :func:`keypoint_rows`. For a
+    ``TFPoseHead``, ``layers`` has PCK@0.2 and K mean errors for y_0 .. y_{N_D}, as fractions of the longer side of the
+    box; ``diagnosis`` is that of :meth:`Recording.diagnose`. ``None`` replaces NaN.
     """
     numbers: dict = dict(metrics=result.metrics, metrics_detected_boxes=result.detected, instances=len(result.persons))
     numbers["keypoints"] = keypoint_rows(result)
@@ -96,16 +90,9 @@ def collect_numbers(result: EvaluatedModel) -> dict:
 
 
 def measure_cost(cfg: Config, model: BaseModel, checkpoint: str | Path, device: str) -> tuple[dict, dict]:
-    """Parameters, GFLOPs, size of the file and latency.
+    """Parameters, GFLOPs, hash of the file and latency; and for each part of the model the timings of both batch sizes.
 
-    Args:
-        cfg: The config.
-        model: The model that it builds; it is moved to the device.
-        checkpoint: The checkpoint file.
-        device: Where the latency is measured.
-
-    Returns:
-        The numbers for ``report.json``, and for each batch size the timings by part of the model.
+    The model is moved to the device where the latency is measured.
     """
     width, height = input_size(cfg)
     complexity = count_complexity(model, (height, width))
@@ -117,21 +104,15 @@ def measure_cost(cfg: Config, model: BaseModel, checkpoint: str | Path, device: 
         checkpoint_sha256=sha256(Path(checkpoint)),
         latency_ms={batch: 1e3 * timing["total"].median for batch, timing in timings.items()},
     )
-    return numbers, {
-        part: [of.get(part) for of in timings.values()] for part in (*PARTS, "total") if part in timings[1]
-    }
+    parts = [part for part in (*PARTS, "total") if part in timings[1]]
+    return numbers, {part: [of[part] for of in timings.values()] for part in parts}
 
 
 def find_cases(result: EvaluatedModel, number: int) -> tuple[int, dict[str, list[int]]]:
-    """Find the best and worst cases, and those with the most inversions and swaps.
+    """Find a number of worst and of best cases, and half as many, at least one, with the most inversions and swaps.
 
-    Args:
-        result: A tested model.
-        number: Number of worst and of best cases. Half as many, at least one, have the most inversions and swaps.
-
-    Returns:
-        The number of annotated keypoints that a case needs, and for each group of cases the numbers of its persons;
-        groups without cases are left out.
+    Returns the number of annotated keypoints that a case needs, and for each group that has cases the numbers of its
+    persons.
     """
     errors = result.errors
     annotated = errors.labelled.sum(1)
@@ -152,15 +133,49 @@ def find_cases(result: EvaluatedModel, number: int) -> tuple[int, dict[str, list
     return least, {title: list(map(int, indices)) for title, indices in groups.items() if len(indices)}
 
 
-def draw_case(result: EvaluatedModel, index: int) -> tuple[bytes, str]:
-    """A person's annotation and prediction as a JPEG file, and a caption."""
+def draw_case(result: EvaluatedModel, index: int) -> tuple[str, str]:
+    """A person's annotation and prediction as a JPEG file in base64, and a caption."""
     person, errors = result.persons[index], result.errors
     kinds = np.zeros(len(person.keypoints), int) if errors.kinds is None else errors.kinds[index]
-    marks = [(k, COLOURS[ERROR_KINDS[kind]]) for k, kind in enumerate(kinds) if kind > 0]
-    pair = draw_pair(person, result.metainfo, CELL, marks)
-    _, encoded = cv2.imencode(".jpg", pair, [cv2.IMWRITE_JPEG_QUALITY, 85])
+    marks = {k: COLOURS[ERROR_KINDS[kind]] for k, kind in enumerate(kinds) if kind > 0}
+    _, encoded = cv2.imencode(".jpg", draw_pair(person, result.metainfo, marks), [cv2.IMWRITE_JPEG_QUALITY, 85])
     name = f"{Path(person.image_path).name}, annotation {person.instance_id}"
     if errors.kinds is None:
-        return encoded.tobytes(), f"{name}: mean error {errors.mean_distance[index]:.3f} of the box"
+        return embed(encoded.tobytes()), f"{name}: mean error {errors.mean_distance[index]:.3f} of the box"
     found = [f"{kind} {(kinds == k).sum()}" for k, kind in enumerate(ERROR_KINDS) if k and (kinds == k).any()]
-    return encoded.tobytes(), f"{name}: OKS {errors.oks[index]:.3f}; {', '.join(found) or 'no error'}"
+    return embed(encoded.tobytes()), f"{name}: OKS {errors.oks[index]:.3f}; {', '.join(found) or 'no error'}"
+
+
+def draw_pair(person: EvaluatedPerson, metainfo: dict, marks: Mapping[int, str]) -> np.ndarray:
+    """Draw a person in its box enlarged by a quarter: the annotation on the left, the prediction on the right.
+
+    Marks are predicted keypoints that get a ring, each with its colour #rrggbb. Returns (h, 2 w, 3) uint8 BGR.
+    """
+    sides, size = np.maximum(1.25 * (person.box[2:] - person.box[:2]), 1), np.array(CELL, dtype=float)
+    scale = float((size / sides).min())
+    shift = size / 2 - scale * (person.box[:2] + person.box[2:]) / 2  # puts the centre of the box in the middle
+    matrix = np.column_stack([scale * np.eye(2), shift])
+    crop = cv2.warpAffine(
+        mmcv.imread(person.image_path), matrix, CELL, flags=cv2.INTER_CUBIC, borderValue=(255, 255, 255)
+    )
+    target, points = (
+        cv2.transform(np.asarray(p, dtype=float)[None], matrix) for p in (person.target, person.keypoints)
+    )
+    drawn = PoseDataSample()
+    visible = np.asarray(person.labelled, dtype=np.float32)[None]
+    drawn.gt_instances = InstanceData(keypoints=target, keypoints_visible=visible)
+    drawn.pred_instances = InstanceData(keypoints=points, keypoints_visible=np.ones_like(visible))
+    visualizer = PoseLocalVisualizer(radius=2, line_width=2)
+    visualizer.set_dataset_meta(metainfo)
+    pair = visualizer.add_datasample("", crop[..., ::-1], drawn, draw_bbox=False, draw_heatmap=False, kpt_thr=0.3)
+    pair = np.ascontiguousarray(pair[..., ::-1])
+    for index, colour in marks.items():
+        centre = tuple(int(value) for value in points[0, index].round())
+        for bgr, width in (((255, 255, 255), 4), (tuple(bytes.fromhex(colour[1:])[::-1]), 2)):
+            cv2.circle(pair[:, CELL[0] :], centre, 8, bgr, width, cv2.LINE_AA)
+    return pair
+
+
+def embed(picture: bytes) -> str:
+    """A picture in base64, as a data URI has it."""
+    return base64.b64encode(picture).decode("ascii")

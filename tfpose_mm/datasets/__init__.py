@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .checked_dataset import CheckedAnnotations, CheckedCocoDataset
+from .checked_dataset import CheckedCocoDataset
 
-__all__ = ["CheckedAnnotations", "CheckedCocoDataset"]
+__all__ = ["CheckedCocoDataset"]

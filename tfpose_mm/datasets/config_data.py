@@ -18,30 +18,18 @@ from mmpose.registry import DATASETS
 from ..errors import UserError, need_file
 
 LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
+LARGEST = 32766  # longest side of an image that OpenCV's warpAffine takes, in pixels
 
 
 class DataSet(NamedTuple):
-    """A data set of a config.
-
-    Attributes:
-        settings: Its config.
-        steps: The steps of its pipeline, then those of the data sets that wrap it.
-    """
+    """A data set: its config, and the steps of its pipeline, then those of the data sets that wrap it."""
 
     settings: dict
     steps: list[dict]
 
 
 def list_data_sets(cfg: Config, loader: str) -> list[DataSet]:
-    """List the data sets of a dataloader, also those in ``ConcatDataset``, ``RepeatDataset`` or ``CombinedDataset``.
-
-    Args:
-        cfg: The config.
-        loader: Name of the dataloader; a config that only trains has no other.
-
-    Returns:
-        The data sets, in order; none if there is no such dataloader.
-    """
+    """List the data sets of a dataloader, also those in ``ConcatDataset``, ``RepeatDataset`` or ``CombinedDataset``."""
     return list(_unwrap((cfg.get(loader) or {}).get("dataset"), []))
 
 
@@ -76,11 +64,7 @@ def input_size(cfg: Config) -> tuple[int, int]:
 
 
 def read_metainfo(described: dict) -> dict:
-    """Parse the metainfo of a config, or that of a class of data sets, as MMPose does.
-
-    Raises:
-        AssertionError, FileNotFoundError, KeyError: As MMPose raises them, if the metainfo is not complete.
-    """
+    """Parse the metainfo of a config, or that of a class of data sets, as MMPose does, with its errors."""
     with warnings.catch_warnings():  # MMPose warns that it reads the file of its installation
         warnings.simplefilter("ignore", UserWarning)
         return parse_pose_metainfo(described)
@@ -92,11 +76,7 @@ def keypoint_names(metainfo: dict) -> list[str]:
 
 
 def labelled_keypoints(annotated: InstanceData) -> np.ndarray:
-    """Whether each keypoint of an instance is annotated: (K,) bool.
-
-    Args:
-        annotated: The ``gt_instances`` of the instance; keypoints_visible is (1, K) or (1, K, 2).
-    """
+    """Whether each keypoint of an instance is annotated: (K,) bool; its keypoints_visible is (1, K) or (1, K, 2)."""
     visible = np.asarray(annotated.keypoints_visible)[0]
     return visible.reshape(len(visible), -1)[:, 0] > 0
 
@@ -115,15 +95,11 @@ def find_mixed_annotations(cfg: Config, name: str) -> str | None:
     Args:
         cfg: The config.
         name: ``"val"`` or ``"test"``.
-
-    Returns:
-        The sentence, or ``None``.
     """
-    number = len(list_data_sets(cfg, f"{name}_dataloader"))
-    evaluator = cfg.get(f"{name}_evaluator")
+    number, evaluator = len(list_data_sets(cfg, f"{name}_dataloader")), cfg.get(f"{name}_evaluator")
     of_several = isinstance(evaluator, dict) and evaluator.get("type") == "MultiDatasetEvaluator"
-    kinds = [item.get("type") for item in list_evaluators(cfg, (f"{name}_evaluator",))]
-    if number < 2 or of_several or "CocoMetric" not in kinds:
+    metrics = list_evaluators(cfg, (f"{name}_evaluator",))
+    if number < 2 or of_several or "CocoMetric" not in [metric.get("type") for metric in metrics]:
         return None
     return (
         f"{name}_dataloader has {number} data sets, but CocoMetric reads the annotations of one and counts its other "
@@ -161,9 +137,5 @@ def need_annotations(cfg: Config) -> None:
 
 
 def need_annotation_file(cfg: Config) -> None:
-    """Check that the annotation file of the test data exists.
-
-    Raises:
-        UserError: If it does not exist, or as :func:`annotation_file`.
-    """
+    """Raise a ``UserError`` if the annotation file of the test data does not exist, or as :func:`annotation_file`."""
     need_file("annotation file", annotation_file(cfg), "point the config's data_root to the data, as the README shows")

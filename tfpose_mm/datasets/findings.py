@@ -17,7 +17,7 @@ class Finding(NamedTuple):
     Attributes:
         check: The name of the check, as ``"bbox_without_area"``.
         severity: What a training does: ``REFUSED``, ``SKIPPED`` or ``WARNING``.
-        file: The annotation file or the image.
+        file: The annotation file.
         row: Index of the annotation, or of the image, in its list of the annotation file, from 0; ``None`` for a fault
             of the whole file.
         detail: A sentence: what is expected, what is there, and how to fix it.
@@ -29,23 +29,19 @@ class Finding(NamedTuple):
     row: int | None
     detail: str
 
-    def __str__(self) -> str:
-        """One sentence for the user."""
-        place = self.file if self.row is None else f"{self.file}, row {self.row}"
-        return f"{place}: {self.detail}"
 
+def describe_groups(findings: Iterable[Finding]) -> list[tuple[str, str]]:
+    """Group findings by severity and check, the severest and most frequent first.
 
-def group_findings(findings: Iterable[Finding]) -> list[list[Finding]]:
-    """Group findings by check and severity, in the order of their first findings."""
+    Returns:
+        The severity of each group; and its check, number, first three rows and first sentence.
+    """
     groups: dict[tuple[str, str], list[Finding]] = {}
     for finding in findings:
-        groups.setdefault((finding.check, finding.severity), []).append(finding)
-    return list(groups.values())
-
-
-def describe_group(group: list[Finding]) -> str:
-    """The check, the number of findings, the first three places and the sentence of the first finding."""
-    rows = ", ".join(str(finding.row) for finding in group[:3] if finding.row is not None)
-    more = ", ..." if len(group) > 3 else ""
-    places = f" in row{'s' * (len(group) > 1)} {rows}{more}" if rows else ""
-    return f"{group[0].check}: {len(group):,}{places}; {group[0].detail}"
+        groups.setdefault((finding.severity, finding.check), []).append(finding)
+    lines = []
+    for group in sorted(groups.values(), key=lambda group: (SEVERITIES.index(group[0].severity), -len(group))):
+        rows = ", ".join(str(finding.row) for finding in group[:3] if finding.row is not None)
+        places = f" in row{'s' * (len(group) > 1)} {rows}{', ...' * (len(group) > 3)}" if rows else ""
+        lines.append((group[0].severity, f"{group[0].check}: {len(group):,}{places}; {group[0].detail}"))
+    return lines

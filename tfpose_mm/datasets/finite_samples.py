@@ -10,19 +10,13 @@ from mmpose.structures import PoseDataSample
 
 
 def find_not_finite(sample: PoseDataSample | None, parts: Iterable[str]) -> str | None:
-    """Find an array of a sample that has NaN or infinite values.
-
-    Args:
-        sample: The sample, or ``None``, which has no arrays.
-        parts: The fields to look into, as ``"gt_instances"``.
+    """Find an array of some parts of a sample, as ``"gt_instances"``, that has NaN or infinite values.
 
     Returns:
         The first such array, as ``"gt_instance_labels.keypoint_labels"``; ``None`` if all are finite.
     """
     for part in parts:
         for name, value in getattr(sample, part, {}).items():
-            if isinstance(value, np.ndarray) and value.dtype.kind == "f":
-                value = torch.from_numpy(value)
-            if isinstance(value, torch.Tensor) and not torch.isfinite(value).all():
+            if isinstance(value, (np.ndarray, torch.Tensor)) and not torch.as_tensor(value).isfinite().all():
                 return f"{part}.{name}"
     return None

@@ -10,7 +10,7 @@ import torch
 from mmengine.config import Config
 from mmengine.hooks import Hook
 from mmengine.logging import MMLogger
-from mmengine.runner import Runner
+from mmengine.runner import Runner, load_state_dict
 from mmpose.structures import PoseDataSample
 
 from ..errors import UserError, need_file
@@ -79,9 +79,10 @@ def run_test(cfg: Config, checkpoint: str | Path, work_dir: Path, keep: Hook) ->
     Raises:
         UserError: If the checkpoint lacks a parameter of the model, or if a predicted coordinate is NaN or infinite.
     """
-    cfg.load_from, cfg.work_dir = str(checkpoint), str(work_dir)
+    cfg.load_from, cfg.resume = None, False  # the checkpoint is read once, here
+    cfg.work_dir = str(work_dir)
     runner = _QuietRunner.from_cfg(cfg)
-    read_fitting_weights(runner.model, checkpoint)
+    load_state_dict(runner.model, read_fitting_weights(runner.model, checkpoint), logger="current")
     if not any(isinstance(hook, CheckFiniteHook) for hook in runner.hooks):
         runner.register_hook(CheckFiniteHook())
     runner.register_hook(keep)

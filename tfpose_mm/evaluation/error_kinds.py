@@ -16,27 +16,16 @@ LOW, HIGH = 0.5, 0.85  # keypoint similarities that bound jitter
 
 @dataclass
 class EvaluatedPerson:
-    """A predicted person and its annotation, in pixels of the image.
-
-    Attributes:
-        image_path: The image.
-        image_id: Its number; the persons of an image share it.
-        instance_id: Number of the annotation.
-        keypoints: (K, 2), predicted (x, y).
-        target: (K, 2), annotated (x, y).
-        labelled: (K,) bool, whether a keypoint is annotated.
-        box: (4,), annotated box as x1, y1, x2, y2.
-        area: Area of the person in square pixels of the image, as OKS uses it.
-    """
+    """A predicted person and its annotation, in pixels of the image."""
 
     image_path: str
-    image_id: int
-    instance_id: int
-    keypoints: np.ndarray
-    target: np.ndarray
-    labelled: np.ndarray
-    box: np.ndarray
-    area: float
+    image_id: int  # the persons of an image share it
+    instance_id: int  # number of the annotation
+    keypoints: np.ndarray  # (K, 2), predicted (x, y)
+    target: np.ndarray  # (K, 2), annotated (x, y)
+    labelled: np.ndarray  # (K,) bool, whether a keypoint is annotated
+    box: np.ndarray  # (4,), annotated box as x1, y1, x2, y2
+    area: float  # of the person in square pixels of the image, as OKS uses it
 
 
 @dataclass
@@ -51,8 +40,8 @@ class ErrorAnalysis:
     """
 
     distance: np.ndarray
-    similarity: np.ndarray | None
-    kinds: np.ndarray | None
+    similarity: np.ndarray | None = None
+    kinds: np.ndarray | None = None
 
     @property
     def labelled(self) -> np.ndarray:
@@ -62,7 +51,7 @@ class ErrorAnalysis:
     @property
     def oks(self) -> np.ndarray:
         """(N,), object keypoint similarity of each person; NaN for a person without annotated keypoints."""
-        return _mean(self.similarity)
+        return _mean(np.asarray(self.similarity))
 
     @property
     def mean_distance(self) -> np.ndarray:
@@ -70,9 +59,8 @@ class ErrorAnalysis:
         return _mean(self.distance)
 
 
-def _mean(values: np.ndarray | None) -> np.ndarray:
+def _mean(values: np.ndarray) -> np.ndarray:
     """Mean of each row without NaN; NaN where there is no other value."""
-    assert values is not None  # there are sigmas
     number = (~np.isnan(values)).sum(1)
     return np.where(number > 0, np.nansum(values, 1) / np.maximum(number, 1), np.nan)
 
@@ -113,19 +101,12 @@ def classify_keypoints(
     section 3. coco-analyze matches predictions and annotations first; here the prediction for an annotated box belongs
     to its annotation.
 
-    Args:
-        person: The person.
-        others: The other annotated persons of the image.
-        flip_indices: For each keypoint its left or right counterpart, or itself.
-        sigmas: (K,), the data set's sigmas.
-
-    Returns:
-        (K,), index in :data:`ERROR_KINDS`; -1 for keypoints that are not annotated.
+    Returns (K,), index in :data:`ERROR_KINDS`; -1 for keypoints that are not annotated. ``others`` are the other
+    annotated persons of the image, ``flip_indices`` give for each keypoint its left or right counterpart, or itself.
     """
-    flip = list(flip_indices)
     rows = []  # first the person and the counterpart, then the same of the others
     for candidate in (person, *others):
-        for order in (slice(None), flip):
+        for order in (slice(None), list(flip_indices)):
             similarity = keypoint_similarity(person.keypoints, candidate.target[order], candidate.area, sigmas)
             rows.append(np.where(candidate.labelled[order], similarity, -1.0))
     largest, nearest = np.max(rows, 0), np.argmax(rows, 0)  # the first of equal ones
@@ -149,10 +130,10 @@ def analyse_errors(persons: Sequence[EvaluatedPerson], flip_indices: Sequence[in
         Distances, similarities and kinds, in the order of the persons.
     """
     sigmas = np.asarray(sigmas, dtype=float)
-    distance, similarity, kinds = [], [], []
     by_image: dict[int, list[EvaluatedPerson]] = defaultdict(list)
     for person in persons:
         by_image[person.image_id].append(person)
+    distance, similarity, kinds = [], [], []
     for person in persons:
         longer = max(*(person.box[2:] - person.box[:2]), np.spacing(1))
         error = np.linalg.norm(person.keypoints - person.target, axis=-1) / longer
@@ -162,6 +143,4 @@ def analyse_errors(persons: Sequence[EvaluatedPerson], flip_indices: Sequence[in
             own = keypoint_similarity(person.keypoints, person.target, person.area, sigmas)
             similarity.append(np.where(person.labelled, own, np.nan))
             kinds.append(classify_keypoints(person, others, flip_indices, sigmas))
-    if not sigmas.size:
-        return ErrorAnalysis(np.array(distance), None, None)
-    return ErrorAnalysis(np.array(distance), np.array(similarity), np.array(kinds))
+    return ErrorAnalysis(np.array(distance), *(map(np.array, (similarity, kinds)) if sigmas.size else ()))

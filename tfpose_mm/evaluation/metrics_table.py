@@ -14,7 +14,6 @@ MPII = {
     "PCK": "Total",
     "PCK@0.1": "Total@0.1",
 }
-# name of the metric: name in the table
 NAMES = {
     "coco/AP": "AP",
     "coco/AP .5": "AP50",
@@ -27,14 +26,14 @@ NAMES = {
 
 def metric_rows(metrics: dict[str, float]) -> list[tuple[str, str]]:
     """Name and value of each metric by MMPose's names, as text: the usual ones first, with short names."""
-    names = {**NAMES, **MPII} if "Head PCK" in metrics else NAMES  # PCKAccuracy's PCK is a fraction
-    rows = [(names[name], metrics[name]) for name in names if name in metrics]
+    mpii = MPII if "Head PCK" in metrics else {}  # PCKAccuracy's PCK is a fraction
+    names = {**NAMES, **mpii}
     others = [name for name in metrics if name not in names and not name.startswith("coco/")]
     prefixes = [name.partition("/")[0] for name in others]
-    rows += [(p if prefixes.count(p) == 1 else name, metrics[name]) for name, p in zip(others, prefixes)]
-    per_cent = MPII.values() if "Head PCK" in metrics else ()
+    names.update((name, prefix if prefixes.count(prefix) == 1 else name) for name, prefix in zip(others, prefixes))
+    shown = [(name, metrics[name]) for name in names if name in metrics]
     # COCO gives -1 if no instance has that size
-    return [(name, "n/a" if value < 0 else f"{value:.{1 if name in per_cent else 3}f}") for name, value in rows]
+    return [(names[n], "n/a" if value < 0 else f"{value:.{1 if n in mpii else 3}f}") for n, value in shown]
 
 
 def format_table(metrics: dict[str, float]) -> str:

@@ -193,4 +193,4 @@ def _use_one_thread_after_fork() -> None:
     """A forked process has no threads of torch and OpenCV; an operation with several would wait for them forever."""
     if os.getpid() != _PROCESS:
         torch.set_num_threads(1)
-        cv2.setNumThreads(1)
+        cv2.setNumThreads(0)  # 1 would join the threads of the parent process: it hangs or crashes

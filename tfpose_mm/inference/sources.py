@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageOps
 
-from ..datasets.image_files import LARGEST
+from ..datasets.config_data import LARGEST
 from ..errors import UserError
 
 # in a folder, files with these endings are inputs; a file that is named itself may have any ending

@@ -16,52 +16,32 @@ MARGIN = 0.1  # around the labelled keypoints, relative to the longer side, wher
 
 
 class Category(NamedTuple):
-    """A category with keypoints.
-
-    Attributes:
-        name: Its name.
-        keypoints: The K names of its keypoints, each once; keypoint_0 and so on, if the data have none.
-        skeleton: Index pairs of linked keypoints, from 0.
-    """
+    """A category with keypoints."""
 
     name: str
-    keypoints: list[str]
-    skeleton: list[tuple[int, int]]
+    keypoints: list[str]  # the K names, each once; keypoint_0 and so on, if the data have none
+    skeleton: list[tuple[int, int]]  # indices of linked keypoints, from 0
 
 
 def choose_category(parts: Sequence[Part], name: str | None) -> Category:
-    """Choose a category of a data set.
-
-    Args:
-        parts: The parts of the data set, for training first.
-        name: Name of the category; ``None`` takes the only one with keypoints.
-
-    Returns:
-        The category.
-
-    Raises:
-        UserError: If there is no such category, several and no name, or the parts have other keypoints.
-    """
+    """Choose the category with a name, else the only one with keypoints, which must be the same in all parts."""
     found = [_categories_with_keypoints(part) for part in parts]
     known = {name: category for categories in reversed(found) for name, category in categories.items()}
-    listed = ", ".join(f"{category.name} (K = {len(category.keypoints)})" for category in known.values()) or "none"
-    if name is not None and name not in known:
-        raise UserError(f"--category must be one of those with keypoints, {listed}, but got {name}.")
-    if name is None and len(known) != 1:
-        fix = "choose one with --category" if known else "correct category_id of the annotations"
-        raise UserError(f"One category must have keypoints, but these have: {listed}: {fix}.")
-    chosen = next(iter(known)) if name is None else name
-    if chosen not in found[0]:
-        raise UserError(f"{parts[0].file} is for training, but has no keypoints of {chosen}: check the annotations.")
-    first = found[0][chosen]
+    if name not in known and (name is not None or len(known) != 1):
+        listed = ", ".join(f"{category.name} (K = {len(category.keypoints)})" for category in known.values()) or "none"
+        raise UserError(
+            f"One category with keypoints is needed, but the data have {listed}, and --category is "
+            f"{name or 'not given'}: choose one with it, or correct category_id of the annotations."
+        )
+    chosen = known[name or next(iter(known))]
     for part, categories in zip(parts, found):
-        other = categories.get(chosen, first)
-        if other.keypoints != first.keypoints:
+        other = categories.get(chosen.name)
+        if (other or chosen).keypoints != chosen.keypoints or (other is None and part is parts[0]):
             raise UserError(
-                f"All files must have the same keypoints of {chosen} in one order, but {parts[0].file} has "
-                f"{_list_names(first)}, and {part.file} has {_list_names(other)}: export them again."
+                f"All files must have the same keypoints of {chosen.name} in one order, {chosen.keypoints}, but "
+                f"{part.file} has {other.keypoints if other else 'none'}: export them again."
             )
-    return first
+    return chosen
 
 
 def keep_category(part: Part, name: str) -> list[str]:
@@ -78,11 +58,7 @@ def keep_category(part: Part, name: str) -> list[str]:
 
 
 def complete_rows(part: Part) -> list[str]:
-    """Add what exports leave out: ids, ``iscrowd``, ``num_keypoints``, ``bbox`` and ``area``.
-
-    Returns:
-        A line for boxes and one for areas that were added.
-    """
+    """Add what exports leave out: ids, iscrowd, num_keypoints, bbox and area; return a line for the last two each."""
     added: Counter[str] = Counter()
     for index, row in enumerate(part.content["annotations"]):
         try:
@@ -106,28 +82,18 @@ def complete_rows(part: Part) -> list[str]:
     return [f"{part.split}: {count} rows have no {key}: it is {rules[key]}" for key, count in added.items()]
 
 
-def _list_names(category: Category) -> str:
-    return f"K = {len(category.keypoints)} ({', '.join(category.keypoints)})"
-
-
 def _categories_with_keypoints(part: Part) -> dict[str, Category]:
     """By name the categories that have rows with keypoints."""
-    lengths: dict[Any, int] = {}
-    for row in part.content["annotations"]:
-        if row.get("keypoints"):
-            lengths.setdefault(row["category_id"], len(row["keypoints"]) // 3)
-    found: dict[str, Category] = {}
-    for category in part.content["categories"]:
-        if category["id"] in lengths:
-            name = str(category["name"])
-            found.setdefault(name, _read_category(name, category, lengths[category["id"]]))
-    return found
+    rows = part.content["annotations"]
+    lengths = {row["category_id"]: len(row["keypoints"]) // 3 for row in rows if row.get("keypoints")}
+    used = [category for category in part.content["categories"] if category["id"] in lengths]
+    return {str(one["name"]): _read_category(one, lengths[one["id"]]) for one in used}
 
 
-def _read_category(name: str, category: dict[str, Any], length: int) -> Category:
+def _read_category(category: dict[str, Any], length: int) -> Category:
     names = list(map(str, category.get("keypoints") or (f"keypoint_{index}" for index in range(length))))
     names = [f"{text}_{index}" if text in names[:index] else text for index, text in enumerate(names)]
     links = [tuple(link) for link in category.get("skeleton") or ()]
     start = 0 if any(0 in link for link in links) else 1  # COCO counts from 1, some exports from 0
     skeleton = [(a - start, b - start) for a, b in links if a != b and max(a, b) < len(names) + start]
-    return Category(name, names, list(dict.fromkeys(skeleton)))
+    return Category(str(category["name"]), names, list(dict.fromkeys(skeleton)))

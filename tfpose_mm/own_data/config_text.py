@@ -24,15 +24,7 @@ def write_files(
 ) -> Path:
     """Write ``keypoints.py``, ``config.py``, and as ``annotations/SPLIT.json`` the parts that differ from their files.
 
-    Args:
-        out: The folder.
-        category: Gives the skeleton.
-        keypoints: The K keypoints.
-        parts: For training and validation, perhaps for test; ``file`` becomes the file that is written.
-        settings: The other values of the config.
-
-    Returns:
-        The config.
+    ``file`` of such a part becomes the file that is written. Returns the path of the config.
     """
     out.mkdir(parents=True, exist_ok=True)
     for part in parts:
@@ -47,38 +39,33 @@ def write_files(
     text = environment.from_string(template).render(
         settings._asdict(),
         category=" ".join(category.name.split()),
-        base=_quote(config_path(BASE).as_posix()),
+        base=config_path(BASE).as_posix(),
         num_keypoints=len(keypoints),
-        width=settings.input_size[0],
-        height=settings.input_size[1],
         interval=max(1, settings.epochs // 20),
-        loaders=[
-            dict(split=part.split, file=_quote(str(part.file)), images=_quote(str(part.images))) for part in parts
-        ],
+        parts=parts,
+        quote=_quote,
     )
     (out / "config.py").write_text(text, encoding="utf-8")
     return out / "config.py"
 
 
-def _quote(text: str) -> str:
-    return json.dumps(text, ensure_ascii=False)
+def _quote(text: object) -> str:
+    return json.dumps(str(text), ensure_ascii=False)
 
 
 def _keypoints_text(name: str, category: Category, keypoints: Sequence[Keypoint]) -> str:
     infos, links, sigmas = [], [], []
-    for index, keypoint in enumerate(keypoints):
-        values = (
-            f"name={_quote(keypoint.name)}, id={index}, color={COLORS[keypoint.side]}, type={_quote(keypoint.half)}"
-        )
-        doubt = f"  # uncertain: {keypoint.doubt}" if keypoint.doubt else ""
-        infos.append(f"        {index}: dict({values}, swap={_quote(keypoint.swap)}),{doubt}")
-        source = "" if keypoint.known_sigma else ": a default, not measured"
-        sigmas.append(f"        {keypoint.sigma},  # {' '.join(keypoint.name.split())}{source}")
+    for index, point in enumerate(keypoints):
+        values = f"name={_quote(point.name)}, id={index}, color={COLORS[point.side]}, type={_quote(point.half)}"
+        doubt = f"  # uncertain: {point.doubt}" if point.doubt else ""
+        infos.append(f"        {index}: dict({values}, swap={_quote(point.swap)}),{doubt}")
+        source = "" if point.known_sigma else ": a default, not measured"
+        sigmas.append(f"        {point.sigma},  # {' '.join(point.name.split())}{source}")
     for index, (start, end) in enumerate(category.skeleton):
-        ends = keypoints[start], keypoints[end]
-        side = ends[0].side if ends[0].side == ends[1].side else ""
-        names = ", ".join(_quote(end.name) for end in ends)
-        links.append(f"        {index}: dict(link=({names}), id={index}, color={COLORS[side]}),")
+        first, last = keypoints[start], keypoints[end]
+        color = COLORS[first.side if first.side == last.side else ""]
+        link = f"{_quote(first.name)}, {_quote(last.name)}"
+        links.append(f"        {index}: dict(link=({link}), id={index}, color={color}),")
     return "\n".join(
         [
             "# What tfpose init inferred from the names of the keypoints. Check swap, the flip pairs.",

@@ -13,7 +13,7 @@ from ..errors import UserError
 from .categories import choose_category, complete_rows, keep_category
 from .config_text import write_files
 from .keypoint_names import DEFAULT_SIGMA, Keypoint, infer_keypoints
-from .layouts import LAYOUTS, Part, find_coco_parts, missing_images
+from .layouts import Part, find_coco_parts
 from .settings import choose_settings
 from .yolo_pose import find_yaml, read_yolo_parts
 
@@ -22,14 +22,7 @@ VAL_FRACTION, SEED = 0.2, 0  # of the split by image, if there is no validation 
 
 @dataclass
 class OwnData:
-    """What :func:`init_data` wrote.
-
-    Attributes:
-        config: The config.
-        description: What was inferred, as text.
-        report: The faults of the data.
-        commands: The next commands.
-    """
+    """What :func:`init_data` wrote: the path of the config, what was inferred, faults of the data, next commands."""
 
     config: Path
     description: str
@@ -42,7 +35,7 @@ class OwnData:
         return self.report.exit_status
 
     def __str__(self) -> str:
-        """All of it."""
+        """All of it, as text."""
         return f"{self.description}\n\n{self.report}\n\n{self.commands}"
 
 
@@ -77,10 +70,8 @@ def init_data(
     if out.is_file() or (out.is_dir() and any(out.iterdir())):
         raise UserError(f"{out} exists already and is not an empty folder: choose another one; nothing was changed.")
     parts = _read_parts(data, None if images is None else Path(images).resolve())
-    notes = [line for part in parts for line in _describe_missing(part)]
     chosen = choose_category(parts, category)
-    for part in parts:
-        notes += [*keep_category(part, chosen.name), *complete_rows(part)]
+    notes = [note for part in parts for note in (*keep_category(part, chosen.name), *complete_rows(part))]
     if "val" not in [part.split for part in parts]:
         parts = [*_split(parts[0]), *parts[1:]]
         notes.append(
@@ -105,10 +96,8 @@ def _read_parts(data: str | Path | Sequence[str], images: Path | None) -> list[P
             raise UserError(f"{path} cannot be read as annotations: give one folder, json files or one data.yaml.")
     yolo = find_yaml(paths[0]) if len(paths) == 1 else None
     parts = read_yolo_parts(yolo) if yolo else find_coco_parts(paths, images)
-    if not parts:
-        raise UserError(f"{paths[0]} has no known layout: expected {LAYOUTS}.")
-    if parts[0].split != "train":
-        found = ", ".join(f"{part.file} ({part.split})" for part in parts)
+    if not parts or parts[0].split != "train":
+        found = ", ".join(f"{part.file} ({part.split})" for part in parts) or f"{yolo} without labels"
         raise UserError(f"Annotations for training are needed, but there is only {found}: add some for training.")
     return parts
 
@@ -129,13 +118,6 @@ def _split(part: Part) -> list[Part]:
         content = dict(part.content, images=images, annotations=rows)
         parts.append(Part(split, content, part.file, part.images, True, part.flip_indices))
     return parts
-
-
-def _describe_missing(part: Part) -> Iterator[str]:
-    missing = missing_images(part)
-    if missing:
-        names = ", ".join(missing[:3]) + (", ..." if len(missing) > 3 else "")
-        yield f"{part.split}: {len(missing)} of {len(part.content['images'])} images are missing: {names}"
 
 
 def _describe_keypoints(keypoints: Sequence[Keypoint]) -> Iterator[str]:
@@ -159,16 +141,12 @@ def _describe_parts(parts: Sequence[Part]) -> Iterator[str]:
 
 def _next_commands(config: Path, val: Part) -> str:
     folder = (val.images / val.content["images"][0]["file_name"]).parent
-    path, work_dir, report, predictions, inputs, boxes = (
-        shlex.quote(str(name))
-        for name in (config, *(config.parent / sub for sub in ("work_dir", "report", "predictions")), folder, val.file)
-    )
+    names = (config, *(config.parent / sub for sub in ("work_dir", "report", "predictions")), folder, val.file)
+    path, work_dir, report, predictions, inputs, boxes = (shlex.quote(str(name)) for name in names)
     checkpoint = f"{work_dir}/best_coco_AP_epoch_*.pth"
-    return "\n".join(
-        [
-            "next, to train and to look at the result:",
-            f"  mim train mmpose {path} --work-dir {work_dir}",
-            f"  tfpose report {path} {checkpoint} --out {report}",
-            f"  tfpose predict {path} {checkpoint} {inputs} --boxes {boxes} --out {predictions}",
-        ]
+    return (
+        "next, to train and to look at the result:\n"
+        f"  mim train mmpose {path} --work-dir {work_dir}\n"
+        f"  tfpose report {path} {checkpoint} --out {report}\n"
+        f"  tfpose predict {path} {checkpoint} {inputs} --boxes {boxes} --out {predictions}"
     )

@@ -21,23 +21,14 @@ LOWER = {"pelvis", "hip", "thigh", "knee", "ankle", "shin", "leg", "foot", "heel
 
 
 class Keypoint(NamedTuple):
-    """What is known about a keypoint.
-
-    Attributes:
-        name: Its name.
-        swap: Name of the keypoint on the other side, or ``""``.
-        half: ``"upper"``, ``"lower"``, or ``""`` if the name does not tell.
-        sigma: Its OKS sigma, the standard deviation of an annotator relative to the square root of the area.
-        known_sigma: Whether the sigma is that of COCO's keypoint of this name.
-        doubt: Why the flip pair is uncertain, or ``""``.
-    """
+    """What is known about a keypoint."""
 
     name: str
-    swap: str
-    half: str
-    sigma: float
-    known_sigma: bool
-    doubt: str
+    swap: str  # name of the keypoint on the other side, or ""
+    half: str  # "upper", "lower", or "" if the name does not tell
+    sigma: float  # for OKS: the standard deviation of an annotator relative to the square root of the area
+    known_sigma: bool  # whether it is that of COCO's keypoint of this name
+    doubt: str  # why the flip pair is uncertain, or ""
 
     @property
     def side(self) -> str:
@@ -47,18 +38,11 @@ class Keypoint(NamedTuple):
 
 
 def infer_keypoints(names: Sequence[str], flip_indices: Sequence[int] | None = None) -> list[Keypoint]:
-    """Infer what a data set needs from the names of its keypoints.
+    """Infer what a data set needs from the K names of its keypoints, and from the indices of partners if it has them.
 
     A flip pair are two names that differ only in the words for left and right: ``left_eye`` and ``right_eye``, ``lEye``
     and ``rEye``, ``eye_L`` and ``eye_R``. A letter that is no word of its own, as in ``leye``, makes an uncertain pair.
     Names that differ only in numbers tell nothing.
-
-    Args:
-        names: The K names.
-        flip_indices: For each keypoint the index of its partner, or its own, where the data set has them.
-
-    Returns:
-        The K keypoints.
     """
     index = {_words(name): number for number, name in enumerate(names)}
     numbered = len(names) > 1 and len({tuple(filter(str.isalpha, words)) for words in index}) == 1
@@ -89,27 +73,23 @@ def _find_partner(words: tuple[str, ...], number: int, index: dict[tuple[str, ..
     """The index of the keypoint on the other side, or its own; and why it is uncertain."""
     if index[words] != number:
         return number, "another keypoint has the same words in its name"
-    swapped = [tuple({left: right, right: left}.get(word, word) for word in words) for left, right in SIDES]
-    for candidate in swapped:
-        if index.get(candidate, number) != number:
-            return index[candidate], ""
-    for candidate, is_word in _swap_parts_of_words(words):
+    for candidate, is_word in _other_sides(words):
         if index.get(candidate, number) != number:
             return index[candidate], "" if is_word else "the pair is inferred from one letter"
     sides = (LEFT | RIGHT).intersection(words)
     return number, f"the name has '{min(sides)}', but there is no keypoint on the other side" if sides else ""
 
 
-def _swap_parts_of_words(words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], bool]]:
-    """Names with a side exchanged that is the start or the end of a word; whether the side is more than a letter."""
+def _other_sides(words: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], bool]]:
+    """Names with the sides exchanged, first words, then the start or the end of a word; and if it is no mere letter."""
+    for left, right in SIDES:
+        yield tuple({left: right, right: left}.get(word, word) for word in words), True
     for pair in sorted(SIDES, key=lambda pair: -len(pair[0])):
         for side, other in (pair, pair[::-1]):
             for place, word in enumerate(words):
-                is_word = len(side) > 2 or not side.isascii()
-                if word.startswith(side):
-                    yield (*words[:place], other + word[len(side) :], *words[place + 1 :]), is_word
-                if word.endswith(side):
-                    yield (*words[:place], word[: -len(side)] + other, *words[place + 1 :]), is_word
+                exchanged = (re.sub(f"^{side}", other, word), re.sub(f"{side}$", other, word))
+                for part in exchanged:
+                    yield (*words[:place], part, *words[place + 1 :]), len(side) > 2 or not side.isascii()
 
 
 def _body_part(words: tuple[str, ...], has_partner: bool) -> tuple[str, ...]:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,71 +15,48 @@ LAYOUTS = (
     "COCO keypoint json files in the folder or in folders of it (Roboflow: train/_annotations.coco.json, CVAT and "
     "MMPose: annotations/*.json, Label Studio: result.json), or a data.yaml with kpt_shape (YOLO pose)"
 )
-NEEDED = dict(images=("id", "file_name"), annotations=("image_id", "category_id"), categories=("id", "name"))
+NEEDED = dict(images={"id", "file_name"}, annotations={"image_id", "category_id"}, categories={"id", "name"})
 SPLITS = ("train", "val", "test")
-DEPTH = 2  # folders below the data's folder in which images are looked for
 
 
 @dataclass
 class Part:
-    """The annotations for training, validation or test.
+    """The annotations for training, validation or test."""
 
-    Attributes:
-        split: ``"train"``, ``"val"`` or ``"test"``.
-        content: The annotations in COCO's json format.
-        file: The file that has them, for messages.
-        images: The folder to which ``file_name`` is relative.
-        changed: Whether ``content`` differs from the file, so that it must be written to another one.
-        flip_indices: For each keypoint the index of its partner, or its own, where the data set has them.
-    """
-
-    split: str
-    content: dict[str, Any]
-    file: Path
-    images: Path
-    changed: bool = False
-    flip_indices: list[int] | None = None
+    split: str  # "train", "val" or "test"
+    content: dict[str, Any]  # in COCO's json format
+    file: Path  # that has them, for messages
+    images: Path  # the folder to which file_name is relative
+    changed: bool = False  # whether content differs from the file, so that it must be written to another one
+    flip_indices: list[int] | None = None  # for each keypoint the index of its partner, or its own, if they are known
 
 
 def find_coco_parts(paths: Sequence[Path], images: Path | None) -> list[Part]:
-    """Read the annotation files of a data set, and find their images.
+    """Read the annotation files of one folder, or json files, and find their images, if their folder is not given.
 
-    Args:
-        paths: One folder, or json files. The words train, val and test in the name of a file, else of its folder, tell
-            what it is for; without one it is for training.
-        images: Folder to which ``file_name`` is relative; ``None`` looks for it.
-
-    Returns:
-        One part for each split that has annotations.
-
-    Raises:
-        UserError: If a file cannot be read, none has keypoints, two have the same split, or all images are missing.
+    The words train, val and test in the name of a file, else of its folder, tell what it is for; without one it is for
+    training.
     """
     is_folder = len(paths) == 1 and paths[0].is_dir()
     files = sorted([*paths[0].glob("*.json"), *paths[0].glob("*/*.json")]) if is_folder else paths
     parts: dict[str, Part] = {}
     for file in files:
-        content = _read_json(file)
-        if not _has_keypoints(content):
+        content = _read(file)
+        if content is None:
             continue
-        _need_keys(content, file)
-        split = _split_of(file)
+        words = [re.search(r"(?<![a-z])(train|val|test)", name.lower()) for name in (file.stem, file.parent.name)]
+        split = next((word[1] for word in words if word), "train")
         if split in parts:
             raise UserError(
                 f"{parts[split].file} and {file} are both for {split}, but one file is needed: give the files, as in "
                 f"'tfpose init train.json val.json', with the words {', '.join(SPLITS)} in their names or folders."
             )
         root = paths[0] if is_folder else file.parent.parent if file.parent.name == "annotations" else file.parent
-        folders = [images] if images is not None else _image_folders(root, file, split)
+        folders = [images] if images is not None else [file.parent, *_folders(root, file, split)]
         parts[split] = Part(split, content, file, _choose_folder(folders, content, file))
-    if not parts and not files:
-        raise UserError(f"{paths[0]} has no known layout: expected {LAYOUTS}.")
     if not parts:
-        names = ", ".join(map(str, files[:3])) + (" and others" if len(files) > 3 else "")
-        raise UserError(
-            f"Keypoint annotations in COCO's json format are needed, but {names} has no annotation with 'keypoints': "
-            "export the data as COCO keypoints."
-        )
+        names = ", ".join(map(str, files[:3])) or f"{paths[0]} has no known layout and"
+        raise UserError(f"{names} has no annotation with 'keypoints': expected {LAYOUTS}; export the data as such.")
     found = [parts[split] for split in SPLITS if split in parts]
     if len(found) == 1:
         found[0].split = "train"
@@ -95,73 +71,43 @@ def box_of(row: dict[str, Any]) -> list[float] | None:
     return None
 
 
-def missing_images(part: Part) -> list[str]:
-    """Names of the images that do not exist."""
-    return [name for name in _file_names(part.content) if not (part.images / name).is_file()]
-
-
-def _read_json(file: Path) -> Any:  # noqa: ANN401 - a json file holds anything
+def _read(file: Path) -> dict[str, Any] | None:
+    """Annotations with the keys that are read here; ``None`` without keypoints. ``check-data`` checks the rest."""
     try:
-        return json.loads(file.read_text(encoding="utf-8-sig"))
+        content = json.loads(file.read_text(encoding="utf-8-sig"))
     except ValueError as error:
         raise UserError(f"{file} is not a json file in UTF-8 ({error}): export the annotations again.") from error
-
-
-def _has_keypoints(content: object) -> bool:
     if not isinstance(content, dict) or not all(isinstance(content.get(key), list) for key in NEEDED):
-        return False
-    return any(isinstance(row, dict) and row.get("keypoints") for row in content["annotations"])
-
-
-def _need_keys(content: dict[str, Any], file: Path) -> None:
-    """Check the keys that are read here; ``check-data`` checks the rest."""
+        return None
     for name, keys in NEEDED.items():
         for index, entry in enumerate(content[name]):
-            missing = [key for key in keys if not isinstance(entry, dict) or key not in entry]
-            if missing:
+            if not isinstance(entry, dict) or not keys <= entry.keys():
                 raise UserError(
-                    f"{file}: each entry of '{name}' must have {' and '.join(keys)}, but entry {index} has no "
-                    f"{missing[0]}: export the annotations again."
+                    f"{file}: each entry of '{name}' must have {' and '.join(sorted(keys))}, but entry {index} does "
+                    "not: export the annotations again."
                 )
+    return content if any(row.get("keypoints") for row in content["annotations"]) else None
 
 
-def _split_of(file: Path) -> str:
-    for name in (file.stem, file.parent.name):
-        found = re.search(r"(?<![a-z])(train|val|test)", name.lower())
-        if found:
-            return found[1]
-    return "train"
+def _folders(root: Path, file: Path, split: str) -> list[Path]:
+    """The data's folder and two levels below it, first those named like the file or the split."""
+
+    def order(path: Path) -> tuple[bool, int, str]:
+        name, depth = str(path.relative_to(root)), len(path.relative_to(root).parts)
+        named = path.name.lower() in file.stem.lower() or split in name.lower()
+        return not (depth and named), depth, name
+
+    return sorted((path for path in (root, *root.glob("*"), *root.glob("*/*")) if path.is_dir()), key=order)
 
 
-def _image_folders(root: Path, file: Path, split: str) -> Iterator[Path]:
-    """The folder of the annotation file, then the folders of the data, first those named like the file or the split."""
-    yield file.parent
-    folders = []
-    for folder, below, _ in os.walk(root):
-        path = Path(folder).relative_to(root)
-        if len(path.parts) >= DEPTH:
-            below.clear()
-        named = path.name.lower() in file.stem.lower() or split in str(path).lower()
-        folders.append((not (path.parts and named), len(path.parts), str(path)))
-    yield from (root / path for *_, path in sorted(folders))
-
-
-def _choose_folder(folders: Sequence[Path] | Iterator[Path], content: dict[str, Any], file: Path) -> Path:
-    names = _file_names(content)
+def _choose_folder(folders: Sequence[Path], content: dict[str, Any], file: Path) -> Path:
+    """The first of the folders with most of the images."""
+    names = [image["file_name"] for image in content["images"]]
     some = names[:: max(1, len(names) // 200)]
-    best, most = None, 0
-    for folder in folders:
-        count = sum((folder / name).is_file() for name in some)
-        if count > most:
-            best, most = folder, count
-    if best is None:
-        first = names[0] if names else "none"
+    counts = [sum((folder / name).is_file() for name in some) for folder in folders]
+    if not any(counts):
         raise UserError(
-            f"All {len(names)} images of {file} are missing (the first is {first}): put them beside it, or give their "
-            "folder with --images."
+            f"All {len(names)} images of {file} are missing (the first is {[*names, 'none'][0]}): put them beside it, "
+            "or give their folder with --images."
         )
-    return best
-
-
-def _file_names(content: dict[str, Any]) -> list[str]:
-    return [image["file_name"] for image in content["images"]]
+    return folders[counts.index(max(counts))]

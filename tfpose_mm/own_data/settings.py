@@ -20,42 +20,30 @@ MIN_KEYPOINTS = 8  # for half-body augmentation
 
 
 class Settings(NamedTuple):
-    """What depends on the keypoints, the boxes and the number of instances.
+    """What depends on the keypoints, the boxes and the number of instances."""
 
-    Attributes:
-        instances: Number of instances for training.
-        aspect: Median width of a box relative to its height.
-        input_size: (w, h) in pixels.
-        batch_size: Batch size.
-        epochs: Number of epochs.
-        warmup: Iterations of warm-up.
-        lr: Learning rate of the backbone; the transformer has a tenth of it.
-        flips: Whether to flip images: not if the partner of a keypoint is not known.
-        half_bodies: Whether to use ``RandomHalfBody``.
-    """
-
-    instances: int
-    aspect: float
-    input_size: tuple[int, int]
+    instances: int  # for training
+    aspect: float  # median width of a box relative to its height
+    input_size: tuple[int, int]  # (w, h) in pixels
     batch_size: int
     epochs: int
-    warmup: int
-    lr: float
-    flips: bool
-    half_bodies: bool
+    warmup: int  # in iterations
+    lr: float  # of the backbone; the transformer has a tenth of it
+    flips: bool  # whether to flip images: not if the partner of a keypoint is not known
+    half_bodies: bool  # whether to use RandomHalfBody
 
     def describe(self) -> list[str]:
         """The settings and their rules, a line each."""
-        width, height = self.input_size
-        rate = f"{BASE_LR} x sqrt({self.batch_size} / {BASE_BATCH_SIZE})"
+        flips = "yes" if self.flips else "no, the partner of a keypoint is not known"
+        half_bodies = "yes" if self.half_bodies else "no, it needs keypoints of the upper and of the lower body"
         return [
-            f"flip augmentation and flip test: {'yes' if self.flips else 'no, the partner of a keypoint is not known'}",
-            "half-body augmentation: "
-            + ("yes" if self.half_bodies else "no, it needs keypoints of the upper and of the lower body"),
-            f"input size (w x h): {width}x{height}; the median box has w / h = {self.aspect:.2f}",
+            f"flip augmentation and flip test: {flips}",
+            f"half-body augmentation: {half_bodies}",
+            f"input size (w x h): {'{}x{}'.format(*self.input_size)}; the median box has w / h = {self.aspect:.2f}",
             f"schedule for {self.instances} instances: batch size {self.batch_size}, {self.epochs} epochs, warm-up "
             f"{self.warmup} iterations (5 % of the iterations, at most 500)",
-            f"learning rate: {self.lr} = {rate}; a tenth of it for the transformer",
+            f"learning rate: {self.lr} = {BASE_LR} x sqrt({self.batch_size} / {BASE_BATCH_SIZE}); a tenth of it for "
+            "the transformer",
         ]
 
 

@@ -26,41 +26,31 @@ def find_yaml(path: Path) -> Path | None:
 
 
 def read_yolo_parts(file: Path) -> list[Part]:
-    """Convert a data set in the YOLO pose format to COCO's json format.
+    """Convert the data set of a ``data.yaml`` to COCO's json format: a part for each split, which is not in a file yet.
 
     Boxes and keypoints become pixels, x right and y down. A keypoint without visibility is visible (v is 2), unless it
     is at (0, 0).
-
-    Args:
-        file: The ``data.yaml``.
-
-    Returns:
-        One part for each split, which is not in a file yet.
-
-    Raises:
-        UserError: If the yaml cannot be used, a split has no images, or a label does not fit ``kpt_shape``.
     """
     settings = _read_settings(file)
-    (num_keypoints, values), names = settings["kpt_shape"], settings["names"]
+    names, flips = settings["names"], settings.get("flip_idx")
     root = file.parent / (settings.get("path") or "")
     root = root.resolve() if root.is_dir() else file.parent.resolve()
     categories = [
-        dict(id=number + 1, name=str(name), keypoints=_keypoint_names(settings, number, num_keypoints, file))
+        dict(id=number + 1, name=str(name), keypoints=_keypoint_names(settings, number, file))
         for number, name in (enumerate(names) if isinstance(names, list) else names.items())
     ]
     parts = []
     for split, keys in SPLITS.items():
         places = next((settings[key] for key in keys if settings.get(key)), [])
         paths = sorted(_image_paths(root, places if isinstance(places, list) else [places]))
-        if places and not paths and split != "test":
-            raise UserError(f"{split} in {file} must have images, but {places} in {root} has none: correct the path.")
-        content = _convert(paths, root, num_keypoints, values, categories)
+        content = dict(_convert(paths, root, settings["kpt_shape"]), categories=categories)
         if content["annotations"]:
-            parts.append(Part(split, content, file, root, changed=True, flip_indices=settings.get("flip_idx")))
-        elif paths and split != "test":
+            parts.append(Part(split, content, file, root, changed=True, flip_indices=flips))
+        elif places and split != "test":
+            missing = f"{_label_file(paths[0])} is missing or empty" if paths else f"{places} in {root} has no image"
             raise UserError(
-                f"Images of {split} in {file} must have labels, but {_label_file(paths[0])} and others are missing or "
-                "empty: put labels/ beside images/."
+                f"{split} in {file} must have images with labels, but {missing}: put labels/ beside images/, or "
+                "correct the path."
             )
     return parts
 
@@ -87,12 +77,12 @@ def _read_settings(file: Path) -> dict[str, Any]:
     return settings
 
 
-def _keypoint_names(settings: dict[str, Any], number: int, num_keypoints: int, file: Path) -> list[str]:
-    names = settings.get("kpt_names") or []
+def _keypoint_names(settings: dict[str, Any], number: int, file: Path) -> list[str]:
+    names, expected = settings.get("kpt_names") or [], settings["kpt_shape"][0]
     if isinstance(names, dict):
         names = names.get(number, [])
-    if len(names) not in (0, num_keypoints):
-        raise UserError(f"kpt_names in {file} must have {num_keypoints} names, as kpt_shape, but has {len(names)}.")
+    if len(names) not in (0, expected):
+        raise UserError(f"kpt_names in {file} must have {expected} names, as kpt_shape, but has {len(names)}.")
     return list(map(str, names))
 
 
@@ -103,36 +93,28 @@ def _image_paths(root: Path, places: list[str]) -> Iterator[Path]:
         if not path.exists() and place.startswith("../"):  # Roboflow's paths are relative to a folder that is not there
             path = root / place[len("../") :]
         if path.is_file():
-            lines = filter(None, map(str.strip, path.read_text(encoding="utf-8").splitlines()))
-            yield from (path.parent / line if line.startswith("./") else root / line for line in lines)
+            yield from (root / line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip())
         else:
             yield from (image for image in path.rglob("*") if image.suffix.lower() in SUFFIXES)
 
 
-def _convert(
-    paths: list[Path], root: Path, num_keypoints: int, values: int, categories: list[dict[str, Any]]
-) -> dict[str, Any]:
+def _convert(paths: list[Path], root: Path, shape: list[int]) -> dict[str, list]:
     images, rows = [], []
     for path in paths:
-        with _open(path) as image:
-            turned = image.getexif().get(ORIENTATION) in TURNED
-            width, height = image.size[::-1] if turned else image.size
+        try:
+            with Image.open(path) as image:
+                size = image.size[::-1] if image.getexif().get(ORIENTATION) in TURNED else image.size
+        except OSError as error:
+            raise UserError(f"The image {path} cannot be read ({error}): replace or delete it.") from error
         name = path.relative_to(root) if path.is_relative_to(root) else path
-        images.append(dict(id=len(images) + 1, file_name=name.as_posix(), width=width, height=height))
+        images.append(dict(id=len(images) + 1, file_name=name.as_posix(), width=size[0], height=size[1]))
         labels = _label_file(path)
         lines = labels.read_text(encoding="utf-8").splitlines() if labels.is_file() else []
         for number, line in enumerate(lines, start=1):
             if line.strip():
-                row = _convert_label(line, f"{labels}, line {number}", num_keypoints, values, (width, height))
+                row = _convert_label(line, f"{labels}, line {number}", shape, size)
                 rows.append(dict(row, id=len(rows) + 1, image_id=len(images)))
-    return dict(images=images, annotations=rows, categories=categories)
-
-
-def _open(path: Path) -> Image.Image:
-    try:
-        return Image.open(path)
-    except OSError as error:
-        raise UserError(f"The image {path} cannot be read ({error}): replace or delete it.") from error
+    return dict(images=images, annotations=rows)
 
 
 def _label_file(image: Path) -> Path:
@@ -143,23 +125,22 @@ def _label_file(image: Path) -> Path:
     return Path(*parts)
 
 
-def _convert_label(line: str, place: str, num_keypoints: int, values: int, size: tuple[int, int]) -> dict[str, Any]:
+def _convert_label(line: str, place: str, shape: list[int], size: tuple[int, int]) -> dict[str, Any]:
     """A line ``class x y width height``, then x, y and perhaps v of each keypoint; the image has width and height 1."""
+    expected, width, height = 5 + shape[0] * shape[1], *size
     try:
         numbers = list(map(float, line.split()))
     except ValueError as error:
         raise UserError(f"{place}: a label must be numbers, but {error}: correct the line.") from error
-    expected = 5 + num_keypoints * values
     if len(numbers) != expected:
         raise UserError(
-            f"{place}: kpt_shape [{num_keypoints}, {values}] needs {expected} numbers, but the line has "
-            f"{len(numbers)}: correct kpt_shape or the line."
+            f"{place}: kpt_shape {list(shape)} needs {expected} numbers, but the line has {len(numbers)}: correct "
+            "kpt_shape or the line."
         )
-    width, height = size
     x, y, w, h = (value * side for value, side in zip(numbers[1:5], (width, height, width, height)))
     keypoints = []
-    for start in range(5, expected, values):
-        kx, ky, *visible = numbers[start : start + values]
+    for start in range(5, expected, shape[1]):
+        kx, ky, *visible = numbers[start : start + shape[1]]
         v = int(visible[0]) if visible else 2 * (kx > 0 or ky > 0)
         keypoints += [kx * width, ky * height, v] if v else [0.0, 0.0, 0]
     return dict(category_id=int(numbers[0]) + 1, bbox=[x - w / 2, y - h / 2, w, h], keypoints=keypoints)

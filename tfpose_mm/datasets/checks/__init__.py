@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from .checking import check_data
-from .data_report import DataReport, FileReport, need_report_path
+from .checking import DataReport, check_data
 
-__all__ = ["DataReport", "FileReport", "check_data", "need_report_path"]
+__all__ = ["DataReport", "check_data"]

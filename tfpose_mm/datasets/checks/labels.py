@@ -1,16 +1,16 @@
-"""Compare the labels of a whole file with its metainfo: units, sides and order of the keypoints and boxes."""
+"""Check a metainfo, and compare it with the labels of a whole file: units, sides and order of keypoints and boxes."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Container, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..annotation_checks import Rows
+from ..annotations import Instances
 from ..config_data import keypoint_names
-from ..findings import WARNING, Finding
 
 # docs/check_data.md has the measurements behind the limits
 MIN_ROWS = 20  # rows that a statistic of a keypoint or a pair needs
@@ -23,38 +23,92 @@ ORDER_LIMIT = 0.98  # total length of the skeleton with two exchanged columns, r
 FLIP_LIMIT = 1.25  # ratio of the distances of a keypoint and of its partner, by the median over the other keypoints
 FACE_LIMIT = -0.5  # sine of the angle between the line of the eyes and the nose; correct labels have a positive sine
 FACE = ("nose", "left_eye", "right_eye")
+MIRRORED = {"left": "right", "right": "left", "l": "r", "r": "l"}
+MAX_SIGMA = 0.5  # those of MMPose's data sets are at most 0.15
+SIGMA_RATIO = 1.5  # of a flip pair; up to 1.35 in MMPose's data sets, if their order is right
+SMALL_SIGMA = 0.05  # those of faces and hands are smaller, and differ by up to a factor of 4
 
 Faults = Iterator[tuple[str, str]]  # names of checks, and sentences
 
 
 def check_labels(
-    rows: Rows, skipped_rows: Container[int], metainfo: dict[str, Any], file: str
-) -> tuple[list[Finding], list[str]]:
-    """Check the labels of a file.
+    instances: Instances, skipped: Iterable[int], metainfo: dict[str, Any], categories: Sequence[dict[str, Any]]
+) -> tuple[list[tuple[str, str]], list[str]]:
+    """Check the metainfo and the labels of a file.
 
     Args:
-        rows: The instances without structural faults.
-        skipped_rows: Rows that a training leaves out.
+        instances: The instances without faults of their keys.
+        skipped: Indices of the annotations that a training leaves out.
         metainfo: MMPose's parsed metainfo.
-        file: Name of the file in the findings.
+        categories: Those of the file.
 
     Returns:
-        The faults; and what is not checked, and why.
+        The faults: name of the check and sentence; and what is not checked, and why.
     """
-    rows = rows.where((rows.box[:, 2:] > 0).all(1))
-    faults, not_checked = [*_units(rows)] if len(rows.index) >= MIN_ROWS else [], []
-    rows = rows.where(np.array([index not in skipped_rows for index in rows.index.tolist()], dtype=bool))
-    if not len(rows.index):
+    faults, not_checked = [*check_metainfo(metainfo, categories)], []
+    instances = instances[(instances.box[:, 2:] > 0).all(1)]
+    if len(instances) >= MIN_ROWS:
+        faults += _units(instances)
+    instances = instances[~np.isin(instances.index, list(skipped))]
+    if not len(instances):
         not_checked.append("left and right, order and lengths of the keypoints, because no row can be used")
     elif metainfo["skeleton_links"]:
-        faults += [*_sides(rows, metainfo), *_distances(rows, metainfo)]
+        faults += [*_sides(instances, metainfo), *_distances(instances, metainfo)]
     else:
         not_checked.append("left and right, order and lengths, because the metainfo has no skeleton_info")
     if set(FACE) <= set(keypoint_names(metainfo)):
-        faults += _faces(rows, metainfo)
+        faults += _faces(instances, metainfo)
     else:
         not_checked.append("mirrored labels, because this needs the keypoints nose, left_eye and right_eye")
-    return [Finding(check, WARNING, file, None, detail) for check, detail in faults], not_checked
+    return faults, not_checked
+
+
+def check_metainfo(metainfo: dict[str, Any], categories: Sequence[dict[str, Any]]) -> Faults:
+    """Check flip pairs and sigmas of a metainfo, and its names against those of the categories of a file."""
+    names, flip = keypoint_names(metainfo), metainfo["flip_indices"]
+    plain = [_plain(name) for name in names]
+    for category in categories:
+        given = category.get("keypoints")
+        given = list(map(_plain, given)) if isinstance(given, list) and len(given) == len(names) else plain
+        wrong = [index for index, name in enumerate(given) if name != plain[index] and name in plain]
+        if wrong:
+            detail = "the keypoints of the file's category should be in the order of the metainfo, but keypoint"
+            fix = f"{wrong[0]} is {given[wrong[0]]} in the file and {names[wrong[0]]} in the metainfo: use one order"
+            yield "keypoint_names", f"{detail} {fix}"
+    for index, partner in enumerate(flip):
+        other = mirror_name(plain[index])
+        if other != plain[index] and other in plain and plain[partner] != other:
+            yield (
+                "flip_pair_names",
+                f"the metainfo should pair {names[index]} with {names[plain.index(other)]}, but pairs it with "
+                f"{names[partner]}: correct the swap, or flip augmentation and the flip test mix up keypoints",
+            )
+    sigmas = [float(sigma) for sigma in metainfo["sigmas"]]
+    wrong = [index for index, sigma in enumerate(sigmas) if not 0 < sigma <= MAX_SIGMA]
+    if sigmas and len(sigmas) != len(names):
+        yield "sigmas", f"the metainfo should have {len(names)} sigmas, but has {len(sigmas)}: give one per keypoint"
+    elif wrong:
+        detail = f"a sigma should be above 0 and at most {MAX_SIGMA}, but that of {names[wrong[0]]} is"
+        yield "sigmas", f"{detail} {sigmas[wrong[0]]:g}: correct it"
+    else:
+        for first, second in [pair for pair in enumerate(flip) if pair[0] < pair[1] and sigmas]:
+            low, high = sorted((sigmas[first], sigmas[second]))
+            if high >= SMALL_SIGMA and high > SIGMA_RATIO * low:
+                yield (
+                    "sigmas",
+                    f"the sigmas of a flip pair should be nearly equal, but {names[first]} has {sigmas[first]:g} and "
+                    f"{names[second]} {sigmas[second]:g}: put the sigmas into the order of the keypoints",
+                )
+                return
+
+
+def _plain(name: object) -> str:
+    return re.sub(r"[^a-z0-9]+", "_", str(name).lower()).strip("_")
+
+
+def mirror_name(name: str) -> str:
+    """Exchange left and right in a lower-case name: ``left_hip``, ``hip_l``; other names stay."""
+    return re.sub(r"(?<![a-z])(left|right|l|r)(?![a-z])", lambda match: MIRRORED[match[0]], name)
 
 
 def _most(hits: np.ndarray, valid: np.ndarray) -> bool:
@@ -63,17 +117,17 @@ def _most(hits: np.ndarray, valid: np.ndarray) -> bool:
     return count >= MIN_ROWS and hits[valid].mean() > 0.5 + 3 * np.sqrt(0.25 / count)
 
 
-def _units(rows: Rows) -> Faults:
+def _units(rows: Instances) -> Faults:
     """Find the correction of units, origin or order of the numbers with which the keypoints are in the boxes."""
-    points, boxes, flags = rows.points, rows.box, (0, 1, 2)
-    unknown = (rows.labelled & ~np.isin(rows.visibility, flags)).any(1)
+    points, flags = rows.points, (0, 1, 2)
+    unknown = (rows.labelled & ~np.isin(rows.v, flags)).any(1)
     for column, order in ((0, "v, x, y"), (1, "x, v, y")):
         if _most(np.isin(points[..., column], flags).all(1), unknown):
             yield "keypoint_columns", f"each keypoint should be x, y, v, but the numbers fit as {order}: reorder them"
             return
-    corner, size = boxes[:, :2], boxes[:, 2:]
-    leaves = (corner + size > rows.size + 1).any(1).mean()
-    are_corners = ((size > corner) & (size <= rows.size + 1)).all(1).mean() >= FITS
+    corner, size = rows.box[:, :2], rows.box[:, 2:]
+    leaves = (corner + size > rows.image + 1).any(1).mean()
+    are_corners = ((size > corner) & (size <= rows.image + 1)).all(1).mean() >= FITS
     if leaves > 0.05 and are_corners and _inside(rows, points, corner, size - corner) >= FITS:
         detail = f"bbox should be [x, y, width, height], but {leaves:.0%} of the boxes leave the image"
         yield "bbox_format", f"{detail}, and all fit as [x1, y1, x2, y2]: convert the boxes"
@@ -81,40 +135,34 @@ def _units(rows: Rows) -> Faults:
     labelled = rows.labelled[..., None]
     centre = np.where(labelled, points, 0).sum(1) / labelled.sum(1)
     factor = np.median(np.linalg.norm(corner + size / 2, axis=1) / np.maximum(np.linalg.norm(centre, axis=1), 1e-6))
-    origin, extent = corner[:, None], size[:, None]
+    pixels, origin, extent = "keypoints should be x, y, v in pixels of the image, but", corner[:, None], size[:, None]
+    by_centre = "bbox should be [x, y, width, height] with the upper left corner, but the keypoints fit if x and y are"
     corrections = (
-        (points * rows.size[:, None], "are 0 to 1: multiply x by the image's width and y by its height"),
-        (points * extent + origin, "are 0 to 1 of the box: multiply by its width and height and add its corner"),
-        (points + origin, "fit the box as coordinates of a crop: add the corner of the box"),
-        (points[..., ::-1], "fit the box as y, x, v: exchange x and y"),
-        (points * factor, f"fit the box after a multiplication by {factor:.3g}: use the scale of the boxes"),
+        (points, corner - size / 2, f"{by_centre} the centre: subtract half of width and height"),
+        (
+            points * rows.image[:, None],
+            corner,
+            f"{pixels} are 0 to 1: multiply x by the image's width and y by its height",
+        ),
+        (points * extent + origin, corner, f"{pixels} are 0 to 1 of the box: multiply by its size and add its corner"),
+        (points + origin, corner, f"{pixels} fit the box as coordinates of a crop: add the corner of the box"),
+        (points[..., ::-1], corner, f"{pixels} fit the box as y, x, v: exchange x and y"),
+        (points * factor, corner, f"{pixels} fit after a multiplication by {factor:.3g}: use the scale of the boxes"),
     )
-    given = _inside(rows, points, corner, size)
-    by_centre = _inside(rows, points, corner - size / 2, size)
-    fits = [_inside(rows, moved, corner, size) for moved, _ in corrections]
-    if max(by_centre, *fits) < max(FITS, given + BETTER):
-        return
-    if by_centre >= max(fits):
-        detail = "bbox should be [x, y, width, height] with the upper left corner, but the keypoints fit if x and y are"
-        yield "bbox_format", f"{detail} the centre: subtract half of width and height"
-    else:
-        fit = corrections[int(np.argmax(fits))][1]
-        yield "label_scale", f"keypoints should be x, y, v in pixels of the image, but {fit}"
+    fits = [_inside(rows, moved, start, size) for moved, start, _ in corrections]
+    if max(fits) >= max(FITS, _inside(rows, points, corner, size) + BETTER):
+        best = int(np.argmax(fits))
+        yield "label_scale" if best else "bbox_format", corrections[best][2]
 
 
-def _inside(rows: Rows, points: np.ndarray, corner: np.ndarray, size: np.ndarray) -> float:
-    """Fraction of the labelled keypoints inside of boxes: points (N, K, 2), corners and sizes of the boxes (N, 2)."""
+def _inside(rows: Instances, points: np.ndarray, corner: np.ndarray, size: np.ndarray) -> float:
+    """Fraction of the labelled keypoints (N, K, 2) inside of boxes by their corners and sizes (N, 2)."""
     start, end = corner - MARGIN * size, corner + (1 + MARGIN) * size
     return float(((points >= start[:, None]) & (points <= end[:, None])).all(2)[rows.labelled].mean())
 
 
-def _sides(rows: Rows, metainfo: dict[str, Any]) -> Faults:
-    """Find flip pairs whose left and right are exchanged in most rows.
-
-    The line from a keypoint to its partner has nearly the same direction as that of a linked keypoint: shoulders and
-    hips, hips and knees. Exchanging one pair turns its line around. The two links between two pairs are shorter after
-    an exchange exactly if the dot product of both lines is negative.
-    """
+def _sides(rows: Instances, metainfo: dict[str, Any]) -> Faults:
+    """Find flip pairs of which most lines from left to right are opposite to those of a linked pair."""
     names, flip = keypoint_names(metainfo), np.array(metainfo["flip_indices"])
     lines = rows.points - rows.points[:, flip]  # (N, K, 2)
     lines[~(rows.labelled & rows.labelled[:, flip])] = 0
@@ -131,21 +179,16 @@ def _sides(rows: Rows, metainfo: dict[str, Any]) -> Faults:
         if edges[pair] <= set(wrong) and edges[pair] - set().union(*exchanged.values()):
             exchanged[pair] = edges[pair]
     if wrong:
-        detail = (
+        yield (
+            "flip_pair_exchanged",
             "the lines from left to right of linked keypoints should have the same direction, but are opposite in "
             f"most rows for {', '.join(' and '.join(sorted(edge)) for edge in wrong)}: exchange left and right of "
-            f"{' and '.join(exchanged) or 'the keypoints on one side of this link'} in the annotations or the metainfo"
+            f"{' and '.join(exchanged) or 'the keypoints on one side of this link'} in the annotations or the metainfo",
         )
-        yield "flip_pair_exchanged", detail
 
 
-def _distances(rows: Rows, metainfo: dict[str, Any]) -> Faults:
-    """Find exchanged columns and wrong flip pairs by the distances between keypoints.
-
-    Over many instances, left_hip to left_knee is as long as right_hip to right_knee, and so for every two keypoints and
-    their partners; and the skeleton is shorter than with two exchanged keypoints. Keypoints beside each other, as nose
-    and eye, cannot be told apart.
-    """
+def _distances(rows: Instances, metainfo: dict[str, Any]) -> Faults:
+    """Find exchanged columns, which make the skeleton longer, and flip pairs with unequal distances to the others."""
     names, flip = keypoint_names(metainfo), np.array(metainfo["flip_indices"])
     medians, counts = _median_distances(rows)
     pairs = [(index, int(partner)) for index, partner in enumerate(flip) if index < partner]
@@ -164,29 +207,29 @@ def _distances(rows: Rows, metainfo: dict[str, Any]) -> Faults:
             shortest, best = length, exchange
     if best and best[0] not in pairs:  # _sides reports an exchanged pair
         exchanged = " and ".join(f"{names[first]} with {names[second]}" for first, second in best)
-        detail = (
+        yield (
+            "keypoint_order",
             "the order of the keypoints should be that of the metainfo, but the skeleton would be "
-            f"{1 - shortest / total:.0%} shorter after exchanging {exchanged}: correct the annotations or the metainfo"
+            f"{1 - shortest / total:.0%} shorter after exchanging {exchanged}: correct the annotations or the metainfo",
         )
-        yield "keypoint_order", detail
-    for index, partner in pairs if (flip[flip] == np.arange(len(flip))).all() else ():  # else show_recipe reports it
+    for index, partner in pairs if (flip[flip] == np.arange(len(flip))).all() else ():  # else `recipe` reports it
         others = np.array([other for other in range(len(names)) if other not in (index, partner)])
         own, mirrored = medians[index, others], medians[partner, flip[others]]
         good = np.minimum(counts[index, others], counts[partner, flip[others]]) >= MIN_FLIP
         good &= (own > 0) & (mirrored > 0)
         ratio = np.exp(np.median(np.abs(np.log(own[good] / mirrored[good])))) if good.sum() >= 3 else 1
         if ratio > FLIP_LIMIT:
-            detail = (
+            yield (
+                "flip_pair_distances",
                 f"{names[index]} and {names[partner]} of a flip pair should be equally far from the other keypoints "
                 f"and their partners, but the distances differ by a factor of {ratio:.2f}: correct swap in the "
-                "metainfo, or the order of the keypoints"
+                "metainfo, or the order of the keypoints",
             )
-            yield "flip_pair_distances", detail
 
 
-def _median_distances(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+def _median_distances(rows: Instances) -> tuple[np.ndarray, np.ndarray]:
     """Median distances between keypoints, relative to the square root of the box area, and numbers of rows: (K, K)."""
-    rows = rows.where(np.arange(len(rows.index)) % max(1, -(-len(rows.index) // MAX_ROWS)) == 0)
+    rows = rows[:: max(1, -(-len(rows) // MAX_ROWS))]
     points, labelled = rows.points / np.sqrt(rows.box[:, 2:].prod(1))[:, None, None], rows.labelled
     counts = labelled.T.astype(np.int64) @ labelled
     medians = np.full(counts.shape, np.nan)
@@ -197,20 +240,16 @@ def _median_distances(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
     return medians, counts
 
 
-def _faces(rows: Rows, metainfo: dict[str, Any]) -> Faults:
-    """Find mirrored faces: the left eye is on the side of the right eye in most rows.
-
-    If nose and both eyes are visible, the camera sees the face from the front, and the turn from the line between the
-    eyes to the nose has one direction, for every rotation of the head in the image. A mirrored face has the other one.
-    """
+def _faces(rows: Instances, metainfo: dict[str, Any]) -> Faults:
+    """Find mirrored faces: the turn from the line between the eyes to the nose has the wrong direction in most rows."""
     ids = [metainfo["keypoint_name2id"][name] for name in FACE]
     nose, left, right = (rows.points[:, index] for index in ids)
     eyes, down = left - right, nose - (left + right) / 2
     cross = eyes[:, 0] * down[:, 1] - eyes[:, 1] * down[:, 0]
     wrong = cross < FACE_LIMIT * np.hypot(*eyes.T) * np.hypot(*down.T)
-    if _most(wrong, (rows.visibility[:, ids] == 2).all(1)):
-        detail = (
+    if _most(wrong, (rows.v[:, ids] == 2).all(1)):
+        yield (
+            "faces_mirrored",
             "in visible faces, left and right eye should be in the order of a face, but are mirrored in most rows: "
-            "exchange left and right in the annotations, or in the metainfo's names"
+            "exchange left and right in the annotations, or in the metainfo's names",
         )
-        yield "faces_mirrored", detail

@@ -1,8 +1,6 @@
-"""An image with a map of which body part of which person each pixel shows."""
+"""An image with a map of which body part each pixel shows."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import cv2
 import numpy as np
@@ -18,15 +16,7 @@ OBJECT = 1  # owner of objects in front of people
 
 
 class Canvas:
-    """A BGR image and its owner map.
-
-    Args:
-        image: (H, W, 3) uint8; it is changed in place.
-
-    Attributes:
-        image: The image.
-        owner: (H, W) int32, what each pixel shows: :data:`NOTHING`, :data:`OBJECT` or another number.
-    """
+    """A BGR image (H, W, 3) uint8, which is changed in place, and ``owner`` (H, W) int32: what each pixel shows."""
 
     def __init__(self, image: np.ndarray) -> None:
         self.image = image
@@ -59,9 +49,3 @@ class Canvas:
         """Draw an open line through (x, y), at least 1 pixel thick; the owner of its pixels does not change."""
         path = np.round(np.asarray(points, dtype=np.float64)[:, :2] * 2**_SHIFT).astype(np.int32)
         cv2.polylines(self.image, [path], False, colour, max(1, round(thickness)), cv2.LINE_AA, _SHIFT)
-
-    def owner_at(self, point: Sequence[float] | np.ndarray) -> int | None:
-        """Return the owner of the pixel at (x, y), or ``None`` outside the image."""
-        x, y = round(float(point[0])), round(float(point[1]))
-        height, width = self.owner.shape
-        return int(self.owner[y, x]) if 0 <= x < width and 0 <= y < height else None

@@ -13,7 +13,7 @@ import numpy as np
 from mmengine.utils import track_progress_rich
 
 from ...errors import UserError, need_at_least
-from .scene import Annotation, draw_scene
+from .scene import draw_scene
 from .skeleton import COCO_KEYPOINTS
 
 JPEG_QUALITY = 92
@@ -47,14 +47,11 @@ def write_dataset(
     """
     out = Path(out)
     need_at_least(1, workers=workers)
-    if min(train, val, seed) < 0 or train + val == 0:
-        raise UserError(
-            "The numbers of images and the seed must be 0 or more, with at least one image in total, but got "
-            f"{train} training images, {val} validation images and seed {seed}."
-        )
+    need_at_least(0, train=train, val=val, seed=seed)
+    if train + val == 0:
+        raise UserError("There must be at least one image, but train and val are 0: choose numbers of images.")
     if out.exists():
         raise UserError(f"{out} exists already: delete it or choose another folder; nothing was written.")
-
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
@@ -71,7 +68,7 @@ def write_dataset(
 def _write_split(folder: Path, split: str, number: int, seed: list[int], workers: int | None) -> None:
     (folder / split).mkdir(parents=True)
     (folder / "annotations").mkdir(exist_ok=True)
-    jobs = [(str(folder / split), [*seed, index]) for index in range(number)]
+    jobs = [(folder / split, [*seed, index]) for index in range(number)]
     workers = min(workers or multiprocessing.cpu_count(), number)
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)  # a forked process has none of OpenCV's threads and would wait for them forever
@@ -89,33 +86,24 @@ def _write_split(folder: Path, split: str, number: int, seed: list[int], workers
     (folder / f"annotations/person_keypoints_{split}.json").write_text(json.dumps(content), encoding="utf-8")
 
 
-def _draw_image(folder: str, seed: list[int]) -> tuple[dict, dict]:
+def _draw_image(folder: Path, seed: list[int]) -> tuple[dict, dict]:
     """Draw and save an image; return its record and the record of its person."""
-    image, person = draw_scene(np.random.default_rng([*seed, 1]))
-    image_id = seed[-1] + 1
-    name = f"{image_id:012d}.jpg"
-    ok, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
-    if not ok:
-        raise RuntimeError(f"OpenCV could not encode {name}.")
-    (Path(folder) / name).write_bytes(encoded.tobytes())
-    height, width = image.shape[:2]
-    record = dict(id=image_id, file_name=name, width=width, height=height)
-    return record, _coco_annotation(person, image_id)
-
-
-def _coco_annotation(person: Annotation, image_id: int) -> dict:
-    columns, rows = np.flatnonzero(person.mask.any(0)), np.flatnonzero(person.mask.any(1))
-    left, top = int(columns[0]), int(rows[0])
-    contours, _ = cv2.findContours(person.mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-    keypoints = [[round(float(x), 2), round(float(y), 2), int(v)] for x, y, v in person.keypoints]
-    return dict(
-        id=image_id,
-        image_id=image_id,
+    image, keypoints, mask = draw_scene(np.random.default_rng([*seed, 1]))
+    number = seed[-1] + 1
+    name = f"{number:012d}.jpg"
+    encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])[1]
+    (folder / name).write_bytes(encoded.tobytes())
+    left, top, width, height = cv2.boundingRect(mask.astype(np.uint8))
+    contours, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
+    annotation = dict(
+        id=number,
+        image_id=number,
         category_id=1,
         iscrowd=0,
-        bbox=[left, top, int(columns[-1]) - left + 1, int(rows[-1]) - top + 1],
-        area=int(person.mask.sum()),
-        num_keypoints=sum(v > 0 for _, _, v in keypoints),
-        keypoints=[number for keypoint in keypoints for number in keypoint],
+        bbox=[left, top, width, height],
+        area=int(mask.sum()),
+        num_keypoints=int((keypoints[:, 2] > 0).sum()),
+        keypoints=[value for x, y, v in keypoints.tolist() for value in (round(x, 2), round(y, 2), int(v))],
         segmentation=[contour.flatten().tolist() for contour in contours if len(contour) > 2],
     )
+    return dict(id=number, file_name=name, width=image.shape[1], height=image.shape[0]), annotation

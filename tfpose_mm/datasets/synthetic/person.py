@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 from typing import Any, NamedTuple
 
@@ -22,20 +21,15 @@ class _Bone(NamedTuple):
     covered: str  # of the outfit: how many of the limb's two bones the cloth covers
     order: int  # 0 or 1: which of the limb's two bones it is
     farthest: str  # joint whose depth is averaged with that of the start
-    nearer: float = 0.0  # added to the depth: a higher value is drawn later
     tip: tuple[str, list[float], str] | None = None  # hand or foot: its joint, radii at both ends, colour of the outfit
 
 
-# at equal depth the bones are drawn in this order
-_BONES = {
+_FOOT, _HAND = ("toe", [0.028, 0.02], "shoes"), ("hand", [0.022, 0.027], "skin")
+_BONES = {  # at equal depth the bones are drawn in this order
     "thigh": _Bone("hip", "knee", (0.06, 0.044), "trousers", "trouser_leg", 0, "knee"),
-    "shin": _Bone(
-        "knee", "ankle", (0.041, 0.028), "trousers", "trouser_leg", 1, "ankle", 0.0, ("toe", [0.028, 0.02], "shoes")
-    ),
+    "shin": _Bone("knee", "ankle", (0.041, 0.028), "trousers", "trouser_leg", 1, "ankle", _FOOT),
     "upper_arm": _Bone("shoulder", "elbow", (0.042, 0.032), "shirt", "sleeve", 0, "elbow"),
-    "forearm": _Bone(
-        "elbow", "wrist", (0.031, 0.023), "shirt", "sleeve", 1, "hand", 0.005, ("hand", [0.022, 0.027], "skin")
-    ),
+    "forearm": _Bone("elbow", "wrist", (0.031, 0.023), "shirt", "sleeve", 1, "hand", _HAND),
 }
 _SIDES = ("left", "right")
 PARTS = ("torso", "pelvis", "head", "pack", *(f"{side}_{part}" for side in _SIDES for part in _BONES))
@@ -58,17 +52,15 @@ _SEEN_FROM = {"nose": 0.01, "eye": 0.012, "ear": -0.02}
 
 def sample_outfit(rng: np.random.Generator) -> dict[str, Any]:
     """Sample colours, and how many of the two bones of arms and legs the clothes cover (0 to 2)."""
-
-    def cloth() -> Colour:
+    skin, hair = _SKIN[rng.integers(len(_SKIN))], _HAIR[rng.integers(len(_HAIR))]
+    cloths = {}
+    for name in ("shirt", "trousers", "shoes"):
         rng.random()  # not used: the images stay those of earlier versions
-        return tuple(map(float, rng.uniform(15, 245, 3)))
-
+        cloths[name] = tuple(map(float, rng.uniform(15, 245, 3)))
     return dict(
-        skin=_SKIN[rng.integers(len(_SKIN))],
-        hair=_HAIR[rng.integers(len(_HAIR))],
-        shirt=cloth(),
-        trousers=cloth(),
-        shoes=cloth(),
+        cloths,
+        skin=skin,
+        hair=hair,
         trim=tuple(map(float, rng.uniform(0, 255, 3))),
         sleeve=float(rng.choice([0.0, 0.5, 0.6, 2.0])),
         trouser_leg=float(rng.choice([0.5, 0.9, 2.0, 2.0])),
@@ -99,24 +91,22 @@ class Person:
         """(17, 2), (x, y) in pixels, in COCO's order."""
         return np.stack([self.joints[name] for name in COCO_KEYPOINTS])
 
-    def mask(self, canvas: Canvas) -> np.ndarray:
-        """(H, W) bool: where the image shows this person."""
-        return np.isin(canvas.owner, list(OWNERS.values()))
-
     def visibility(self, canvas: Canvas) -> np.ndarray:
         """Visibility of each keypoint on the finished scene, as in COCO, (17,) int.
 
         2: visible. 1: labelled, but hidden by a limb or an object. 0: not labelled, because it is outside the image, or
         on a face that is turned away: annotators do not label these either.
         """
-        return np.array([self._see(name, canvas.owner_at(self.joints[name])) for name in COCO_KEYPOINTS])
+        return np.array([self._see(name, canvas.owner) for name in COCO_KEYPOINTS])
 
-    def _see(self, name: str, owner: int | None) -> int:
+    def _see(self, name: str, owner: np.ndarray) -> int:
         side, _, joint = name.rpartition("_")
-        if owner is None or (joint in _SEEN_FROM and not self._turned_here(name)):
+        x, y = (round(float(value)) for value in self.joints[name])
+        inside = 0 <= x < owner.shape[1] and 0 <= y < owner.shape[0]
+        if not inside or (joint in _SEEN_FROM and not self._turned_here(name)):
             return 0
         parts = ("head",) if joint in _SEEN_FROM else _SEEN_ON[joint]
-        return 2 if owner in (OWNERS.get(f"{side}_{part}", OWNERS.get(part)) for part in parts) else 1
+        return 2 if owner[y, x] in [OWNERS.get(f"{side}_{part}", OWNERS.get(part)) for part in parts] else 1
 
     def _turned_here(self, feature: str) -> bool:
         """Whether a feature of the head is on the side that the camera sees."""
@@ -124,16 +114,16 @@ class Person:
 
     def draw(self, canvas: Canvas) -> None:
         """Draw all parts on a scene, the farthest first."""
-        jobs = []
+        jobs: list[tuple] = []  # depth, function, arguments
         for side, (part, bone) in itertools.product(_SIDES, _BONES.items()):
-            depth = self._middle(f"{side}_{bone.start}", f"{side}_{bone.farthest}") + bone.nearer
-            jobs.append((depth, functools.partial(self._draw_bone, side=side, part=part)))
+            depth = self._middle(f"{side}_{bone.start}", f"{side}_{bone.farthest}") + 0.005 * (part == "forearm")
+            jobs.append((depth, self._draw_bone, side, part))
         torso = self._middle("neck", "left_hip", "right_hip")
         jobs += [(torso + 0.01, self._draw_torso), (self.depth["head"] + 0.005, self._draw_head)]
         if self.outfit["backpack"]:
             jobs.append((self.depth["pack"] + 0.01, self._draw_backpack))
-        for _, draw_part in sorted(jobs, key=lambda job: job[0]):
-            draw_part(canvas)
+        for _, draw_part, *arguments in sorted(jobs, key=lambda job: job[0]):
+            draw_part(canvas, *arguments)
 
     def _middle(self, *names: str) -> float:
         return sum(self.depth[name] for name in names) / len(names)

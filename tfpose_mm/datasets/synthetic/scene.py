@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import cv2
 import numpy as np
 
@@ -15,28 +13,26 @@ _MIN_VISIBLE = 0.45  # visible fraction that a person must have, or the scene is
 _MIN_LABELLED = 6  # keypoints that a person must have
 
 
-class Annotation(NamedTuple):
-    """Annotation of one person, as in COCO."""
+def draw_scene(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Draw a person; the same state of ``rng`` gives the same image.
 
-    keypoints: np.ndarray  # (17, 3), (x, y) in pixels and visibility 0, 1 or 2; (0, 0, 0) if not labelled
-    mask: np.ndarray  # (H, W) bool, the pixels that show the person
-
-
-def draw_scene(rng: np.random.Generator) -> tuple[np.ndarray, Annotation]:
-    """Draw an image (H, W, 3) uint8 BGR of a person; the same state of ``rng`` gives the same image."""
+    Returns:
+        The image (H, W, 3) uint8 BGR; the keypoints (17, 3), (x, y) in pixels and visibility 0, 1 or 2, (0, 0, 0) if
+        not labelled; and the pixels that show the person, (H, W) bool.
+    """
     while True:
         canvas = Canvas(_background(rng))
         person = _place_person(rng, canvas)
         person.draw(canvas)
-        whole = int(person.mask(canvas).sum())
+        whole = int((canvas.owner > OBJECT).sum())
         for _ in range(int(rng.integers(0, 2))):
             rng.integers(1)  # not used: the images stay those of earlier versions
             _draw_occluder(rng, canvas, person)
-        visibility, mask = person.visibility(canvas), person.mask(canvas)
+        visibility, mask = person.visibility(canvas), canvas.owner > OBJECT
         if mask.sum() >= _MIN_VISIBLE * whole and (visibility > 0).sum() >= _MIN_LABELLED:
             keypoints = np.concatenate([person.keypoints, visibility[:, None]], axis=1)
             keypoints[visibility == 0] = 0
-            return _add_camera_effects(rng, canvas.image), Annotation(keypoints, mask)
+            return _add_camera_effects(rng, canvas.image), keypoints, mask
 
 
 def _background(rng: np.random.Generator) -> np.ndarray:
@@ -80,7 +76,6 @@ def _draw_occluder(rng: np.random.Generator, canvas: Canvas, person: Person) -> 
 
 
 def _add_camera_effects(rng: np.random.Generator, image: np.ndarray) -> np.ndarray:
-    """Add blur, exposure and noise."""
     sigma = rng.uniform(0, 0.5)
     if sigma > 0.2:
         image = cv2.GaussianBlur(image, (0, 0), sigma)

@@ -1,0 +1,264 @@
+"""The whole check: all loaders, images, the report, and nothing changed on disk."""
+
+from __future__ import annotations
+
+import copy
+import io
+import json
+import shutil
+
+import cv2
+import mmcv
+import numpy as np
+import pytest
+from PIL import Image
+
+from tests.helpers import mpii
+from tfpose_mm.datasets.checks import check_data
+from tfpose_mm.datasets.config_data import LARGEST
+from tfpose_mm.errors import UserError
+
+ROW = 3
+OUTCOME = "`check_data` reports it as `{}` ({}) with the row"
+
+
+def places(data, **options):
+    """What is found: check, severity, split, row."""
+    splits = {str(data.path(split)): split for split in ("train", "val")}
+    found = check_data(data.cfg, **options).findings
+    return sorted((f.check, f.severity, splits.get(f.file, f.file), f.row) for f in found)
+
+
+def test_good_data_has_no_fault_and_nothing_changes_on_disk(data):
+    def snapshot():
+        return {path: (path.stat().st_mtime_ns, path.is_dir() or path.read_bytes()) for path in data.root.rglob("*")}
+
+    before, cfg = snapshot(), copy.deepcopy(data.cfg)
+    report = check_data(data.cfg)
+    assert report.findings == []
+    assert report.exit_status == 0
+    assert snapshot() == before
+    assert data.cfg.to_dict() == cfg.to_dict()
+    assert [(file.loaders, file.num_annotations, file.num_images) for file in report.files] == [
+        (["train_dataloader"], 9, 9),
+        (["val_dataloader", "test_dataloader"], 5, 5),
+    ]
+
+
+def test_faults_of_all_files_are_found_in_their_rows(data, tmp_path):
+    with data.edit() as content:
+        content["annotations"][4]["bbox"] = [1, 2, float("nan"), 4]
+        content["annotations"][5]["keypoints"][3] = 1e9
+    data.image(2).unlink()
+    with data.edit("val") as content:
+        content["annotations"][1]["keypoints"].pop()
+    data.image(0, "val").write_bytes(b"GIF")
+    path = tmp_path / "report.json"
+    expected = [
+        ("bbox_type", "skipped", "train", 4),
+        ("image_missing", "skipped", "train", 2),
+        ("image_unreadable", "refused", "val", 0),
+        ("keypoints_type", "refused", "val", 1),  # a test stops at rows that a training leaves out
+        ("keypoints_type", "skipped", "train", 5),
+    ]
+    assert places(data, json=path) == expected
+    written = [row for file in json.loads(path.read_text())["files"] for row in file["findings"]]
+    assert sorted((row["check"], row["severity"], row["row"]) for row in written) == [
+        (a, b, d) for a, b, _, d in expected
+    ]
+    report = check_data(data.cfg, json=path, images=False)  # a report may be replaced, but nothing else
+    assert report.exit_status == 1
+    assert not [f for f in report.findings if f.check.startswith("image")]
+    assert "not checked: images, because of --no-images" in str(report)
+    for other in (data.path("train"), tmp_path / "nowhere/report.json"):
+        with pytest.raises(UserError, match="The report must be a new file in a folder that exists, or replace a"):
+            check_data(data.cfg, json=other)
+
+
+def test_the_text_groups_faults_and_names_the_first_places(data):
+    with data.edit() as content:
+        for index in (2, 3, 5, 7):
+            content["annotations"][index]["area"] = 0
+    assert check_data(data.cfg).exit_status == 0
+    data.image(8).write_bytes(b"")
+    text = str(check_data(data.cfg))
+    refused, warning = [line for line in text.splitlines() if line.startswith("- ")]
+    assert refused.startswith("- refused: image_unreadable: 1 in row 8; in 'images', ")
+    assert warning.startswith("- warning: area_not_positive: 4 in rows 2, 3, 5, ...; area should be above 0")
+    assert "2 data sets, 14 images: 1 refused (a training or test stops), 0 skipped (a training leaves the " in text
+
+
+def test_one_unreadable_file_does_not_hide_the_other(data):
+    data.path("val").write_text('{"images": [')
+    assert places(data) == [("file_unreadable", "refused", "val", None)]
+    data.path("train").unlink()
+    report = check_data(data.cfg)
+    assert [f.check for f in report.findings] == ["file_unreadable"] * 2
+    assert "person_keypoints_train.json does not exist: correct ann_file" in str(report)
+
+
+def test_boxes_of_a_test_are_read(data):
+    boxes = data.root / "boxes.json"
+    data.set_tests(bbox_file=str(boxes))
+    assert places(data) == [("boxes_unreadable", "refused", str(boxes), None)]
+    boxes.write_text(json.dumps([dict(image_id=1, category_id=1, bbox=[1, 2, 30, 40], score=0.9)]))
+    assert places(data) == []
+    with data.edit("val") as content:
+        content["images"][3]["id"] = content["images"][2]["id"]
+    assert places(data) == [("images_id_repeated", "refused", "val", 3)]
+
+
+def test_wrapped_data_sets_are_checked(data):
+    train = data.cfg.train_dataloader.dataset
+    steps = train.pop("pipeline")
+    coco = dict(from_file="configs/_base_/datasets/coco.py")
+    data.cfg.train_dataloader.dataset = dict(type="CombinedDataset", metainfo=coco, datasets=[train], pipeline=steps)
+    data.image(6).unlink()
+    assert places(data) == [("image_missing", "skipped", "train", 6)]
+    train.type = "NoDataset"
+    with pytest.raises(UserError, match=r"NoDataset is not in the .*: correct it, or set custom_imports"):
+        check_data(data.cfg)
+
+
+def test_other_formats_are_not_checked(data):
+    mpii.from_coco_with_images(data.root)
+    report = check_data(mpii.config(data.root))
+    assert report.findings == []
+    reason = "all, because MpiiDataset does not read all keypoints from COCO's format"
+    assert [file.not_checked for file in report.files] == 2 * [[reason]]
+
+
+def save(path, image, kind, **options):
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    path.write_bytes(buffer.getvalue())
+
+
+def orient(path, orientation):
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    with Image.open(path) as image:
+        save(path, image.copy(), "JPEG", exif=exif)
+
+
+def shrink(path):
+    with Image.open(path) as image:
+        save(path, image.resize((image.width // 2, image.height // 2)), "JPEG")
+
+
+def make_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+FAULTS = {
+    "missing": (lambda path: path.unlink(), "image_missing", "skipped", "must exist, but does not: correct data_root"),
+    "html page": (
+        lambda path: path.write_text("<html>"),
+        "image_unreadable",
+        "refused",
+        "cv2 cannot decode it: download",
+    ),
+    "empty file": (lambda path: path.write_bytes(b""), "image_unreadable", "refused", "decoding fails with error"),
+    "folder with its name": (make_folder, "image_unreadable", "refused", "Is a directory"),
+    "exif quarter turn": (
+        lambda path: orient(path, 6),
+        "image_exif_rotated",
+        "warning",
+        "EXIF orientation 6: save the",
+    ),
+    "exif half turn": (
+        lambda path: orient(path, 3),
+        "image_exif_orientation",
+        "warning",
+        "has 3, and the size does not",
+    ),
+    "half the size": (shrink, "image_size", "warning", "should have the size of the annotation file"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_the_fault_of_an_image_is_found_in_its_row(data, name, reliability):
+    damage, check, severity, words = FAULTS[name]
+    damage(data.image(ROW))
+    (finding,) = check_data(data.cfg).findings
+    assert finding[:4] == (check, severity, str(data.path()), ROW)
+    assert finding.detail.startswith(f"in 'images', {data.image(ROW)} ")
+    assert words in finding.detail
+    reliability.row("data", f"check_data, image: {name}", 1, OUTCOME.format(check, severity))
+
+
+@pytest.mark.parametrize("reads", [True, False])
+def test_a_cut_jpeg_is_found_whether_or_not_the_decoder_reads_it(data, reads, monkeypatch, reliability):
+    """Some decoders fill the missing rows with grey, others refuse the file."""
+    path, original = data.image(ROW), mmcv.imfrombytes
+    whole = cv2.imread(str(path))
+    cut = path.read_bytes()[: int(path.stat().st_size * 0.6)]
+    path.write_bytes(cut)
+
+    def decode(content, **options):
+        return original(content, **options) if content != cut else whole if reads else None
+
+    monkeypatch.setattr(mmcv, "imfrombytes", decode)
+    check, severity = ("image_truncated", "warning") if reads else ("image_unreadable", "refused")
+    assert places(data) == [(check, severity, "train", ROW)]
+    decoder = "a decoder that fills the rest" if reads else "a decoder that refuses it"
+    name = f"check_data, image: JPEG without its last 40 %, {decoder}"
+    reliability.row("data", name, 1, OUTCOME.format(check, severity))
+
+
+def test_turned_grey_and_alpha_images_are_no_faults(data):
+    """If color_type ignores the EXIF orientation, or the annotation file has the size of the turned image."""
+    orient(data.image(ROW), 6)
+    for row, mode in ((1, "RGBA"), (2, "L")):
+        with Image.open(data.image(row)) as image:
+            save(data.image(row), image.convert(mode), "PNG")
+    load = data.cfg.train_dataloader.dataset.pipeline[0]
+    load.color_type = "color_ignore_orientation"
+    assert places(data) == []
+    load.color_type = "color"
+    with data.edit() as content:
+        image, row = content["images"][ROW], content["annotations"][ROW]
+        image["width"], image["height"] = image["height"], image["width"]
+        row["bbox"] = row["bbox"][1::-1] + row["bbox"][:1:-1]
+        row["keypoints"] = [value for x, y, v in zip(*[iter(row["keypoints"])] * 3) for value in (y, x, v)]
+    assert not [check for check, *_ in places(data) if check.startswith("image")]
+
+
+def test_most_images_missing_stop_a_training_and_one_stops_a_test(data):
+    for row in range(5):
+        data.image(row).unlink()
+    data.image(4, "val").unlink()
+    found = [("image_missing", "refused", "train", row) for row in range(5)]
+    assert places(data) == [*found, ("image_missing", "refused", "val", 4)]
+
+
+def test_images_without_annotations_are_not_read(data):
+    data.image(ROW).unlink()
+    with data.edit() as content:
+        del content["annotations"][ROW]
+    report = check_data(data.cfg)
+    assert not report.findings
+    assert report.files[0].num_images == 8
+
+
+def test_an_image_that_is_too_long_is_refused(data):
+    cv2.imwrite(str(data.image(2)), np.zeros((2, LARGEST + 1, 3), np.uint8))
+    with data.edit() as content:
+        content["images"][2].update(width=LARGEST + 1, height=2)
+    assert ("image_too_long", "refused", "train", 2) in places(data)
+
+
+def test_copies_and_one_file_for_training_and_test(data):
+    size = {side: data.content()["images"][2][side] for side in ("width", "height")}
+    for split, row in (("train", 7), ("val", 3)):
+        shutil.copy(data.image(2), data.image(row, split))
+        with data.edit(split) as content:
+            content["images"][row].update(size)
+    copies = [place for place in places(data) if place[0].startswith("image_")]
+    assert copies == [("image_in_training", "warning", "val", 3), ("image_repeated", "warning", "train", 7)]
+    for key in ("ann_file", "data_prefix"):
+        data.cfg.val_dataloader.dataset[key] = data.cfg.train_dataloader.dataset[key]
+    report = check_data(data.cfg, images=False)
+    assert ("test_on_training_data", "warning") in [f[:2] for f in report.findings]
+    assert [file.loaders for file in report.files] == [["train_dataloader", "val_dataloader"], ["test_dataloader"]]

@@ -1,0 +1,221 @@
+"""Faults of the labels of a whole file are found; correct labels give no finding. K is 17 and 14."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+
+import mmpose
+import numpy as np
+import pytest
+from mmengine.config import Config
+from mmpose.datasets.datasets.utils import parse_pose_metainfo as parse
+
+from tests.helpers.paths import ROOT
+from tfpose_mm.datasets.annotation_checks import inspect_annotations
+from tfpose_mm.datasets.checks.labels import MIN_ROWS, check_labels, check_metainfo, mirror_name
+from tfpose_mm.datasets.config_data import keypoint_names
+from tfpose_mm.datasets.synthetic import write_dataset
+
+LSPET = Config.fromfile(str(ROOT / "configs/_base_/lspet_keypoints.py")).metainfo.to_dict()
+METAINFO = {17: parse(dict(from_file="configs/_base_/datasets/coco.py")), 14: parse(LSPET)}
+NAMES = {number: keypoint_names(metainfo) for number, metainfo in METAINFO.items()}
+
+
+@pytest.fixture(scope="module")
+def contents(tmp_path_factory):
+    """The annotations of 240 instances with COCO's 17 keypoints, and with the 14 of Leeds Sports Pose."""
+    out = tmp_path_factory.mktemp("many") / "easy"
+    write_dataset(out, train=240, val=0, seed=7, workers=2)
+    many = json.loads((out / "annotations/person_keypoints_train.json").read_text())
+    rows = []
+    for row in many["annotations"]:
+        points = np.array(row["keypoints"]).reshape(17, 3)
+        neck, hips = points[[5, 6]].mean(0), points[[11, 12]].mean(0)
+        named = dict(zip(NAMES[17], points), neck=neck, head_top=neck + (neck - hips) * [0.5, 0.5, 0])
+        rows.append(dict(row, keypoints=np.ravel([named[name] for name in NAMES[14]]).tolist()))
+    return {17: many, 14: dict(many, annotations=rows, categories=[dict(id=1, keypoints=NAMES[14])])}
+
+
+def exchange(*pairs):
+    """Exchange columns of keypoints."""
+
+    def change(points, boxes, images, names):
+        for pair in pairs:
+            one, other = (names.index(name) for name in pair)
+            points[:, [one, other]] = points[:, [other, one]]
+
+    return change
+
+
+def sides(*joints):
+    """Exchange left and right of joints."""
+    return exchange(*((f"left_{joint}", f"right_{joint}") for joint in joints))
+
+
+def move(function):
+    """Move the labelled keypoints: a function of points (N, K, 2), corners and sizes of boxes, and images (N, 1, 2)."""
+
+    def change(points, boxes, images, names):
+        moved = function(points[..., :2], boxes[:, None, :2], boxes[:, None, 2:], images[:, None])
+        points[..., :2] = np.where(points[..., 2:] > 0, moved, points[..., :2])
+
+    return change
+
+
+def reorder(order):
+    return lambda points, *_: np.copyto(points, points[..., order])
+
+
+def add(function):
+    """Add to the boxes (N, 4)."""
+    return lambda points, boxes, *_: np.add(boxes, function(boxes[:, :2], boxes[:, 2:]), out=boxes)
+
+
+JOINTS = ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+FAULTS = {
+    **{f"left and right {joint}": (sides(joint), "flip_pair_exchanged", f"{joint} in the") for joint in JOINTS},
+    "both arms": (sides("shoulder", "elbow", "wrist"), "flip_pair_exchanged", ""),
+    "left wrist and ankle": (exchange(("left_wrist", "left_ankle")), "keypoint_order", ""),
+    "wrists and ankles": (
+        exchange(("left_wrist", "left_ankle"), ("right_wrist", "right_ankle")),
+        "keypoint_order",
+        "",
+    ),
+    "left hip and knee": (exchange(("left_hip", "left_knee")), "flip_pair_distances", ""),
+    "0 to 1 of the image": (move(lambda p, corner, box, image: p / image), "label_scale", "by the image's width"),
+    "0 to 1 of the box": (move(lambda p, corner, box, image: (p - corner) / box), "label_scale", "0 to 1 of the box"),
+    "of the crop": (move(lambda p, corner, box, image: p - corner), "label_scale", "add the corner of the box"),
+    "of an image of half the size": (move(lambda p, *_: p / 2), "label_scale", "after a multiplication by 2"),
+    "y, x, v": (reorder([1, 0, 2]), "label_scale", "exchange x and y"),
+    "x, v, y": (reorder([0, 2, 1]), "keypoint_columns", "fit as x, v, y"),
+    "v, x, y": (reorder([2, 0, 1]), "keypoint_columns", "fit as v, x, y"),
+    "boxes with their centre": (add(lambda corner, size: np.hstack([size / 2, 0 * size])), "bbox_format", "the centre"),
+    "boxes as x1, y1, x2, y2": (
+        add(lambda corner, size: np.hstack([0 * size, corner])),
+        "bbox_format",
+        "fit as [x1, y1",
+    ),
+}
+
+
+def check(content, change=None, number=17):
+    """The faults, and what is not checked, after a change of keypoints (N, K, 3) and boxes (N, 4)."""
+    content = dict(content, annotations=copy.deepcopy(content["annotations"]))
+    rows, sizes = content["annotations"], {image["id"]: image for image in content["images"]}
+    points = np.array([row["keypoints"] for row in rows], float).reshape(len(rows), -1, 3)
+    boxes = np.array([row["bbox"] for row in rows], float)
+    images = np.array([[sizes[row["image_id"]][side] for side in ("width", "height")] for row in rows], float)
+    if change:
+        change(points, boxes, images, NAMES[number])
+    for row, keypoints, box in zip(rows, points, boxes):
+        row.update(keypoints=keypoints.ravel().tolist(), bbox=box.tolist())
+    found = inspect_annotations(content, "file.json", number)
+    faults, not_checked = check_labels(found.instances, found.skipped, METAINFO[number], content["categories"])
+    return dict(faults), not_checked
+
+
+@pytest.mark.parametrize("number", [17, 14])
+def test_faults_of_all_rows_are_findings_of_the_file(contents, number):
+    faults, not_checked = check(contents[number], number=number)
+    assert faults == {}
+    assert len(not_checked) == (number == 14)  # mirrored instances, which only a face shows
+    for name, (change, expected, words) in FAULTS.items():
+        faults, _ = check(contents[number], change, number)
+        assert expected in faults, name
+        assert number == 14 or words in faults[expected]
+        assert expected != "flip_pair_exchanged" or len(faults) == 1
+
+
+def test_mirrored_faces_are_found(contents):
+    everything = sides(*(name[5:] for name in NAMES[17] if name.startswith("left_")))
+    assert set(check(contents[17], everything)[0]) == {"faces_mirrored"}
+    assert "faces_mirrored" in check(contents[17], sides("eye"))[0]
+
+
+def test_a_turned_head_is_no_mirrored_face(contents):
+    """Rotations of the image change no sign."""
+
+    def turn(points, *_):
+        for angle, instance in zip(np.linspace(0, 6, len(points)), points):
+            matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+            middle = instance[:, :2].mean(0)
+            instance[:, :2] = (instance[:, :2] - middle) @ matrix.T + middle
+
+    assert not {"faces_mirrored", "flip_pair_exchanged"} & set(check(contents[17], turn)[0])
+
+
+@pytest.mark.parametrize("name", ["left and right wrist", "0 to 1 of the image", "x, v, y", "boxes as x1, y1, x2, y2"])
+def test_few_rows_give_no_finding_of_the_file(contents, name):
+    few = dict(contents[17], annotations=contents[17]["annotations"][: MIN_ROWS - 1])
+    assert not check(few, FAULTS[name][0])[0]
+
+
+def test_rows_that_a_training_leaves_out_are_not_counted(contents):
+    rows = inspect_annotations(contents[17], "file.json", 17).instances
+    rows.points[:, [11, 12]] = rows.points[:, [12, 11]]
+    assert check_labels(rows, (), METAINFO[17], [])[0]
+    reason = "left and right, order and lengths of the keypoints, because no row can be used"
+    assert check_labels(rows, rows.index, METAINFO[17], []) == ([], [reason])
+
+
+def changed_metainfo(swaps, **replaced):
+    metainfo = copy.deepcopy(dict(LSPET, **replaced))
+    for index, swap in swaps.items():
+        metainfo["keypoint_info"][index]["swap"] = swap
+    return parse(metainfo)
+
+
+def test_a_wrong_flip_pair_of_the_metainfo_is_seen_in_the_data(contents):
+    metainfo = changed_metainfo({3: "left_knee", 4: "left_hip", 1: "right_hip", 2: "right_knee"})
+    rows = inspect_annotations(contents[14], "file.json", 14).instances
+    details = [detail for name, detail in check_labels(rows, (), metainfo, [])[0] if name == "flip_pair_distances"]
+    assert len(details) == 2
+    assert details[0].startswith("right_knee and right_hip of a flip pair should be equally far")
+
+
+def contradictions(swaps, categories=(), **replaced):
+    return dict(check_metainfo(changed_metainfo(swaps, **replaced), categories))
+
+
+def test_flip_pairs_by_name():
+    assert contradictions({}) == {}
+    wrong = contradictions({3: "left_knee", 4: "left_hip", 1: "", 2: ""})
+    assert "should pair left_knee with right_knee, but pairs it with left_hip" in wrong["flip_pair_names"]
+    alone = contradictions({5: "", 0: ""})
+    assert "should pair left_ankle with right_ankle, but pairs it with left_ankle" in alone["flip_pair_names"]
+    mirrored = dict(left_hip="right_hip", hip_r="hip_l", upper_body="upper_body", l_eye2="r_eye2", bright="bright")
+    assert {name: mirror_name(name) for name in mirrored} == mirrored
+
+
+@pytest.mark.parametrize(
+    ("sigmas", "words"),
+    [
+        ([0.1] * 13, "should have 14 sigmas, but has 13"),
+        ([0.1] * 13 + [0.0], "that of head_top is 0"),
+        ([float("nan")] + [0.1] * 13, "that of right_ankle is nan"),
+        ([8.9] + [0.1] * 13, "that of right_ankle is 8.9"),
+        ([0.04] + [0.1] * 13, "right_ankle has 0.04 and left_ankle 0.1"),
+    ],
+)
+def test_wrong_sigmas(sigmas, words):
+    assert words in contradictions({}, sigmas=sigmas)["sigmas"]
+
+
+def test_names_in_the_file():
+    """Another order is a contradiction, synonyms are not."""
+    names = list(NAMES[14])
+    synonyms = [*(name.title().replace("_", " ") for name in names[:13]), "top of head"]
+    assert contradictions({}, [dict(id=1, keypoints=synonyms)]) == {}
+    names[2], names[9] = names[9], names[2]
+    details = contradictions({}, [dict(id=1, keypoints=names)])
+    assert "keypoint 2 is left_shoulder in the file and right_hip in the metainfo" in details["keypoint_names"]
+
+
+def test_the_metainfo_of_mmpose():
+    """No false alarm; the contradictions are in these files."""
+    folder = Path(mmpose.__path__[0]) / ".mim/configs/_base_/datasets"
+    found = {path.stem: dict(check_metainfo(parse(dict(from_file=str(path))), [])) for path in folder.glob("*.py")}
+    wrong = {"atrw", "coco_openpose", "coco_wholebody_openpose"}
+    assert {name: set(faults) for name, faults in found.items() if faults} == {name: {"sigmas"} for name in wrong}
