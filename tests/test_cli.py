@@ -162,6 +162,18 @@ def test_publish_loads_no_matplotlib(checkpoint, tmp_path):
 
 
 @pytest.mark.slow
+def test_recipe_reports_problems():
+    config = str(ROOT / "configs/tfpose_tiny_synthetic_128x96.py")
+    good = run_command("recipe", config)
+    assert good.returncode == 0, good.stderr
+    assert good.stdout.startswith("tfpose_tiny_synthetic_128x96\nparameter groups\n")
+    assert good.stdout.endswith("checks\n    no problem found\n")
+    bad = run_command("recipe", config, "--cfg-options", "model.head.num_joints=14")
+    assert bad.returncode == 1
+    assert "The head predicts 14 keypoints, but train_dataloader has 17" in bad.stdout
+
+
+@pytest.mark.slow
 def test_check_data_from_any_folder(people, tmp_path):
     data, config = tmp_path / "people", ROOT / "configs/tfpose_tiny_synthetic_128x96.py"
     shutil.copytree(people, data)

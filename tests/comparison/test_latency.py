@@ -41,6 +41,7 @@ def test_parts_are_timed_in_turns_after_a_round_of_warm_up():
     first, second = time_parts(models, [(5, 7), (6, 4)], batch=3, repeats=2, device="cpu")
     one_round = ["a.backbone", "a.neck", "a.head", "b.backbone", "b.head"]
     assert [name for name, _ in log] == one_round * 3
+    assert len(first["total"].rounds) == 2
     assert {batch for _, batch in log} == {3}
     for part, seconds in (("backbone", 0.01), ("neck", 0.02), ("head", 0.03), ("total", 0.06)):
         assert seconds <= first[part].low <= first[part].median <= first[part].high
@@ -49,19 +50,25 @@ def test_parts_are_timed_in_turns_after_a_round_of_warm_up():
 
 
 def test_quartiles():
-    assert summarise([5.0, 1.0, 2.0, 3.0, 4.0])[:3] == (3.0, 2.0, 4.0)
-
-
-def test_milliseconds_with_quartiles():
-    assert summarise([0.005, 0.001, 0.002, 0.003, 0.004]).in_ms() == "3 (2-4)"
-    assert summarise([0.0211]).in_ms(1) == "21.1 (21.1-21.1)"
+    timing = summarise([0.005, 0.001, 0.002, 0.003, 0.004])
+    assert timing[:3] == (0.003, 0.002, 0.004)
+    assert (timing.in_ms(), summarise([0.0211]).in_ms(1)) == ("3 (2-4)", "21.1 (21.1-21.1)")
 
 
 def test_real_models_have_their_parts():
-    models = [build(tiny_model_cfg()).eval(), build(tiny_model_cfg(aux_branch=False)).eval()]
-    for timings in time_parts(models, [(128, 96)] * 2, batch=3, repeats=2, device="cpu"):
-        assert set(timings) == {"backbone", "neck", "head", "total"}
-        assert all(timing.median > 0 for timing in timings.values())
+    (timings,) = time_parts([build(tiny_model_cfg()).eval()], [(128, 96)], batch=3, repeats=2, device="cpu")
+    assert set(timings) == {"backbone", "neck", "head", "total"}
+    assert all(timing.median > 0 for timing in timings.values())
+
+
+@pytest.mark.slow
+def test_memory_grows_with_the_batch_and_with_training():
+    cfg = Config.fromfile(str(TINY))
+    small, large = (measure_memory(cfg, batch, "cpu") for batch in (2, 16))
+    assert 0 < small.inference < small.training
+    assert large.training > 2 * small.training
+    activations = 16 * 3 * 128 * 96 * 4 / 2**20
+    assert activations < large.inference < large.training < 4000
 
 
 @pytest.mark.gpu

@@ -1,10 +1,8 @@
 from __future__ import annotations
 
-import csv
 import json
 import sys
 
-import cv2
 import pytest
 import torch
 from mmengine.config import Config
@@ -12,7 +10,7 @@ from mmpose.registry import MODELS
 
 from tests.helpers.paths import ROOT, TINY
 from tests.helpers.processes import NO_WORKERS, start
-from tfpose_mm.comparison.table import compare_models, format_rows
+from tfpose_mm.comparison.table import Comparison, compare_models
 from tfpose_mm.config_files import read_config
 from tfpose_mm.errors import UserError
 
@@ -27,31 +25,25 @@ def test_one_table_of_models_with_and_without_accuracy(people, tmp_path):
     options = ["--checkpoints", "tiny.pth", "none", "--repeats", 2, "--batches", 1, 3, "--out", "out"]
     process = start(*tool, *options, "--cfg-options", *NO_WORKERS, cwd=tmp_path, SYNTHETIC_ROOT=people)
     assert process.returncode == 0, process.stderr[-3000:]
-    with (tmp_path / "out/comparison.csv").open(newline="") as file:
-        tfpose, deeppose = csv.DictReader(file)
+    tfpose, deeppose = json.loads((tmp_path / "out/comparison.json").read_text())
     assert (tfpose["model"], deeppose["model"]) == (TINY.stem, PEER.stem)
-    assert deeppose["coco/AP"] == ""
-    assert 0 <= float(tfpose["coco/AP"]) <= 1
-    assert float(tfpose["gflops"]) == pytest.approx(0.0548, abs=0.001)
-    assert tfpose["memory_batch"] == "3"
-    rows = json.loads((tmp_path / "out/comparison.json").read_text())
-    assert rows[0]["latency_ms"] == pytest.approx(float(tfpose["latency_ms"]))
-    table = (tmp_path / "out/comparison.md").read_text()
-    assert table.strip() in process.stdout
-    assert "| coco/AP |" in table
-    assert cv2.imread(str(tmp_path / "out/comparison.png")).shape[1] > 1000
+    assert "coco/AP" not in deeppose
+    assert 0 <= tfpose["coco/AP"] <= 1
+    assert tfpose["gflops"] == pytest.approx(0.0548, abs=0.001)
+    assert tfpose["memory_batch"] == 3
+    assert f"{tfpose['latency_ms']:.1f} (" in process.stdout
+    assert "| coco/AP |" in process.stdout
 
 
 def test_a_table_without_accuracy_has_no_column_for_it():
     row = dict(model="a", params_millions=1.0, gflops=0.0548, latency_ms=3.0, latency_low_ms=2.0, latency_high_ms=4.0)
     row.update(backbone_ms=1.0, neck_ms=None, head_ms=2.0, images_per_second=100.0, best_batch=8, device="a machine")
     row.update(memory_inference_mib=10.0, memory_training_mib=20.0, memory_batch=8)
-    machine, _, header, _, line = format_rows([row]).splitlines()
+    machine, _, header, _, line = str(Comparison([row])).splitlines()
     assert machine.startswith("On a machine; medians")
-    assert "0.0548" in line
     assert "AP" not in header
-    assert "3.0 (2.0..4.0)" in line
-    assert "1.0 + - + 2.0" in line
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells == ["a", "1.00", "0.0548", "3.0 (2.0..4.0)", "1.0 + - + 2.0", "100.0 (8)", "10 (8)", "20 (8)"]
 
 
 @pytest.mark.parametrize(
@@ -59,12 +51,10 @@ def test_a_table_without_accuracy_has_no_column_for_it():
     [
         (dict(checkpoints=["a", "b"]), "needs one for each of the 1 configs"),
         (dict(checkpoints=["nowhere.pth"]), "The checkpoint nowhere.pth does not exist"),
-        (dict(device="cuda:7"), "The device must be cpu or a GPU that torch can use, .* is .cuda:7"),
+        (dict(device="0"), "The device must be cpu or a GPU"),
     ],
 )
 def test_mistakes_are_refused_before_anything_is_timed(tmp_path, arguments, message):
-    if torch.cuda.is_available() and "device" in arguments:
-        pytest.skip("this machine has a CUDA device")
     with pytest.raises(UserError, match=message):
         compare_models([read_config(TINY)], **arguments, out=tmp_path / "out")
     assert not (tmp_path / "out").exists()

@@ -18,54 +18,47 @@ from xtcocotools.coco import COCO
 from xtcocotools.cocoeval import COCOeval
 
 from tests.helpers.paths import TINY
-from tests.helpers.processes import NO_WORKERS, mim, start
+from tests.helpers.processes import mim, start
 from tests.inference.test_sources import write_video
 from tfpose_mm.errors import UserError
-from tfpose_mm.inference.prediction import _collect_interrupts, predict
+from tfpose_mm.inference.prediction import predict
 from tfpose_mm.inference.predictor import Predictor
+from tfpose_mm.inference.sources import find_sources, read_frames
 
 PREDICT = [sys.executable, "-m", "tfpose_mm", "predict"]
 NAME = "tfpose_tiny_synthetic_128x96"
 
 
-def draw_nothing(checkpoint, inputs, out, **options):
-    return predict(TINY, checkpoint, inputs, out=out, drawings=False, progress=False, **options)
+def predict_json(checkpoint, inputs, out, **options):
+    return predict(TINY, checkpoint, inputs, out=out, drawings=False, **options)
 
 
 def test_a_picture_for_each_image_and_a_video_that_plays(checkpoint, people, tmp_path):
     (tmp_path / "other").mkdir()
     shutil.copy(people / "val/000000000001.jpg", tmp_path / "other/000000000001.jpg")
-    size = (65, 49) if shutil.which("ffmpeg") else (64, 48)
-    write_video(tmp_path / "clip.mp4", "mp4v", 5, size, brightness=20)
+    write_video(tmp_path / "clip.mp4", "mp4v", 5, brightness=20)
     inputs = [people / "val", tmp_path / "other", tmp_path / "clip.mp4"]
-    count = len(list((people / "val").glob("*.jpg")))
-    options = dict(batch_size=count, progress=False)  # the same batch in both predictions
-    summary = predict(TINY, checkpoint, inputs, out=tmp_path / "out", threshold=0.0, track=True, **options)
-    assert (summary.images, summary.persons, summary.unreadable) == (count + 1 + 5, count + 1 + 5, [])
+    names = {path.name for path in (people / "val").glob("*.jpg")}
+    count = len(names)
+    options = dict(batch_size=count)  # the same batch in both predictions
+    summary = predict(TINY, checkpoint, inputs, out=tmp_path / "out", threshold=0.0, smooth=True, **options)
+    assert (summary.images, summary.persons, summary.errors) == (count + 1 + 5, count + 1 + 5, [])
     drawn = tmp_path / "out/drawn"
-    assert {path.name for path in drawn.iterdir()} == {
-        *(path.name for path in (people / "val").glob("*.jpg")),
-        "000000000001_2.jpg",
-        "clip.mp4",
-    }
-    original, picture = cv2.imread(str(people / "val/000000000001.jpg")), cv2.imread(str(drawn / "000000000001.jpg"))
-    assert picture.shape == original.shape
-    assert 0.001 < (np.abs(picture.astype(int) - original).max(-1) > 60).mean() < 0.5
+    assert {path.name for path in drawn.iterdir()} == {*names, "000000000001_2.jpg", "clip.mp4"}
     predict(TINY, checkpoint, people / "val", out=tmp_path / "none", threshold=1.1, **options)
-    unchanged = cv2.imread(str(tmp_path / "none/drawn/000000000001.jpg"))
-    assert (np.abs(unchanged.astype(int) - original).max(-1) > 60).mean() < 0.0005
+    original = cv2.imread(str(people / "val/000000000001.jpg")).astype(int)
+    pictures = [cv2.imread(str(folder / "000000000001.jpg")) for folder in (drawn, tmp_path / "none/drawn")]
+    changed, unchanged = ((np.abs(picture - original).max(-1) > 60).mean() for picture in pictures)
+    assert unchanged < 0.0005 < 0.001 < changed < 0.5
+    records = json.loads((tmp_path / "out/predictions.json").read_text())["instance_info"][-5:]
+    assert [(record["frame_id"], record["instances"][0]["track_id"]) for record in records] == [
+        (n, 1) for n in range(5)
+    ]
     written = [json.loads((tmp_path / name / "results.json").read_text()) for name in ("out", "none")]
     assert written[1] == written[0][:count]  # the files have all keypoints
-    video = cv2.VideoCapture(str(drawn / "clip.mp4"))
-    frames = []
-    while True:
-        read, frame = video.read()
-        if not read:
-            break
-        frames.append(frame)
-    assert len(frames) == 5
-    assert video.get(cv2.CAP_PROP_FPS) == pytest.approx(12)
-    means = [np.median(frame) for frame in frames]
+    (source,) = find_sources(drawn / "clip.mp4")
+    means = [np.median(frame.image) for frame in read_frames([source], [])]
+    assert (len(means), source.fps) == (5, 12)
     assert means == sorted(means)
     assert means[-1] - means[0] > 40
 
@@ -74,8 +67,9 @@ def test_images_without_persons_are_kept(checkpoint, people, tmp_path):
     inputs = sorted((people / "val").glob("*.jpg"))[:3]
     boxes = [dict(file_name=name, bbox=[5, 5, 45, 85], score=1) for name in (inputs[1].name, "elsewhere.jpg")]
     (tmp_path / "boxes.json").write_text(json.dumps(boxes))
-    summary = predict(TINY, checkpoint, inputs, out=tmp_path / "out", boxes=tmp_path / "boxes.json", progress=False)
-    assert (summary.images, summary.persons, summary.unmatched) == (3, 1, 1)
+    summary = predict(TINY, checkpoint, inputs, out=tmp_path / "out", boxes=tmp_path / "boxes.json")
+    assert (summary.images, summary.persons) == (3, 1)
+    assert str(summary).endswith("\n1 boxes of the file are of images that are not among the inputs.")
     records = json.loads((tmp_path / "out/predictions.json").read_text())["instance_info"]
     assert [len(record["instances"]) for record in records] == [0, 1, 0]
     assert len(list((tmp_path / "out/drawn").iterdir())) == 3
@@ -84,59 +78,45 @@ def test_images_without_persons_are_kept(checkpoint, people, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (dict(smooth=True), "Smoothing needs tracking"),
+        (dict(batch_size=0), "batch-size must be 1 or more, but got 0"),
         (dict(boxes="nowhere.json"), r"The box file nowhere\.json does not exist"),
-        (dict(inputs="nowhere"), "The input nowhere does not exist"),
+        (dict(detector="detector.py"), "A detector needs --detector and --detector-weights"),
         (dict(keypoint_scores="keypoint_map"), "are auto, heatmap, one, but got keypoint_map"),
     ],
 )
 def test_wrong_options_write_nothing(options, message, checkpoint, people, tmp_path):
-    inputs = options.pop("inputs", people / "val")
     with pytest.raises(UserError, match=message):
-        draw_nothing(checkpoint, inputs, tmp_path / "out", **options)
+        predict_json(checkpoint, people / "val", tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
 
 
 def test_results_are_not_overwritten(checkpoint, people, tmp_path):
-    draw_nothing(checkpoint, people / "val/000000000001.jpg", tmp_path / "out")
-    before = (tmp_path / "out/results.json").read_text()
-    with pytest.raises(UserError, match="out already has results: delete it or choose another folder"):
-        draw_nothing(checkpoint, people / "val", tmp_path / "out")
-    assert (tmp_path / "out/results.json").read_text() == before
-
-
-@pytest.fixture
-def nearly_right(checkpoint, people, tmp_path):
-    """A copy of the data whose annotations are what the model predicts, with errors of some pixels."""
-    data = tmp_path / "data"
-    shutil.copytree(people, data)
-    path = data / "annotations/person_keypoints_val.json"
-    content = json.loads(path.read_text())
-    predictor = Predictor(TINY, checkpoint)
-    generator = np.random.default_rng(0)
-    found = {entry.image_id: entry.keypoints[0] for entry in predictor(data / "val", path)}
-    for annotation in content["annotations"]:
-        points = np.reshape(annotation["keypoints"], (17, 3)).astype(float)
-        points[:, :2] = found[annotation["image_id"]] + generator.normal(0, 3, (17, 2))
-        annotation["keypoints"] = points.reshape(-1).tolist()
-    path.write_text(json.dumps(content))
-    return data
+    (tmp_path / "results.json").write_text("before")
+    for out in (tmp_path, tmp_path / "results.json"):
+        with pytest.raises(UserError, match="--out must be a folder without results"):
+            predict_json(checkpoint, people / "val", out)
+    assert (tmp_path / "results.json").read_text() == "before"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("categories", [(1,), (0,), (7,), (3, 7)], ids=str)
-def test_the_json_evaluates_to_what_mim_test_measures(checkpoint, nearly_right, tmp_path, categories, reliability):
-    """With any ids of the categories; two are two kinds of persons with the same keypoints."""
-    nearly_right = shutil.copytree(nearly_right, tmp_path / "people")
-    annotations = nearly_right / "annotations/person_keypoints_val.json"
+def test_the_json_evaluates_to_what_mim_test_measures(checkpoint, people, tmp_path, categories, reliability):
+    """The annotations are the predictions with errors of some pixels; two categories are two kinds of persons."""
+    data = shutil.copytree(people, tmp_path / "people")
+    annotations = data / "annotations/person_keypoints_val.json"
     content = json.loads(annotations.read_text())
+    found = {entry.image_id: entry.keypoints[0] for entry in Predictor(TINY, checkpoint)(data / "val", annotations)}
+    generator = np.random.default_rng(0)
     (person,) = content["categories"]
     content["categories"] = [dict(person, id=number, name=f"kind {number}") for number in categories]
     for row, annotation in enumerate(content["annotations"]):
         annotation["category_id"] = categories[row % len(categories)]
+        points = np.reshape(annotation["keypoints"], (17, 3)).astype(float)
+        points[:, :2] = found[annotation["image_id"]] + generator.normal(0, 3, (17, 2))
+        annotation["keypoints"] = points.reshape(-1).tolist()
     annotations.write_text(json.dumps(content))
     command = ["--boxes", annotations, "--out", tmp_path / "out", "--no-drawings", "--batch-size", 3]
-    process = start(*PREDICT, NAME, checkpoint, nearly_right / "val", *command, cwd=tmp_path)
+    process = start(*PREDICT, NAME, checkpoint, data / "val", *command, cwd=tmp_path)
     assert process.returncode == 0, process.stderr[-3000:]
     truth = COCO(str(annotations))
     evaluation = COCOeval(truth, truth.loadRes(str(tmp_path / "out/results.json")), "keypoints")
@@ -145,7 +125,7 @@ def test_the_json_evaluates_to_what_mim_test_measures(checkpoint, nearly_right, 
         evaluation.accumulate()
         evaluation.summarize()
     options = ["model.test_cfg.keypoint_scores=heatmap"]
-    tested = mim("test", "--checkpoint", checkpoint, cwd=tmp_path, data=nearly_right, options=options)
+    tested = mim("test", "--checkpoint", checkpoint, cwd=tmp_path, data=data, options=options)
     line = next(line for line in reversed(tested.stdout.splitlines()) if "coco/AP:" in line)
     measured = [float(text.split(":")[1].split()[0]) for text in line.split("coco/")[1:4]]
     assert evaluation.stats[:3] == pytest.approx(measured, abs=1e-4)
@@ -162,35 +142,11 @@ def test_the_tool_names_unreadable_files_and_does_the_rest(checkpoint, people, t
     (tmp_path / "images/broken.jpg").write_bytes(b"no image")
     process = start(*PREDICT, NAME, checkpoint, "images", "--out", "out", cwd=tmp_path)
     assert process.returncode == 3
-    assert process.stderr.splitlines()[-1] == (
-        "images/broken.jpg could not be read: it is not an image that OpenCV or Pillow can decode."
-    )
+    assert process.stderr.splitlines()[-1].startswith("images/broken.jpg could not be read: it is not an image")
     count = len(list((people / "val").glob("*.jpg")))
     assert process.stdout.splitlines()[-1].startswith(f"{count} images or frames with {count} persons in ")
     assert "images/s" in process.stderr
     assert len(json.loads((tmp_path / "out/predictions.json").read_text())["instance_info"]) == count
-    wrong = start(*PREDICT, NAME, checkpoint, "*.gif", "--out", "out2", cwd=tmp_path)
-    assert wrong.returncode == 2
-    assert (
-        wrong.stderr.splitlines()[-1]
-        == "error: The pattern *.gif must match files, but matches none: check the pattern."
-    )
-
-
-def test_ctrl_c_waits_until_a_record_is_written(monkeypatch):
-    """A handler of Python: the signal can reach any thread, so a signal mask of the main thread does not hold it."""
-    monkeypatch.setattr(signal, "SIGINT", signal.SIGUSR1)  # pytest handles SIGINT
-    before = signal.signal(signal.SIGUSR1, signal.default_int_handler)
-    try:
-        with _collect_interrupts() as interrupts:
-            assert not interrupts
-            signal.raise_signal(signal.SIGUSR1)
-            assert interrupts
-            with pytest.raises(KeyboardInterrupt):
-                signal.raise_signal(signal.SIGUSR1)
-        assert signal.getsignal(signal.SIGUSR1) is signal.default_int_handler
-    finally:
-        signal.signal(signal.SIGUSR1, before)
 
 
 def test_an_error_leaves_complete_files(checkpoint, people, tmp_path):
@@ -204,7 +160,7 @@ def test_an_error_leaves_complete_files(checkpoint, people, tmp_path):
         return [[0, 0, 40, 60]] * 2
 
     with pytest.raises(KeyboardInterrupt):
-        draw_nothing(checkpoint, people / "val", tmp_path, boxes=boxes, batch_size=1)
+        predict_json(checkpoint, people / "val", tmp_path, boxes=boxes, batch_size=1)
     assert len(json.loads((tmp_path / "predictions.json").read_text())["instance_info"]) == 2
     assert {entry["image_id"] for entry in json.loads((tmp_path / "results.json").read_text())} == {1, 2}
 
@@ -214,13 +170,11 @@ def test_ctrl_c_leaves_complete_records(checkpoint, people, tmp_path):
     (tmp_path / "images").mkdir()
     for index in range(3000):
         (tmp_path / f"images/{index:05d}.jpg").symlink_to(people / "val/000000000001.jpg")
-    command = [*PREDICT, NAME, checkpoint, "images", "--out", "out", "--no-drawings"]
-    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    command = [*PREDICT, NAME, str(checkpoint), "images", "--out", "out", "--no-drawings"]
     process = subprocess.Popen(
-        [*map(str, command)],
+        command,
         cwd=tmp_path,
-        env=env,
-        stdout=subprocess.PIPE,
+        env={key: value for key, value in os.environ.items() if key != "PYTHONPATH"},
         stderr=subprocess.PIPE,
         text=True,
         # a process in the background of a shell script ignores Ctrl-C, and so do its children
@@ -238,16 +192,3 @@ def test_ctrl_c_leaves_complete_records(checkpoint, people, tmp_path):
     assert 0 < len(records) < 3000
     assert [record["image"] for record in records] == [f"images/{index:05d}.jpg" for index in range(len(records))]
     assert len(json.loads((tmp_path / "out/results.json").read_text())) == len(records)
-
-
-@pytest.mark.slow
-def test_a_video_is_tracked_and_smoothed(checkpoint, tmp_path):
-    write_video(tmp_path / "clip.mp4", "mp4v", 4)
-    boxes = [dict(file_name="clip.mp4", frame=frame, bbox=[frame, 0, 30, 40], score=1) for frame in (0, 1, 3)]
-    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
-    command = [*PREDICT, NAME, checkpoint, "clip.mp4", "--boxes", "boxes.json", "--out", "out", "--track", "--smooth"]
-    process = start(*command, "--cfg-options", *NO_WORKERS[:1], cwd=tmp_path)
-    assert process.returncode == 0, process.stderr[-3000:]
-    records = json.loads((tmp_path / "out/predictions.json").read_text())["instance_info"]
-    assert [[person["track_id"] for person in record["instances"]] for record in records] == [[1], [1], [], [1]]
-    assert [record["frame_id"] for record in records] == [0, 1, 2, 3]

@@ -13,8 +13,8 @@ def prediction(boxes, index=0, name="clip.mp4", keypoints=None, fps=30.0):
     return Prediction(name, index, (99, 88), keypoints, scores, boxes, ones, ones, [1] * len(boxes), fps)
 
 
-def ids(predictions, **settings):
-    return [entry.track_ids.tolist() for entry in track(predictions, **settings)]
+def ids(predictions):
+    return [entry.track_ids.tolist() for entry in track(predictions)]
 
 
 def test_persons_keep_their_numbers():
@@ -23,15 +23,13 @@ def test_persons_keep_their_numbers():
     assert ids(prediction(boxes, index) for index, boxes in enumerate(frames)) == [[1, 2], [2, 1], [2], [], [1, 2]]
 
 
-def test_a_person_that_was_missing_too_long_is_new():
-    boxes = [[0, 0, 10, 20]]
-    frames = [prediction(boxes, 0), *(prediction([], index) for index in range(1, 4)), prediction(boxes, 4)]
-    assert ids(frames, max_missing=3)[-1] == [1]
-    assert ids(frames, max_missing=2)[-1] == [2]
-
-
-def test_a_person_elsewhere_and_another_video_are_new():
-    frames = [prediction([[0, 0, 10, 20]]), prediction([[40, 0, 50, 20]], 1), prediction([[40, 0, 50, 20]], 0, "b.mp4")]
+def test_who_is_new():
+    """A person that was missing in more than 15 frames, a person elsewhere, the persons of another video."""
+    box = [[0, 0, 10, 20]]
+    for missing, expected in ((15, [1]), (16, [2])):
+        frames = [prediction(box), *(prediction([], 1 + n) for n in range(missing)), prediction(box, 1 + missing)]
+        assert ids(frames)[-1] == expected
+    frames = [prediction(box), prediction([[40, 0, 50, 20]], 1), prediction([[40, 0, 50, 20]], 0, "b.mp4")]
     assert ids(frames) == [[1], [2], [1]]
 
 
@@ -45,46 +43,29 @@ def test_the_assignment_is_the_best_of_all():
 def test_one_euro_filter_against_its_equations():
     """Computed by hand from the paper's algorithm, at 10 frames per second; the third frame is missing."""
     frames = [
-        prediction([[0, 0, 1, 1]], index, keypoints=np.full((1, 5, 2), [x, 0.0]), fps=10.0)
+        prediction([[0, 0, 2, 4]], index, keypoints=np.full((1, 5, 2), [x, 0.0]), fps=10.0)
         for index, x in ((0, 0.0), (1, 3.0), (3, 5.0))
     ]
-    first, second, third = smooth(track(frames), min_cutoff=1.0, beta=0.5, speed_cutoff=1.0)
+    first, second, third = smooth(track(frames))
     assert not first.keypoints.any()
 
     def alpha(rate, cutoff):
         return 1 / (1 + rate / (2 * np.pi * cutoff))
 
-    speed = alpha(10, 1.0) * 30.0  # 3 units in 0.1 s
-    expected = alpha(10, 1.0 + 0.5 * speed) * 3.0
+    speed = alpha(10, 1.0) * 30.0  # 3 units in 0.1 s; the box has 4
+    expected = alpha(10, 1.0 + speed / 4) * 3.0
     np.testing.assert_allclose(second.keypoints[0], [[expected, 0.0]] * 5)
     speed += alpha(5, 1.0) * ((5.0 - expected) * 5 - speed)
-    expected += alpha(5, 1.0 + 0.5 * speed) * (5.0 - expected)
+    expected += alpha(5, 1.0 + speed / 4) * (5.0 - expected)
     np.testing.assert_allclose(third.keypoints[0], [[expected, 0.0]] * 5)
 
 
-def test_noise_at_rest_is_removed_and_motion_is_followed():
-    generator = np.random.default_rng(0)
-    moving = np.concatenate([np.zeros(60), np.linspace(0, 300, 30), np.full(60, 300.0)])
-    noisy = moving[:, None, None, None] + generator.normal(0, 2, (150, 1, 5, 2))
-    frames = [prediction([[0, 0, 100, 200]], index, keypoints=points) for index, points in enumerate(noisy)]
-    smoothed = np.array([entry.keypoints for entry in smooth(track(frames))])
-    rest = slice(20, 60)
-    assert smoothed[rest].std() < 0.5 * noisy[rest].std()
-    lag = (moving[:, None, None, None] - smoothed)[70:90].mean()
-    assert lag < 15  # pixels, at 300 pixels a second
-    assert abs(smoothed[-1].mean() - 300) < 2
-
-
-def test_images_are_not_smoothed():
-    points = np.random.default_rng(0).normal(size=(2, 1, 5, 2))
-    frames = [prediction([[0, 0, 9, 9]], 0, f"{index}.jpg", points[index], None) for index in range(2)]
-    for entry, expected in zip(smooth(track(frames)), points):
-        assert np.array_equal(entry.keypoints, expected)
-
-
-def test_a_smoothed_person_is_not_mixed_with_another():
-    boxes = [[0, 0, 10, 20], [50, 0, 60, 20]]
+def test_neither_images_nor_other_persons_are_mixed():
     points = np.stack([np.zeros((5, 2)), np.full((5, 2), 50.0)])
+    images = [prediction([[0, 0, 9, 9]], 0, f"{index}.jpg", points[[index]], None) for index in range(2)]
+    for entry, expected in zip(smooth(track(images)), points):
+        assert np.array_equal(entry.keypoints, expected[None])
+    boxes = [[0, 0, 10, 20], [50, 0, 60, 20]]
     frames = [prediction(boxes, 0, keypoints=points), prediction(boxes[::-1], 1, keypoints=points[::-1])]
     last = list(smooth(track(frames)))[-1]
     np.testing.assert_allclose(last.keypoints, points[::-1])

@@ -38,9 +38,6 @@ def count_complexity(estimator: BaseModel, size: tuple[int, int]) -> Complexity:
     Args:
         estimator: A top-down estimator of MMPose; it is not changed.
         size: (h, w) of the input in pixels.
-
-    Returns:
-        MACs and parameters for one image.
     """
     model = copy.deepcopy(estimator).cpu().eval()
     if any(isinstance(module, DeformableAttention) for module in model.modules()):
@@ -49,9 +46,6 @@ def count_complexity(estimator: BaseModel, size: tuple[int, int]) -> Complexity:
     analyzer = FlopAnalyzer(model, (torch.zeros(1, 3, *size),))
     analyzer.set_op_handle("aten::scaled_dot_product_attention", _attention_flops)
     flops = analyzer.unsupported_ops_warnings(False).uncalled_modules_warnings(False).total()
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    for name in TRAINING_ONLY:
-        part = getattr(model.head, name, None)
-        if isinstance(part, nn.Module):
-            parameters -= sum(parameter.numel() for parameter in part.parameters())
-    return Complexity(flops / 1e9, parameters / 1e6)
+    parts = (getattr(model.head, name, None) for name in TRAINING_ONLY)
+    unused = {parameter for part in parts if isinstance(part, nn.Module) for parameter in part.parameters()}
+    return Complexity(flops / 1e9, sum(p.numel() for p in model.parameters() if p not in unused) / 1e6)

@@ -18,19 +18,12 @@ PARTS = ("backbone", "neck", "head")
 
 
 class Timing(NamedTuple):
-    """Times of repeated runs, in seconds.
-
-    Attributes:
-        median: The median.
-        low: The first quartile.
-        high: The third quartile.
-        rounds: The time of each run, in order.
-    """
+    """Times of repeated runs, in seconds."""
 
     median: float
-    low: float
-    high: float
-    rounds: tuple[float, ...]
+    low: float  # first quartile
+    high: float  # third quartile
+    rounds: tuple[float, ...]  # the time of each run, in order
 
     def in_ms(self, digits: int = 0) -> str:
         """Median and quartiles in milliseconds, as in ``"21 (20-23)"``."""
@@ -50,11 +43,7 @@ def describe_device(device: str) -> str:
 
 
 def time_parts(
-    models: Sequence[BaseModel],
-    shapes: Sequence[tuple[int, int]],
-    batch: int,
-    repeats: int,
-    device: str,
+    models: Sequence[BaseModel], shapes: Sequence[tuple[int, int]], batch: int, repeats: int, device: str
 ) -> list[dict[str, Timing]]:
     """Time backbone, neck and head of several models, in turns.
 
@@ -69,15 +58,11 @@ def time_parts(
         For each model a timing for each of its parts and for ``"total"``, of the whole batch.
     """
     images = [torch.randn(batch, 3, *shape, device=device) for shape in shapes]
-    seconds: list[dict[str, list[float]]] = [{} for _ in models]
     with torch.inference_mode():
-        for repeat in range(repeats + 1):
-            for model, batch_of, taken in zip(models, images, seconds):
-                spent = _run_parts(model, batch_of, device)
-                if repeat:
-                    for part, value in spent.items():
-                        taken.setdefault(part, []).append(value)
-    return [{part: summarise(values) for part, values in taken.items()} for taken in seconds]
+        rounds = [
+            [_run_parts(model, value, device) for model, value in zip(models, images)] for _ in range(repeats + 1)
+        ]
+    return [{part: summarise([taken[part] for taken in runs[1:]]) for part in runs[0]} for runs in zip(*rounds)]
 
 
 def _run_parts(model: BaseModel, value: torch.Tensor, device: str) -> dict[str, float]:

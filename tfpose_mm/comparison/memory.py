@@ -22,26 +22,14 @@ from ..errors import UserError
 
 
 class Memory(NamedTuple):
-    """Peak memory of a forward pass and of an iteration with loss and gradients.
+    """Peak memory in MiB (2^20 bytes); on the CPU that of the process, without images and libraries."""
 
-    In MiB (2^20 bytes); on the CPU that of the process, without images and libraries.
-    """
-
-    inference: float
-    training: float
+    inference: float  # of a forward pass
+    training: float  # of an iteration with loss and gradients
 
 
 def labelled_batch(cfg: Config, batch: int, device: str) -> tuple[torch.Tensor, list[PoseDataSample]]:
-    """Make random images, and targets that a config's codec encodes from random keypoints.
-
-    Args:
-        cfg: A config of a top-down estimator.
-        batch: Number of images B.
-        device: Device of the tensors.
-
-    Returns:
-        Images (B, 3, h, w) and their samples.
-    """
+    """Random images (B, 3, h, w), and targets that a config's codec encodes from random keypoints."""
     width, height = cfg.codec.input_size
     joints = cfg.model.head.get("num_joints", cfg.model.head.get("out_channels"))
     encode, pack = GenerateTarget(encoder=cfg.codec), PackPoseInputs(meta_keys=())
@@ -63,9 +51,6 @@ def measure_memory(cfg: Config, batch: int, device: str) -> Memory:
         cfg: A config of a top-down estimator. ``activation_checkpointing`` is used in training, as in MMEngine.
         batch: Batch size.
         device: ``"cpu"`` or a CUDA device.
-
-    Returns:
-        Both peaks.
 
     Raises:
         UserError: If Linux kills the process because memory runs out.

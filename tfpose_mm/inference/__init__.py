@@ -5,19 +5,6 @@ from __future__ import annotations
 from .boxes import FromDetector
 from .prediction import PredictionSummary, predict
 from .predictor import Prediction, Predictor
-from .sources import find_sources
 from .tracking import smooth, track
-from .writers import PredictionWriter, coco_results
 
-__all__ = [
-    "FromDetector",
-    "Prediction",
-    "PredictionSummary",
-    "PredictionWriter",
-    "Predictor",
-    "coco_results",
-    "find_sources",
-    "predict",
-    "smooth",
-    "track",
-]
+__all__ = ["FromDetector", "Prediction", "PredictionSummary", "Predictor", "predict", "smooth", "track"]

@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Generator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from ..config_files import read_config
 from ..datasets.config_data import list_evaluators
-from ..errors import UserError, need_at_least
+from ..errors import UserError
 from . import tracking
 from .boxes import SCORE_THRESHOLD, AnyBoxes, FromDetector
 from .drawing import DrawingWriter
@@ -33,29 +33,22 @@ class PredictionSummary:
     """What :func:`predict` did."""
 
     out: Path  # folder of the results
+    notes: Sequence[str]  # sentences on boxes of the file that are left out
+    unreadable: list[str]  # a sentence for each input that could not be read
     images: int = 0  # number of images and frames
     persons: int = 0
     seconds: float = 0.0  # without the loading of the model
-    unreadable: list[str] = field(default_factory=list)  # a sentence for each input that could not be read
-    unmatched: int = 0  # boxes of images that are not among the inputs
-    others: Mapping[str, int] = field(default_factory=dict)  # boxes of other categories, by their name or id
     interrupted: bool = False  # whether Ctrl-C ended it early; the files have all that was done
 
     def __str__(self) -> str:
-        """A line, and one each on unmatched boxes and on other categories."""
-        text = f"{self.images} images or frames with {self.persons} persons in {self.seconds:.1f} s: {self.out}"
-        if self.unmatched:
-            text += f"\n{self.unmatched} boxes of the file are of images that are not among the inputs."
-        if self.others:
-            names = ", ".join(f"{name}: {number}" for name, number in self.others.items())
-            text += f"\nBoxes of other categories are left out (category: number): {names}."
-        return text
+        """A line, and one for each note."""
+        line = f"{self.images} images or frames with {self.persons} persons in {self.seconds:.1f} s: {self.out}"
+        return "\n".join([line, *self.notes])
 
     @property
     def errors(self) -> list[str]:
         """A sentence for each problem."""
-        end = ["Interrupted: the files contain all results up to this point."]
-        return self.unreadable + (end if self.interrupted else [])
+        return self.unreadable + ["Interrupted: the files contain all results up to this point."] * self.interrupted
 
     @property
     def exit_status(self) -> int:
@@ -81,7 +74,6 @@ def predict(
     threshold: float = DRAW_THRESHOLD,
     track: bool = False,
     smooth: bool = False,
-    progress: bool = True,
     cfg_options: Mapping[str, Any] | Sequence[str] | None = None,
 ) -> PredictionSummary:
     """Predict keypoints in images, videos or a webcam; write drawings and json files.
@@ -107,8 +99,7 @@ def predict(
         drawings: Whether to write drawings.
         threshold: Lowest score of a keypoint that is drawn; the files have all.
         track: Whether to number the persons of videos.
-        smooth: Whether to smooth the keypoints of videos; needs track.
-        progress: Whether to show a progress bar.
+        smooth: Whether to smooth the keypoints of videos; this numbers the persons, too.
         cfg_options: Changes to the config, as in mim: key=value.
 
     Returns:
@@ -118,39 +109,32 @@ def predict(
         UserError: If inputs, boxes, config or checkpoint cannot be used, or the folder already has results.
     """
     out = Path(out)
-    if out.is_file():
-        raise UserError(f"--out must be a folder, but {out} is a file: choose another name.")
-    if (out / "results.json").exists():
-        raise UserError(f"{out} already has results: delete it or choose another folder; nothing was changed.")
-    need_at_least(1, batch_size=batch_size)
-    if smooth and not track:
-        raise UserError("Smoothing needs tracking, but tracking is off: use --track with --smooth.")
+    if out.is_file() or (out / "results.json").exists():
+        raise UserError(f"--out must be a folder without results, but {out} has results or is a file: choose another.")
     if bool(detector) != bool(detector_weights) or (detector and boxes is not None):
         raise UserError("A detector needs --detector and --detector-weights, and no --boxes: give both or neither.")
     cfg = read_config(config, cfg_options)
     sources = find_sources(inputs)
-    if detector:
+    if detector and detector_weights:
         boxes = FromDetector(detector, detector_weights, device, box_threshold, category or 0)
     predictor = Predictor(cfg, checkpoint, device, keypoint_scores)
     predictions = predictor(sources, boxes, batch_size, drawings, box_threshold, category)
-    if track:
+    if track or smooth:
         predictions = tracking.track(predictions)
     if smooth:
         predictions = tracking.smooth(predictions)
-    summary = PredictionSummary(
-        out, unreadable=predictor.unreadable, unmatched=predictor.unmatched, others=predictor.others
-    )
-    start = time.monotonic()
+    summary, start = PredictionSummary(out, predictor.notes, predictor.unreadable), time.monotonic()
     counts = [source.frames for source in sources]
-    total = None if None in counts else sum(count or 0 for count in counts)
-    metric = next((one for one in list_evaluators(cfg, ("test_evaluator",)) if one.get("type") == "CocoMetric"), {})
-    writers: list[PredictionWriter | DrawingWriter] = [PredictionWriter(out, predictor.metainfo, metric)]
+    total = None if None in counts else sum(filter(None, counts))
+    metrics = list_evaluators(cfg, ("test_evaluator",))
+    coco = next((metric for metric in metrics if metric.get("type") == "CocoMetric"), {})
+    writers: list[PredictionWriter | DrawingWriter] = [PredictionWriter(out, predictor.metainfo, coco)]
     if drawings:
         writers.append(DrawingWriter(out / "drawn", predictor.metainfo, threshold))
     with _collect_interrupts() as interrupts, contextlib.ExitStack() as stack:
         for writer in writers:
             stack.callback(writer.close)
-        for prediction in tqdm(predictions, total=total, unit=" images", disable=not progress):
+        for prediction in tqdm(predictions, total=total, unit=" images"):
             for writer in writers:
                 writer.write(prediction)
             prediction.image = None
@@ -164,20 +148,14 @@ def predict(
 
 
 @contextlib.contextmanager
-def _collect_interrupts() -> Generator[list[int], None, None]:
+def _collect_interrupts() -> Generator[list, None, None]:
     """Collect the first Ctrl-C, so that all files get the same images; the next one raises KeyboardInterrupt."""
-    interrupts: list[int] = []
-    before = signal.getsignal(signal.SIGINT) or signal.default_int_handler
-    is_main = threading.current_thread() is threading.main_thread()  # other threads get no KeyboardInterrupt
-
-    def handle(number: int, _: object) -> None:
-        interrupts.append(number)
-        signal.signal(signal.SIGINT, before)
-
-    if is_main:
-        signal.signal(signal.SIGINT, handle)
+    interrupts = []
+    if threading.current_thread() is not threading.main_thread():  # other threads get none
+        yield interrupts
+        return
+    before = signal.signal(signal.SIGINT, lambda *_: interrupts.append(signal.signal(signal.SIGINT, before)))
     try:
         yield interrupts
     finally:
-        if is_main:
-            signal.signal(signal.SIGINT, before)
+        signal.signal(signal.SIGINT, before)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,13 +17,13 @@ from mmengine.registry import init_default_scope
 from mmpose.apis.inference import dataset_meta_from_config
 
 from ..config_files import read_config
-from ..datasets.config_data import keypoint_names, list_data_sets
+from ..datasets.config_data import list_data_sets
 from ..engine import load_model
 from ..engine.running import need_device
 from ..errors import UserError, need_at_least
 from ..models.heads import TFPoseHead
 from .boxes import SCORE_THRESHOLD, AnyBoxes, PersonBoxes, find_boxes
-from .sources import Frame, Inputs, Source, find_sources, read_frames
+from .sources import Frame, Inputs, find_sources, read_frames
 
 BATCH_SIZE = 8  # larger batches of the paper's models are slower on a CPU: docs/prediction.md
 
@@ -60,8 +60,8 @@ class Predictor:
         config: Config of a top-down estimator, its path, or the name of a packaged one.
         checkpoint: Its weights.
         device: ``"cpu"`` or a CUDA device such as ``"cuda:0"``.
-        keypoint_scores: Kind of keypoint scores, see :attr:`TFPoseHead.score_kinds`. ``"auto"``, the default, takes the
-            best that the head has; other heads than a ``TFPoseHead`` have only their own.
+        keypoint_scores: Kind of keypoint scores, see :attr:`TFPoseHead.score_kinds`. ``"auto"`` takes the best that the
+            head has; other heads than a ``TFPoseHead`` have only their own.
 
     Raises:
         UserError: If the checkpoint does not fit, or the head does not have such scores.
@@ -85,27 +85,20 @@ class Predictor:
             raise UserError(
                 f"A {type(head).__name__} has keypoint scores of its own, but got {keypoint_scores}: use auto."
             )
-        self.metainfo = dataset_meta_from_config(self.cfg, dataset_mode="test")
         sets = list_data_sets(self.cfg, "test_dataloader")
-        if self.metainfo is None or not sets:
+        if not sets:
+            raise UserError("The config needs a test_dataloader, whose data name the keypoints, but has none: set it.")
+        self.metainfo = dataset_meta_from_config(self.cfg, dataset_mode="test")
+        predicted, number = getattr(head, "num_joints", None), self.metainfo["num_keypoints"]
+        if predicted not in (None, number):
             raise UserError(
-                "The config must have a test_dataloader, whose data name the keypoints and whose pipeline crops the "
-                "persons, but has none: set it."
-            )
-        predicted = getattr(head, "num_joints", None) or getattr(head, "out_channels", None)
-        number = self.metainfo["num_keypoints"]
-        if isinstance(predicted, int) and predicted != number:
-            raise UserError(
-                f"The model predicts {predicted} keypoints, but the config's data have {number}: use its own config."
+                f"The model predicts {predicted} keypoints, but the data have {number}: use its own config."
             )
         self.pipeline = Compose(sets[0].steps)
-        self.unreadable: list[str] = []
-        self.unmatched = 0
-        self.others: Mapping[str, int] = {}
 
     def __call__(
         self,
-        inputs: Inputs | Sequence[Source],
+        inputs: Inputs,
         boxes: AnyBoxes = None,
         batch_size: int = BATCH_SIZE,
         keep_images: bool = False,
@@ -115,25 +108,32 @@ class Predictor:
         """Predict all persons of the inputs.
 
         Args:
-            inputs: See :func:`find_sources`.
-            boxes: Person boxes, see :func:`find_boxes`.
+            inputs: One or several: an image or video file, a folder (its images and videos, without subfolders, sorted
+                by name), a glob as ``images/*_left.jpg``, ``webcam`` or ``webcam:1``, or an array (H, W, 3) uint8 BGR.
+            boxes: ``None`` takes the whole image as one box. A path is a json file of COCO annotations (without those
+                of crowds) or of COCO detections: a list of dicts with ``bbox`` (x, y, w, h), ``score``, ``image_id`` or
+                ``file_name``, and for a video ``frame``; without it the box is on all frames. A file name belongs to
+                the input whose path ends in it; an ``image_id`` alone to the file whose name without ending is this
+                number, as in COCO. An array is (P, 4) as x1, y1, x2, y2, or (P, 5) with scores, for every image. A
+                function takes an image (H, W, 3) uint8 BGR and returns such an array.
             batch_size: Number of persons in a batch. They come from several images.
             keep_images: Whether predictions have their image.
             box_threshold: Lowest score of a box in a json file.
-            category: Category of the boxes in a json file, see :func:`find_boxes`.
+            category: Id of the category in a json file. ``None`` takes those with as many keypoints as the model;
+                else the one called person; else 1, as MMPose; else the only one.
 
         Yields:
             A prediction for each image and frame, in order, also for those without persons. ``unreadable`` has a
-            sentence for each file that could not be read, ``unmatched`` the number of boxes of other images and
-            ``others`` those of boxes of other categories.
+            sentence for each file that could not be read, ``notes`` those on boxes of the file that are left out.
 
         Raises:
             UserError: If an input does not exist, or the boxes cannot be used.
         """
         need_at_least(1, batch_size=batch_size)
         sources = find_sources(inputs)
-        found = find_boxes(boxes, sources, keypoint_names(self.metainfo), box_threshold, category)
-        self.unreadable, self.unmatched, self.others = [], found.unmatched, found.others
+        found = find_boxes(boxes, sources, self.metainfo["num_keypoints"], box_threshold, category)
+        self.unreadable: list[str] = []
+        self.notes = found.notes
         return self._predict_frames(read_frames(sources, self.unreadable), found, batch_size, keep_images)
 
     def _predict_frames(
@@ -142,11 +142,26 @@ class Predictor:
         _use_one_thread_after_fork()
         waiting: deque[Prediction] = deque()  # those whose persons are not all predicted, and the ones after them
         batch: list[tuple[Prediction, int, dict]] = []  # a person: its image, its row, the input of the model
-        for frame in frames:
-            prediction = self._prepare(frame, boxes, keep_images)
+        for source, index, image in frames:
+            found = boxes.find(Frame(source, index, image))
+            scores = np.zeros((len(found), self.metainfo["num_keypoints"]))
+            prediction = Prediction(
+                source.name,
+                index,
+                image.shape[1::-1],
+                keypoints=np.zeros((*scores.shape, 2)),  # to be predicted, as scores and areas
+                keypoint_scores=scores,
+                boxes=found[:, :4].astype(np.float32),
+                box_scores=found[:, 4].astype(np.float32),
+                areas=np.zeros(len(found)),
+                category_ids=found[:, 5].astype(int).tolist(),
+                fps=source.fps,
+                image=image if keep_images else None,
+                image_id=boxes.image_ids.get(source.name),
+            )
             waiting.append(prediction)
             for row, (box, score) in enumerate(zip(prediction.boxes, prediction.box_scores)):
-                person = dict(img=frame.image, img_path=frame.source.name, bbox=box[None], bbox_score=score[None])
+                person = dict(img=image, img_path=source.name, bbox=box[None], bbox_score=score[None])
                 batch.append((prediction, row, self.pipeline({**self.metainfo, **person})))
                 if len(batch) == batch_size:
                     self._predict(batch)
@@ -156,26 +171,6 @@ class Predictor:
         if batch:
             self._predict(batch)
         yield from waiting
-
-    def _prepare(self, frame: Frame, boxes: PersonBoxes, keep_image: bool) -> Prediction:
-        """A prediction whose keypoints are not known yet."""
-        found = boxes.find(frame)
-        persons, keypoints = len(found), self.metainfo["num_keypoints"]
-        height, width = frame.image.shape[:2]
-        return Prediction(
-            frame.source.name,
-            frame.index,
-            (width, height),
-            np.zeros((persons, keypoints, 2)),
-            np.zeros((persons, keypoints)),
-            found[:, :4].astype(np.float32),
-            found[:, 4].astype(np.float32),
-            np.zeros(persons),
-            found[:, 5].astype(int).tolist(),
-            frame.source.fps,
-            frame.image if keep_image else None,
-            boxes.image_ids.get(frame.source.name),
-        )
 
     @torch.no_grad()
     def _predict(self, batch: list[tuple[Prediction, int, dict]]) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from mmpose.evaluation.functional import oks_nms
@@ -15,23 +14,15 @@ COCO = dict(keypoint_score_thr=0.2, nms_thr=0.9)  # MMPose's CocoMetric
 
 
 class PredictionWriter:
-    """Write ``results.json`` (COCO) and ``predictions.json`` (MMPose); :meth:`close` completes the files.
+    """Write ``results.json`` (COCO) and ``predictions.json``, as MMPose's demo scripts; :meth:`close` completes them.
 
-    - COCO: a list with image_id, file_name, frame, category_id, keypoints (K x (x, y, score)), bbox (x, y, w, h) and
-      score of each person, with the scores and the NMS of MMPose's ``CocoMetric``. An image without a known id has the
-      number of the image among the inputs, from 1.
-    - MMPose: ``meta_info`` and ``instance_info``, a list of all images and frames, as MMPose's demo scripts write it.
-
-    Args:
-        folder: Where the files go; it is made.
-        metainfo: MMPose's metainfo of the keypoints.
-        coco: The config's ``CocoMetric``, for its ``keypoint_score_thr`` and ``nms_thr``.
+    ``coco`` is the config's ``CocoMetric``. An image without an id has its number among the inputs, from 1.
     """
 
-    def __init__(self, folder: Path, metainfo: dict, coco: dict | None = None) -> None:
+    def __init__(self, folder: Path, metainfo: dict, coco: dict) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.sigmas = metainfo["sigmas"]
-        self.coco = {name: (coco or {}).get(name, value) for name, value in COCO.items()}
+        self.coco = {name: coco.get(name, value) for name, value in COCO.items()}
         meta = json.dumps(metainfo, default=np.ndarray.tolist)
         self.results = _JsonList(folder / "results.json", "[", "]")
         self.predictions = _JsonList(folder / "predictions.json", f'{{"meta_info": {meta},\n"instance_info": [', "]}")
@@ -75,15 +66,8 @@ def coco_results(
 ) -> list[dict]:
     """Entries of COCO's result format for an image, as MMPose's ``CocoMetric`` computes them.
 
-    The score of a person is the score of its box times the mean of its keypoint scores above the threshold. Of persons
-    whose OKS is above ``nms_thr`` the best is kept. A data set without sigmas has no OKS: then all are kept.
-
-    Args:
-        prediction: The prediction.
-        image_id: COCO's id.
-        sigmas: (K,), of OKS.
-        keypoint_score_thr: The threshold.
-        nms_thr: See above.
+    The score of a person is the score of its box times the mean of its keypoint scores above ``keypoint_score_thr``. Of
+    persons whose OKS is above ``nms_thr`` the best is kept. A data set without sigmas (K,) has no OKS: all are kept.
     """
     points = np.concatenate([prediction.keypoints, prediction.keypoint_scores[..., None]], axis=-1)  # (P, K, 3)
     valid = [scores[scores > keypoint_score_thr] for scores in prediction.keypoint_scores]
@@ -93,6 +77,7 @@ def coco_results(
         persons = [dict(keypoints=p, score=s, area=a) for p, s, a in zip(points, scores, prediction.areas)]
         kept = oks_nms(persons, nms_thr, sigmas=np.asarray(sigmas))
     corners = np.round(prediction.boxes.astype(float), 5)
+    boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
     return [
         dict(
             image_id=image_id,
@@ -100,7 +85,7 @@ def coco_results(
             frame=prediction.index,
             category_id=prediction.category_ids[row],
             keypoints=_rounded(points[row].reshape(-1)),
-            bbox=_rounded(np.append(corners[row, :2], corners[row, 2:] - corners[row, :2])),
+            bbox=_rounded(boxes[row]),
             score=scores[row],
         )
         for row in kept
@@ -119,6 +104,6 @@ def _instances(prediction: Prediction) -> list[dict]:
     return [dict(zip(fields, values)) for values in zip(*fields.values())]
 
 
-def _rounded(values: np.ndarray) -> Any:  # noqa: ANN401 - a list, or a number of an array without axes
+def _rounded(values: np.ndarray) -> list:
     """To 0.00001: of a pixel, and of a score."""
-    return np.round(np.asarray(values, dtype=float), 5).tolist()
+    return np.round(values.astype(float), 5).tolist()

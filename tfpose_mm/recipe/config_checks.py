@@ -6,20 +6,11 @@ import itertools
 from collections.abc import Iterator
 from typing import Any
 
-import torch
 from mmengine.config import Config
 from mmengine.model import BaseModel
-from mmpose.evaluation.metrics import CocoMetric
-from mmpose.registry import DATASETS, METRICS
+from mmpose.registry import DATASETS
 
-from ..datasets.config_data import (
-    LOADERS,
-    find_mixed_annotations,
-    keypoint_names,
-    list_data_sets,
-    list_evaluators,
-    read_metainfo,
-)
+from ..datasets.config_data import LOADERS, find_mixed_annotations, list_data_sets, list_evaluators, read_metainfo
 from ..models.heads import TFPoseHead
 
 TEST_CFG = ("flip_test", "shift_coords", "output_heatmaps", "keypoint_scores")  # keys that TFPoseHead reads
@@ -43,8 +34,7 @@ def find_problems(cfg: Config, model: BaseModel) -> list[str]:
         filter(None, (find_mixed_annotations(cfg, name) for name in ("val", "test"))),
         _codec(cfg),
         _test_cfg(cfg, model),
-        *(_keypoints(cfg, loader, data) for loader in LOADERS for data in _with_metainfo(cfg, loader)),
-        _heatmaps(cfg, model),
+        *(_keypoints(cfg, loader) for loader in LOADERS),
     )
     return list(dict.fromkeys(itertools.chain(*checks)))  # data sets of one dataloader can have the same problem
 
@@ -105,59 +95,26 @@ def _test_cfg(cfg: Config, model: BaseModel) -> Iterator[str]:
         yield f"test_cfg.keypoint_scores is {test_cfg['keypoint_scores']!r}: choose {' or '.join(map(repr, kinds))}."
 
 
-def _with_metainfo(cfg: Config, loader: str) -> list[dict]:
-    """The data sets whose keypoints the model sees: a wrapper with a metainfo converts to its own."""
+def _keypoints(cfg: Config, loader: str) -> Iterator[str]:
+    """The number K of keypoints, and of their sigmas, in the data sets of a loader."""
     whole = (cfg.get(loader) or {}).get("dataset") or {}
-    return [whole] if whole.get("metainfo") else [data.settings for data in list_data_sets(cfg, loader)]
-
-
-def _keypoints(cfg: Config, loader: str, data: dict) -> Iterator[str]:
-    """The keypoints of a data set: their flip pairs, their sigmas, and their number K."""
-    described = data.get("metainfo") or getattr(DATASETS.get(data["type"]), "METAINFO", None)
-    if not described:
-        return  # a wrapper of several data sets, or a data set whose arguments choose the keypoints
-    try:
-        metainfo = read_metainfo(described)
-    except (AssertionError, FileNotFoundError, KeyError) as error:
-        yield (
-            f"{loader}'s metainfo cannot be read ({error!r}): it needs dataset_name, keypoint_info, skeleton_info, "
-            "joint_weights and sigmas, and swaps and links must name its own keypoints."
-        )
-        return
-    names, flip, number = keypoint_names(metainfo), metainfo["flip_indices"], metainfo["num_keypoints"]
-    for name, partner in zip(names, flip):
-        if names[flip[partner]] != name:
+    # a wrapper with a metainfo converts to its own; the arguments of some data sets choose the keypoints
+    sets = [whole] if whole.get("metainfo") else [data.settings for data in list_data_sets(cfg, loader)]
+    for data in sets:
+        described = data.get("metainfo") or getattr(DATASETS.get(data["type"]), "METAINFO", None)
+        if not described:
+            continue
+        try:
+            metainfo = read_metainfo(described)
+        except (AssertionError, FileNotFoundError, KeyError) as error:
             yield (
-                f"{loader}'s metainfo swaps {name} with {names[partner]}, but not the reverse: a flip would lose a "
-                "keypoint; set the swap of both, or of neither."
+                f"{loader}'s metainfo cannot be read ({error!r}): it needs dataset_name, keypoint_info, skeleton_info, "
+                "joint_weights and sigmas, and swaps and links must name its own keypoints."
             )
-    has_oks = any(issubclass(METRICS.get(item["type"]) or object, CocoMetric) for item in list_evaluators(cfg))
-    if has_oks and len(metainfo["sigmas"]) != number:
-        sigmas = len(metainfo["sigmas"])
-        yield f"{loader}'s metainfo has {sigmas} sigmas for {number} keypoints: give one for each keypoint."
-    codec, head, test_cfg = cfg.get("codec"), cfg.model.head, cfg.model.get("test_cfg") or {}
-    predicted = head.get("num_joints", head.get("out_channels"))
-    if isinstance(codec, dict) and codec.get("heatmap_type") == "combined":
-        predicted = head.out_channels // 3  # a heat map and two offsets of each keypoint
-    if loader != LOADERS[0] and test_cfg.get("output_keypoint_indices") is not None:
-        predicted = len(test_cfg["output_keypoint_indices"])
-    if predicted not in (None, number):
-        yield f"The head predicts {predicted} keypoints, but {loader} has {number}: set the head's num_joints."
-
-
-def _heatmaps(cfg: Config, model: BaseModel) -> Iterator[str]:
-    if getattr(model.head, "aux_branch", None) is None or "heatmap_size" not in cfg.get("codec", {}):
-        return
-    width, height = cfg.codec.input_size
-    was_training = model.training
-    with torch.no_grad():
-        head = model.eval().head
-        maps = head.project(model.extract_feat(torch.zeros(1, 3, height, width)))
-        predicted = head.aux_branch(maps[-1:]).shape
-    model.train(was_training)
-    size = (predicted[3], predicted[2])
-    if size != tuple(cfg.codec.heatmap_size):
-        yield (
-            f"The auxiliary branch predicts heat maps of {size} (w, h), but the codec has {cfg.codec.heatmap_size}: "
-            "use an input size that is a multiple of 32, or set the codec's heatmap_size."
-        )
+            continue
+        number, sigmas = metainfo["num_keypoints"], len(metainfo["sigmas"])
+        if sigmas != number and any(metric.get("type") == "CocoMetric" for metric in list_evaluators(cfg)):
+            yield f"{loader}'s metainfo has {sigmas} sigmas for {number} keypoints: give one for each keypoint."
+        predicted = cfg.model.head.get("num_joints", number)
+        if predicted != number:
+            yield f"The head predicts {predicted} keypoints, but {loader} has {number}: set the head's num_joints."

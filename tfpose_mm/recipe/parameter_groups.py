@@ -13,6 +13,7 @@ from mmengine.model import BaseModel
 from mmengine.optim import OptimWrapper, build_optim_wrapper
 from mmpose.registry import MODELS
 from mmpose.utils import register_all_modules
+from torch import Tensor
 
 from ..config_files import read_config
 from ..datasets.config_data import list_data_sets
@@ -20,21 +21,13 @@ from .config_checks import find_problems
 
 
 class ParameterGroup(NamedTuple):
-    """Parameters with the same learning rate and weight decay.
+    """Parameters with the same learning rate and weight decay."""
 
-    Attributes:
-        lr: Learning rate before the schedule.
-        weight_decay: Weight decay.
-        tensors: Number of tensors.
-        parameters: Number of parameters.
-        modules: The largest modules whose parameters are all in this group.
-    """
-
-    lr: float
+    lr: float  # before the schedule
     weight_decay: float
-    tensors: int
-    parameters: int
-    modules: tuple[str, ...]
+    tensors: int  # number of tensors
+    parameters: int  # number of parameters
+    modules: tuple[str, ...]  # the largest modules whose parameters are all in this group
 
 
 def parameter_groups(cfg: Config, model: BaseModel) -> list[ParameterGroup]:
@@ -48,15 +41,17 @@ def parameter_groups(cfg: Config, model: BaseModel) -> list[ParameterGroup]:
         The groups, the highest learning rate first.
     """
     names = {parameter: name for name, parameter in model.named_parameters()}
-    alike: dict[tuple[float, float], list[str]] = {}
-    sizes: dict[tuple[float, float], int] = {}
+    alike: dict[tuple[float, float], list[Tensor]] = {}
     for group in build_optimizer(cfg, model).optimizer.param_groups:
-        key = (group["lr"], group.get("weight_decay", 0.0))
-        alike.setdefault(key, []).extend(names[parameter] for parameter in group["params"])
-        sizes[key] = sizes.get(key, 0) + sum(parameter.numel() for parameter in group["params"])
+        alike.setdefault((group["lr"], group.get("weight_decay", 0.0)), []).extend(group["params"])
     return [
-        ParameterGroup(*key, len(members), sizes[key], _shortest_prefixes(members, names.values()))
-        for key, members in sorted(alike.items(), reverse=True)
+        ParameterGroup(
+            *key,
+            tensors=len(members),
+            parameters=sum(parameter.numel() for parameter in members),
+            modules=_shortest_prefixes([names[parameter] for parameter in members], names.values()),
+        )
+        for key, members in sorted(alike.items(), key=lambda item: item[0], reverse=True)
     ]
 
 
@@ -91,19 +86,14 @@ def describe(cfg: Config, model: BaseModel) -> str:
     Returns:
         Lines of text, grouped by topic.
     """
-    named = ", ".join(f"{part} {cfg.model[part].type}" for part in ("backbone", "neck", "head") if cfg.model.get(part))
-    total = sum(parameter.numel() for parameter in model.parameters())
-    sets = list_data_sets(cfg, "train_dataloader")
-    whole = cfg.train_dataloader.dataset
-    wrapper = [] if any(data.settings is whole for data in sets) else [f"{whole['type']} of"]
-    schedulers = cfg.get("param_scheduler") or []
-    epochs = cfg.train_cfg.get("max_epochs")
-    length = f"{cfg.train_cfg.get('max_iters')} iterations" if epochs is None else f"{epochs} epochs"
     groups = parameter_groups(cfg, model)
     head = {group.lr for group in groups for name in group.modules if name.partition(".")[0] == "head"}
     note = "one learning rate for all parts of TFPoseHead; the paper's: custom_keys={'transformer_': dict(lr_mult=0.1)}"
+    train = cfg.train_cfg
+    length = f"{train.max_epochs} epochs" if train.get("max_epochs") else f"{train.get('max_iters')} iterations"
+    schedulers = cfg.get("param_scheduler") or []
+    loader, sets = cfg.train_dataloader, list_data_sets(cfg, "train_dataloader")
     topics = {
-        "model": [f"{named}; {total / 1e6:.1f} M trained parameters"],
         "parameter groups": [
             f"lr {group.lr:g}, weight decay {group.weight_decay:g}: {group.tensors} tensors, "
             f"{group.parameters / 1e6:.2f} M parameters: {', '.join(group.modules[:8])}"
@@ -113,41 +103,28 @@ def describe(cfg: Config, model: BaseModel) -> str:
         + [note] * (cfg.model.head.type == "TFPoseHead" and len(head) == 1),
         "optimizer": [_call(cfg.optim_wrapper.optimizer)],
         "schedule": [
-            f"{length}, batch size {cfg.train_dataloader.get('batch_size', '?')} per process; "
+            f"{length}, batch size {loader.get('batch_size', '?')} per process; "
             f"the learning rates are for batch size {(cfg.get('auto_scale_lr') or {}).get('base_batch_size', '?')}",
             *map(_call, schedulers if isinstance(schedulers, (list, tuple)) else [schedulers]),
         ],
-        "training data": [
-            *wrapper,
-            *(", ".join(filter(None, (data.settings["type"], data.settings.get("ann_file")))) for data in sets),
-        ],
-        "augmentation": list(
-            dict.fromkeys(_call(step) for data in sets for step in data.steps if step["type"] != "GenerateTarget")
-        ),
+        "augmentation": [_call(step) for data in sets for step in data.steps if step["type"] != "GenerateTarget"],
         "targets": [_call(cfg.get("codec"))],
         "loss": [_call(cfg.model.head.loss)] if cfg.model.head.get("loss") else ["the head's default"],
-        "test": [_call(dict(type="test_cfg", **(cfg.model.get("test_cfg") or {})))],
     }
-    return "\n".join(f"{topic}\n" + "\n".join(f"    {line}" for line in lines) for topic, lines in topics.items())
+    # data sets of one dataloader can have the same steps
+    return "\n".join("\n    ".join([topic, *dict.fromkeys(lines)]) for topic, lines in topics.items())
 
 
 class Recipe(NamedTuple):
-    """The recipe of a config.
+    """The recipe of a config."""
 
-    Attributes:
-        name: Name of the config.
-        text: See :func:`describe`.
-        problems: See :func:`find_problems`.
-    """
-
-    name: str
-    text: str
-    problems: list[str]
+    name: str  # of the config
+    text: str  # see describe
+    problems: list[str]  # see find_problems
 
     def __str__(self) -> str:
         """The recipe, and the problems."""
-        checks = "\n".join(f"    {problem}" for problem in self.problems or ["no problem found"])
-        return f"{self.name}\n{self.text}\nchecks\n{checks}"
+        return "\n".join([self.name, self.text, "\n    ".join(["checks", *(self.problems or ["no problem found"])])])
 
     @property
     def exit_status(self) -> int:
