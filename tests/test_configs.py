@@ -17,7 +17,7 @@ from mmengine.runner import Runner
 from mmpose.registry import MODELS
 from torch import nn
 
-from tests.helpers.models import randomise, samples
+from tests.helpers.models import labelled, randomise, samples
 from tests.helpers.paths import MAIN, ROOT
 from tfpose_mm.recipe.config_checks import find_problems
 from tfpose_mm.recipe.parameter_groups import parameter_groups
@@ -188,6 +188,47 @@ def test_without_the_protection_the_main_config_has_mmpose_s_types_and_ours_only
     assert {type(hook).__module__.split(".")[0] for hook in Runner.from_cfg(cfg).hooks} <= {"mmpose", "mmengine"}
 
 
+def test_its_dataloaders_fit_into_mmpose_s_own_config(people, tmp_path):
+    """Copy codec, pipelines and dataloaders into MMPose's SimpleBaseline, with the head."""
+    text = MAIN.read_text(encoding="utf-8")
+    data = text[text.index("# dataset settings") : text.index("# hooks")]
+    (codec,) = re.findall(r"^codec = .*$", text, re.M)
+    lines = [
+        '_base_ = "mmpose::body_2d_keypoint/topdown_heatmap/coco/td-hm_res50_8xb64-210e_coco-256x192.py"',
+        'custom_imports = dict(imports=["tfpose_mm"], allow_failed_imports=False)',
+        codec,
+        data,
+    ]
+    (tmp_path / "config.py").write_text("\n".join(lines), encoding="utf-8")
+    cfg = Config.fromfile(str(tmp_path / "config.py"))
+    cfg.merge_from_dict({
+        "model.backbone": dict(_delete_=True, type="ResNet", depth=18, out_indices=(1, 2, 3)),
+        "model.head": dict(
+            _delete_=True, type="TFPoseHead", in_channels=[128, 256, 512], num_joints=17, decoder=cfg.codec
+        ),
+        "model.test_cfg": dict(_delete_=True, flip_test=True, shift_coords=False),
+        "train_dataloader.dataset.data_root": str(people),
+        "train_dataloader.dataset.ann_file": "annotations/person_keypoints_train.json",
+        "train_dataloader.dataset.data_prefix.img": "train/",
+        "train_dataloader.batch_size": 3,
+        "train_dataloader.num_workers": 1,
+        "train_cfg": dict(_delete_=True, type="IterBasedTrainLoop", max_iters=1),
+        "param_scheduler": None,
+        "work_dir": str(tmp_path / "work"),
+    })  # fmt: skip
+    for part in ("val", "test"):
+        cfg[f"{part}_dataloader"] = cfg[f"{part}_evaluator"] = cfg[f"{part}_cfg"] = None
+    cfg.update(launcher="none", experiment_name=f"configs_{time.time_ns()}")
+    training = Runner.from_cfg(cfg)
+    before = {name: value.clone() for name, value in training.model.state_dict().items()}
+    training.train()
+    changed = [
+        name for name, value in training.model.head.named_parameters() if not value.equal(before[f"head.{name}"])
+    ]
+    assert any(name.startswith("reg_branches") for name in changed), changed
+    assert all(value.isfinite().all() for value in training.model.parameters())
+
+
 @pytest.mark.parametrize("name", ["r50_coco_384x288_testdev", "r50_mpii_256x256", "r18_lspet_256x192"])
 def test_one_variable_moves_the_data(monkeypatch, name):
     monkeypatch.setenv(f"{name.split('_')[1].upper()}_ROOT", "/elsewhere/")
@@ -240,6 +281,26 @@ def test_a_peer_differs_from_tfpose_in_its_head_alone(peer):
     assert udp == {cfg.codec.type == "UDPHeatmap"}  # the affine transform on which the peer's codec is exact
 
 
+def test_a_peer_takes_one_step_and_predicts(peer):
+    check_step_and_prediction(peer.cfg, copy.deepcopy(peer.model))
+
+
+def check_step_and_prediction(cfg, model):
+    width, height = cfg.codec.input_size
+    batch = labelled(cfg.codec, cfg.model.head, batch=2)
+    batch[0].gt_instance_labels.keypoint_weights[:, 2] = 0  # a keypoint without labels
+    images = torch.randn(2, 3, height, width)
+    losses = [value for key, value in model.loss(images, batch).items() if "loss" in key]
+    sum(losses).backward()
+    trained = [(name, parameter) for name, parameter in model.named_parameters() if parameter.requires_grad]
+    assert [name for name, parameter in trained if parameter.grad is None] == []
+    assert [name for name, parameter in trained if not parameter.grad.isfinite().all()] == []
+    with torch.no_grad():
+        (predicted,) = model.eval().predict(images[:1], batch[:1])
+    num_joints = cfg.model.head.get("num_joints") or cfg.model.head.out_channels
+    assert predicted.pred_instances.keypoints.shape == (1, num_joints, 2)
+
+
 @pytest.mark.slow
 @each(SWAPPED_NECKS)
 def test_a_swapped_neck_keeps_tfpose_s_recipe(path):
@@ -254,6 +315,7 @@ def test_a_swapped_neck_keeps_tfpose_s_recipe(path):
     (tenth,) = (group.modules for group in parameter_groups(cfg, model) if group.lr == pytest.approx(4e-4))
     assert len(tenth) == 1
     assert tenth[0].endswith("transformer_encoder")
+    check_step_and_prediction(cfg, model)
 
 
 def test_the_configs_as_they_stand_are_what_was_measured():

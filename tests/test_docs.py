@@ -17,9 +17,10 @@ import torch
 from mmengine.config import Config
 from mmpose.registry import MODELS
 
-from tests.helpers.models import build, images, labelled, load_tiny, samples, tiny_model_cfg
+from tests.helpers.models import build, images, labelled, load_tiny, randomise, samples, tiny_model_cfg
 from tests.helpers.paths import ROOT, pinned_versions
 from tfpose_mm import cli
+from tfpose_mm.export import export_onnx
 
 OTHER_PINS = {  # of packages that make env does not install
     "opencv-python": ["4.11.0.86"],
@@ -128,6 +129,23 @@ def test_prediction_snippets_run(block, people, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.slow
+def test_deployment_snippets_run(people, tmp_path, monkeypatch, capsys):
+    pytest.importorskip("onnx")
+    cfg, model = load_tiny()
+    torch.save(dict(state_dict=randomise(model).state_dict()), tmp_path / "tiny.pth")
+    monkeypatch.setattr("tfpose_mm.export.exporter.VARIATION", 0.0)
+    export_onnx(cfg, tmp_path / "tiny.pth", out=tmp_path / "model.onnx", runner=True)
+    shutil.copy(people / "val/000000000001.jpg", tmp_path / "image.jpg")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    first, *others = blocks(ROOT / "docs/deploy.md", "python")
+    (tmp_path / "snippet.py").write_text("".join([first, *others]), encoding="utf-8")
+    capsys.readouterr()
+    runpy.run_path("snippet.py")
+    assert capsys.readouterr().out.startswith("(2, 17, 2) (2, 17)\n['nose', ")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("page", "block"), numbered("python", starts_as_config=True))
 def test_config_snippet_trains_and_predicts(page, block, tmp_path):
     shutil.copytree(ROOT / "configs", tmp_path / "configs")
@@ -167,6 +185,11 @@ def test_snippet_of_the_docs_runs(page, block, tmp_path):
 @pytest.mark.parametrize("table", RESULTS, ids=lambda table: table.name)
 def test_the_benchmark_s_tables_are_the_results(table):
     assert table.read_text(encoding="utf-8") in (ROOT / "docs/benchmark.md").read_text(encoding="utf-8")
+
+
+def test_the_table_of_exported_models_is_the_result():
+    table = (ROOT / "benchmarks/results/export_speed.md").read_text(encoding="utf-8")
+    assert table in (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: str(page.relative_to(ROOT)))

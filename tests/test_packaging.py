@@ -121,6 +121,18 @@ def test_make_refuses_an_unsupported_python_in_one_sentence(stack, other, versio
 TOOLS = ("sh", "dirname", "date", "mktemp", "rm", "grep", "tee", "cat", "head", "cut")
 
 
+def install(folder, uv=None, compiler=True, python="echo 3.13"):
+    """Run the installation with programs of this folder alone: a Python 3.13, perhaps a compiler, perhaps a uv."""
+    for tool in TOOLS:
+        (folder / tool).symlink_to(shutil.which(tool))
+    for name, script in (("python3", python), ("c++", "true" if compiler else None), ("uv", uv)):
+        if script is not None:
+            (folder / name).write_text(f"#!/bin/sh\n{script}\n")
+            (folder / name).chmod(0o755)
+    command = ["sh", str(ROOT / "environment/install.sh"), "modern", str(folder / "venv")]
+    return subprocess.run(command, env={"PATH": str(folder)}, capture_output=True, text=True, check=False)
+
+
 @pytest.mark.parametrize(
     ("uv", "sentence"),
     [
@@ -130,17 +142,29 @@ TOOLS = ("sh", "dirname", "date", "mktemp", "rm", "grep", "tee", "cat", "head", 
     ],
 )
 def test_a_failed_installation_ends_in_one_sentence(tmp_path, uv, sentence):
-    """With the texts of uv 0.13, and programs of this folder alone."""
-    for tool in TOOLS:
-        (tmp_path / tool).symlink_to(shutil.which(tool))
-    for name, script in (("python3", "echo 3.13"), ("c++", "true"), ("uv", f"echo '{uv}'; exit 1")):
-        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
-        (tmp_path / name).chmod(0o755)
-    command = ["sh", str(ROOT / "environment/install.sh"), "modern", str(tmp_path / "venv")]
-    process = subprocess.run(command, env={"PATH": str(tmp_path)}, capture_output=True, text=True, check=False)
+    """With the texts of uv 0.13."""
+    process = install(tmp_path, uv=f"echo '{uv}'; exit 1")
     assert process.returncode == 1
     assert process.stderr.startswith(f"error: {sentence}")
     assert process.stderr.count("\n") == 1
+
+
+def test_uv_uses_the_index_and_the_certificates_of_pip(tmp_path):
+    (tmp_path / "pip").write_text("global.cert='/certificates'\nglobal.index-url='https://mirror/simple'\n")
+    process = install(
+        tmp_path,
+        uv='echo "error: $UV_DEFAULT_INDEX $SSL_CERT_FILE"; exit 1',
+        python=f'if [ "$2" = pip ]; then cat {tmp_path}/pip; else echo 3.13; fi',
+    )
+    assert "error: https://mirror/simple /certificates" in process.stdout
+
+
+def test_an_installation_without_a_compiler(tmp_path):
+    process = install(tmp_path, uv="exit 1", compiler=False)
+    assert process.returncode == 1
+    assert process.stderr == (
+        "error: MMCV's operators need a C++ compiler: run 'apt-get install g++', then make again.\n"
+    )
 
 
 @pytest.mark.skipif(shutil.which("make") is None, reason="needs make")

@@ -170,11 +170,29 @@ class ResumeHook(Hook):
         barrier()
 
     def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Raise a UserError if a training should resume from a file that has weights only."""
-        if runner.cfg.get("resume") and not {"meta", "message_hub"} <= set(checkpoint):
+        """Raise a UserError if the file has weights only; warn if the config has other learning rates or schedules."""
+        if not runner.cfg.get("resume"):
+            return
+        if not {"meta", "message_hub"} <= set(checkpoint):
             raise UserError(
                 "Resuming needs a training checkpoint with epoch and logged values, but the file has weights only: set "
                 "load_from without resume to start a new training from these weights."
+            )
+        if isinstance(runner.param_schedulers, list):  # a dict for several optimizers
+            kept = _schedule(checkpoint.get("optimizer") or {}, checkpoint.get("param_schedulers") or [])
+            wanted = _schedule(runner.optim_wrapper.state_dict(), [one.state_dict() for one in runner.param_schedulers])
+            if kept != wanted:
+                runner.logger.warning(
+                    f"A resumed training keeps the learning rates and schedules of its checkpoint ({kept}), not those "
+                    f"of the config ({wanted}): to use those, start a new training with load_from=CHECKPOINT."
+                )
+
+    def before_train(self, runner: Runner) -> None:
+        """Warn if a resumed training has nothing left to do."""
+        if runner.cfg.get("resume") and runner.iter >= runner.max_iters:
+            runner.logger.warning(
+                f"The checkpoint has all {runner.max_iters} iterations of the config: nothing is left to train. To "
+                "train longer, raise train_cfg.max_epochs (or max_iters) and start a new training with load_from."
             )
 
     def _correct_pointer(self, runner: Runner, folder: Path) -> None:
@@ -198,6 +216,13 @@ class ResumeHook(Hook):
                 f"{folder} must have a complete checkpoint to resume from, but none of its {len(written)} is complete: "
                 "start a new training, without resume, in another work directory."
             )
+
+
+def _schedule(optimizer: dict, schedulers: Sequence[dict]) -> str:
+    """Learning rates of the parameter groups before the schedule, each once, and where each schedule ends."""
+    rates = sorted({group.get("initial_lr", group["lr"]) for group in optimizer.get("param_groups", ())})
+    ends = ", ".join(str(scheduler.get("end")) for scheduler in schedulers)
+    return f"learning rates {', '.join(f'{rate:g}' for rate in rates)}, schedules that end at iteration {ends}"
 
 
 @HOOKS.register_module()
