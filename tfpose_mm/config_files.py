@@ -74,6 +74,7 @@ def read_config(config: str | Path | Config, cfg_options: Mapping[str, Any] | Se
         ) from error
     model = cfg.get("model") or {}
     kind = model.get("type") if isinstance(model, dict) else None
+    kind = getattr(kind, "__name__", kind)  # a class in MMEngine's pure Python configs
     if kind != "TopdownPoseEstimator":
         raise UserError(
             f"{config if isinstance(config, (str, Path)) else 'The config'} builds "
@@ -87,7 +88,7 @@ def _read_file(config: str) -> Config:
     from mmengine.config import Config
     from mmengine.hub import get_config as get_host_config
 
-    is_name = not Path(config).exists() and (config in list_configs() or not Path(config).suffix)
+    is_name = not Path(config).exists() and (config.removesuffix(".py") in list_configs() or not Path(config).suffix)
     if "::" not in config:
         config = str(config_path(config)) if is_name else config
         need_file("config", config, "give a path relative to the current folder")

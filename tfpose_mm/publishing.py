@@ -94,7 +94,7 @@ def _describe(content: Mapping) -> dict:
     meta = to_plain(content.get("meta") or {})
     metrics = meta.get("metrics", {})  # of a published file
     if meta.get("validated_iter") is not None and meta["validated_iter"] == meta.get("iter"):
-        scalars = content["message_hub"]["log_scalars"].items()
+        scalars = content.get("message_hub", {}).get("log_scalars", {}).items()
         values = {name[4:]: float(value.current()) for name, value in scalars if name.startswith("val/")}
         metrics = {name: value for name, value in values.items() if not name.endswith("time")}
     text = meta.get("cfg", meta.get("config_text"))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import signal
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +15,13 @@ from mmengine.device import get_device
 from mmengine.runner import Runner
 
 from .config_files import parse_cfg_options, read_config
-from .datasets.config_data import annotation_file, find_mixed_annotations, list_evaluators
+from .datasets.config_data import (
+    LOADERS,
+    annotation_file,
+    find_mixed_annotations,
+    list_evaluators,
+    need_annotation_files,
+)
 from .engine.running import KeepSamples, need_checkpoint, run_test
 from .errors import UserError
 from .evaluation.metrics_table import format_table
@@ -59,6 +67,10 @@ def train(
     if load_from is not None:
         need_checkpoint(load_from)
         cfg.load_from = str(load_from)
+    elif resume:
+        cfg.load_from = None  # as MMPose does: else MMEngine resumes from the weights that the config begins with
+    for loader in LOADERS[:2]:
+        need_annotation_files(cfg, loader)
     if amp:
         if get_device() in ("cpu", "mps"):
             raise UserError(f"--amp needs a GPU, but torch finds only the device {get_device()}: leave --amp out.")
@@ -67,8 +79,12 @@ def train(
         if "base_batch_size" not in cfg.get("auto_scale_lr", {}):
             raise UserError("--auto-scale-lr needs auto_scale_lr.base_batch_size, but the config has none: set it.")
         cfg.auto_scale_lr.enable = True
-    runner = Runner.from_cfg(cfg)
-    runner.train()
+    runner, handler = Runner.from_cfg(cfg), signal.getsignal(signal.SIGTERM)
+    try:
+        runner.train()
+    finally:  # PreemptionHook restores it only after a whole training
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, handler or signal.SIG_DFL)
     return f"The training is complete. Log and checkpoints: {runner.work_dir}"
 
 

@@ -13,7 +13,7 @@ from mmengine.config import Config
 from mmengine.dataset import pseudo_collate
 from torch import Tensor, nn
 
-from ..datasets.config_data import build_annotated_data, labelled_keypoints
+from ..datasets.config_data import build_annotated_data, labelled_keypoints, need_annotations
 from ..engine import load_model
 from ..errors import UserError
 from ..models.heads import is_tfpose_head
@@ -214,6 +214,7 @@ def record(
         raise UserError(
             f"Recording attention needs a TFPoseHead, but the config has a {cfg.model.head.type}: use another."
         )
+    need_annotations(cfg)
     data = build_annotated_data(cfg)
     need_persons(len(data), chosen)
     model = load_model(cfg.model, checkpoint, device)

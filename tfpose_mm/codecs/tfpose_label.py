@@ -97,8 +97,8 @@ class TFPoseLabel(BaseKeypointCodec):
             encoded: (N, K, 2), (x, y) in [0, 1].
 
         Returns:
-            Keypoints (N, K, 2), as ``label * (w, h)``, and scores (N, K), all 1. The head replaces the
-            scores if ``test_cfg.keypoint_scores`` is set.
+            Keypoints (N, K, 2), as ``label * (w, h)``, and scores (N, K), all 1. TFPoseHead replaces
+            the scores as ``test_cfg.keypoint_scores`` says.
         """
         keypoints = encoded * np.array(self.input_size, dtype=encoded.dtype)
         return keypoints, np.ones(encoded.shape[:2], dtype=np.float32)

@@ -63,6 +63,12 @@ def input_size(cfg: Config) -> tuple[int, int]:
     raise UserError("The test pipeline must have a TopdownAffine, which gives the input size, but has none: add it.")
 
 
+def predicted_keypoints(cfg: Config) -> int | None:
+    """The number K of keypoints that the head of a config predicts; ``None`` if the head takes it from elsewhere."""
+    head = cfg.model.head
+    return head.get("num_joints", head.get("out_channels"))
+
+
 def read_metainfo(described: dict) -> dict:
     """Parse the metainfo of a config, or that of a class of data sets, as MMPose does, with its errors."""
     with warnings.catch_warnings():  # MMPose warns that it reads the file of its installation
@@ -120,9 +126,16 @@ def annotation_file(cfg: Config) -> Path:
             f"The test data must be one data set with an ann_file, but the config has a {data.type}: set "
             "test_dataloader.dataset to one of its data sets."
         )
-    path = Path(data.get("data_root") or "") / data.ann_file
-    need_file("annotation file", path, "point the config's data_root to the data, as the README shows")
-    return path
+    need_annotation_files(cfg, "test_dataloader")
+    return Path(data.get("data_root") or "", data.ann_file)
+
+
+def need_annotation_files(cfg: Config, loader: str) -> None:
+    """Raise a UserError if an annotation file of a dataloader does not exist; remote ones are not looked for."""
+    for data, _ in list_data_sets(cfg, loader):
+        if "://" not in f"{data.get('data_root')}{data.get('ann_file')}":
+            path = Path(data.get("data_root") or "", data.get("ann_file") or "")
+            need_file("annotation file", path, "point the config's data_root to the data, as the README shows")
 
 
 def need_annotations(cfg: Config) -> None:

@@ -1,4 +1,4 @@
-"""Training: readers of checkpoints, complete files, tests; ``hooks/`` has the hooks for MMEngine's loops."""
+"""Training: readers of checkpoints, complete files, tests; ``hooks.py`` has the hooks for MMEngine's loops."""
 
 from __future__ import annotations
 

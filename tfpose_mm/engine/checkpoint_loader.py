@@ -17,6 +17,7 @@ from urllib.parse import urlparse
 
 import torch
 from mmengine.config import ConfigDict
+from mmengine.model import is_model_wrapper
 from mmengine.utils import digit_version
 from mmpose.registry import MODELS
 from safetensors import safe_open
@@ -151,6 +152,7 @@ def read_fitting_weights(model: nn.Module, checkpoint: str | Path) -> dict[str, 
         UserError: If the file cannot be read, or a parameter of the model is missing or has another shape; the message
             has a table of all parameters and buffers that differ.
     """
+    model = model.module if is_model_wrapper(model) else model
     content = read_checkpoint(checkpoint)
     # MMEngine removes the "module." of wrappers for several GPUs, too
     state = {name.removeprefix("module."): value for name, value in content.get("state_dict", content).items()}

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 import numpy as np
 import torch
@@ -232,19 +233,23 @@ class PreemptionHook(Hook):
     ``--resume`` continues from the file. A training by epochs begins the epoch again, with the weights that it has
     reached; its learning-rate schedule does not go back. A training by iterations continues with the next iteration. A
     validation is finished first, and one iteration after it. ``mim train`` does not pass the signal on, ``torchrun``
-    does.
+    does. A training in another than the main thread ignores the signal: only the main thread gets it.
     """
 
     priority = "LOWEST"  # after the hooks that change the state of the training
+    _is_asked = False
+    _previous: Any = None
 
     def before_train(self, runner: Runner) -> None:
         """Replace the handler of SIGTERM."""
         self._is_asked = False
-        self._previous = signal.signal(signal.SIGTERM, self._ask)
+        if threading.current_thread() is threading.main_thread():
+            self._previous = signal.signal(signal.SIGTERM, self._ask) or signal.SIG_DFL  # None: set by another language
 
     def after_train(self, runner: Runner) -> None:
         """Restore the handler of SIGTERM."""
-        signal.signal(signal.SIGTERM, self._previous or signal.SIG_DFL)  # None: set by another language
+        if self._previous is not None:
+            signal.signal(signal.SIGTERM, self._previous)
 
     def after_train_iter(self, runner: Runner, batch_idx: int, data_batch: dict, outputs: dict) -> None:
         """Save and exit if any process of the training got the signal."""

@@ -21,6 +21,7 @@ from scipy.io import loadmat, savemat
 from scipy.io.matlab import MatReadError
 
 from ..config_files import read_config
+from ..datasets.config_data import predicted_keypoints
 from ..engine.running import KeepSamples, run_test
 from ..errors import UserError, need_file
 
@@ -67,9 +68,9 @@ def submit_mpii(
 def _predict_people(cfg: Config, checkpoint: str | Path, people: list[MpiiPerson], work_dir: Path) -> np.ndarray:
     """Predict persons of the release: (P, 16, 2), (x, y) in pixels of the image; the first pixel is 0."""
     data = cfg.test_dataloader.dataset
-    if data.type != "MpiiDataset" or cfg.model.head.num_joints != NUM_JOINTS:
+    if data.type != "MpiiDataset" or predicted_keypoints(cfg) != NUM_JOINTS:
         raise UserError(
-            f"The config predicts {cfg.model.head.num_joints} joints of a {data.type}: choose one that predicts the 16 "
+            f"The config predicts {predicted_keypoints(cfg)} joints of a {data.type}: choose one that predicts the 16 "
             "joints of MpiiDataset, as configs/tfpose_r50_mpii_256x256.py does."
         )
     images = Path(data.get("data_root") or "", data.data_prefix.img)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from mmpose.datasets import CocoDataset
 
 from ..datasets.config_data import build_annotated_data
 from ..datasets.synthetic import write_dataset
+from ..errors import UserError
 from ..inference import Predictor
 from .runner import PoseRunner
 
@@ -41,14 +43,15 @@ class Parity(NamedTuple):
     scores: float
 
 
-def find_persons(cfg: Config, number: int = PERSONS) -> tuple[list[Person], str]:
+def find_persons(cfg: Config) -> tuple[list[Person], str]:
     """Persons of different images of the test data, or synthetic ones if these are too few; and where they are from."""
     data_cfg = cfg.test_dataloader.dataset
     if Path(data_cfg.get("data_root") or "", data_cfg.get("ann_file") or "missing").is_file():
-        persons = _one_of_each_image(build_annotated_data(cfg), number)
-        if len(persons) == number:
-            return persons, "of the config's test data"
-    return _drawn(number), f"of synthetic images, because fewer than {number} images of the test data can be read"
+        with contextlib.suppress(UserError):  # CheckedCocoDataset refuses faulty rows and missing images
+            persons = _one_of_each_image(build_annotated_data(cfg), PERSONS)
+            if len(persons) == PERSONS:
+                return persons, "of the config's test data"
+    return _drawn(PERSONS), f"of synthetic images, because fewer than {PERSONS} images of the test data can be read"
 
 
 def _one_of_each_image(data: BaseDataset, number: int) -> list[Person]:

@@ -103,8 +103,8 @@ def has_cuda_kernel() -> bool:
     if get_compiling_cuda_version() != "not available":
         return True
     warnings.warn(
-        "mmcv was compiled without CUDA, so deformable attention runs on grid_sample, which is slower: install a CUDA "
-        "build with 'mim install mmcv==2.1.0'.",
+        "mmcv was compiled without CUDA, so deformable attention runs on grid_sample, which is slower: compile it "
+        "with 'make env CUDA=1', or see docs/install.md.",
         stacklevel=2,
     )
     return False

@@ -80,6 +80,13 @@ def check_metainfo(metainfo: dict[str, Any], categories: Sequence[dict[str, Any]
                 f"the metainfo should pair {names[index]} with {names[plain.index(other)]}, but pairs it with "
                 f"{names[partner]}: correct the swap, or flip augmentation and the flip test mix up keypoints",
             )
+        if flip[partner] != index:
+            yield (
+                "flip_pair_one_sided",
+                f"the metainfo should swap {names[partner]} with {names[index]}, as {names[index]} with "
+                f"{names[partner]}, but swaps it with {names[flip[partner]]}: correct the swaps, or a flip loses a "
+                "keypoint",
+            )
         low, high = sorted((sigmas[index], sigmas[partner])) if sigmas else (1, 1)
         if sigmas and not 0 < sigmas[index] <= MAX_SIGMA:
             detail = f"a sigma should be above 0 and at most {MAX_SIGMA}, but that of {names[index]} is"
@@ -109,6 +116,7 @@ def _most(hits: np.ndarray, valid: np.ndarray) -> bool:
 
 def _units(rows: Instances) -> Faults:
     """Find the correction of units, origin or order of the numbers with which the keypoints are in the boxes."""
+    rows = rows[rows.labelled.any(1)]
     points, flags = rows.points, (0, 1, 2)
     unknown = (rows.labelled & ~np.isin(rows.v, flags)).any(1)
     for column, order in ((0, "v, x, y"), (1, "x, v, y")):
@@ -202,7 +210,7 @@ def _distances(rows: Instances, metainfo: dict[str, Any]) -> Faults:
             "the order of the keypoints should be that of the metainfo, but the skeleton would be "
             f"{1 - shortest / total:.0%} shorter after exchanging {exchanged}: correct the annotations or the metainfo",
         )
-    for index, partner in pairs if (flip[flip] == np.arange(len(flip))).all() else ():  # else `recipe` reports it
+    for index, partner in pairs if (flip[flip] == np.arange(len(flip))).all() else ():
         others = np.array([other for other in range(len(names)) if other not in (index, partner)])
         own, mirrored = medians[index, others], medians[partner, flip[others]]
         good = np.minimum(counts[index, others], counts[partner, flip[others]]) >= MIN_FLIP
