@@ -81,6 +81,10 @@ def test_labels_and_heatmaps_meet():
     from_heatmaps, _ = UDPHeatmap((96, 128), (24, 32), sigma=2).decode(encoded["heatmaps"])
     from_labels, scores = codec.decode(encoded["keypoint_labels"])
     assert encoded["heatmaps"].shape == (K, 32, 24)
+    assert codec.field_mapping_table == {"heatmaps": "heatmaps"}
+    without = TFPoseLabel((96, 128))
+    assert set(without.encode(keypoints)) == {"keypoint_labels", "keypoint_weights"}
+    assert not without.field_mapping_table
     assert scores.shape == (1, K)
     np.testing.assert_allclose(from_heatmaps, from_labels, atol=0.05)
 
@@ -93,13 +97,6 @@ def test_border_and_visibility_decide_the_weight():
     assert encoded["keypoint_weights"].tolist() == [[1, 1, 0, 0, 0]]
     assert encoded["keypoint_labels"][0, :2].tolist() == [[0, 0], [1, 1]]
     assert encoded["heatmaps"][4].max() == 0
-
-
-def test_without_heatmaps():
-    codec = TFPoseLabel((96, 128))
-    assert set(codec.encode(np.ones((1, K, 2)))) == {"keypoint_labels", "keypoint_weights"}
-    assert not codec.field_mapping_table
-    assert TFPoseLabel((96, 128), (24, 32)).field_mapping_table == {"heatmaps": "heatmaps"}
 
 
 def test_bad_sizes_and_two_instances_are_refused():

@@ -25,6 +25,7 @@ HEADS = {
     ),
 }
 FINITE = "finite losses, gradients and predictions"
+OUTPUTS = ("reg_branch", "classifiers", "sampling_offsets", "attention_weights")
 FACTORS = (0.0, 1e3, -1e4, 1e6)
 
 
@@ -38,10 +39,8 @@ def scale_logits(head, factor):
     """Multiply the last linear layer of every branch that predicts coordinates, maps or attention."""
     with torch.no_grad():
         for name, module in head.named_modules():
-            is_output = any(
-                part in name for part in ("reg_branch", "classifiers", "sampling_offsets", "attention_weights")
-            )
-            if is_output and isinstance(module, torch.nn.Linear) and not name.startswith("loss_module"):
+            is_output = any(part in name for part in OUTPUTS)
+            if is_output and isinstance(module, torch.nn.Linear):
                 module.weight.copy_(torch.randn_like(module.weight) * max(abs(factor), 1.0) * np.sign(factor or 1))
 
 

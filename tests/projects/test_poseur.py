@@ -12,7 +12,6 @@ from projects.poseur.poseur import PoseurHead, PoseurLoss, PoseurStart
 from tests.helpers.models import build, flip_indices, images, randomise, samples, tiny_model_cfg
 from tests.helpers.paths import ROOT
 from tfpose_mm.inference import Predictor
-from tfpose_mm.models import set_attn_implementation
 from tfpose_mm.recipe.config_checks import find_problems
 from tfpose_mm.recipe.parameter_groups import parameter_groups
 
@@ -121,17 +120,12 @@ def test_y0_is_regressed_from_the_coarsest_level():
     assert not proposal.coordinates.requires_grad
 
 
-def test_bfloat16_autocast_trains_and_a_trace_takes_any_batch_size():
+def test_bfloat16_autocast_trains():
     model = randomise(build(model_cfg(dropout=0.0)))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         losses = model.loss(images(), samples())
     sum(losses.values()).backward()
     assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())
-    set_attn_implementation(model.eval(), "grid_sample")
-    model.forward = model._forward
-    with torch.no_grad():
-        traced = torch.jit.trace(model, (images(2),), check_trace=False)
-        torch.testing.assert_close(traced(images(5)), model(images(5)), atol=1e-4, rtol=1e-4)
 
 
 def test_tools_of_the_package_predict_with_it(people, tmp_path):

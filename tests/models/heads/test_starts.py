@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 
 from tests.helpers.models import build, images, randomise, samples, tiny_model_cfg
@@ -23,19 +24,14 @@ def test_a_token_predicts_its_pixels_on_all_levels():
         torch.testing.assert_close(logits[1, 3, 4 + row, 8 + column], expected)
 
 
-def test_no_gradient_flows_through_y0():
-    start = KeypointMapStart(8, K, num_levels=1)
-    proposal = start(torch.randn(3, H * W, 8), ((H, W),))
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_y0_is_the_maximum_in_float32_without_a_gradient(dtype):
+    start = KeypointMapStart(8, K, num_levels=2).to(dtype)
+    proposal = start(torch.randn(3, H * W + 6, 8).to(dtype), ((H, W), (3, 2)))
     assert not proposal.coordinates.requires_grad
     assert proposal.maps.requires_grad
+    assert proposal.maps.dtype is proposal.coordinates.dtype is torch.float32
     torch.testing.assert_close(proposal.coordinates, local_maximum(proposal.maps.detach(), start.radius))
-
-
-def test_half_precision_gives_float32_maps():
-    start = KeypointMapStart(8, K, num_levels=2).bfloat16()
-    proposal = start(torch.randn(3, H * W + 6, 8).bfloat16(), ((H, W), (3, 2)))
-    assert proposal.maps.dtype is torch.float32
-    assert proposal.coordinates.dtype is torch.float32
 
 
 def test_with_the_flip_test_both_views_start_at_the_same_maximum(monkeypatch):

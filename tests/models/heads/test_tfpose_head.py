@@ -70,42 +70,45 @@ def test_invisible_joints_give_no_gradient(head):
         assert not parameter.grad.any(), name
 
 
-def test_accuracy_is_mmpose_s_and_logged_by_default():
-    """PCK@0.05 without unlabelled joints, as MMPose's regression heads log it."""
-    head = randomise(build_head()).eval()
-    weights = torch.ones(3, 5)
-    weights[:, 2] = 0
-    weights[1, 3] = 0
-    batch = samples(weights=weights)
+def test_the_loss_is_of_what_forward_predicts():
+    """The accuracy is MMPose's PCK@0.05 without unlabelled joints, and logged by default."""
+    head, batch = randomise(build_head()).eval(), samples(weights=(torch.arange(15) % 4 > 0).float().view(3, 5))
     predicted = head.forward(maps()).detach()
     near = predicted + 0.03 * torch.randn(predicted.shape, generator=torch.Generator().manual_seed(0))
     for sample, label in zip(batch, near):
         sample.gt_instance_labels.keypoint_labels = label[None]
+    weights = torch.cat([sample.gt_instance_labels.keypoint_weights for sample in batch])
+    losses = head.loss(maps(), batch)
+    torch.testing.assert_close(losses["loss_kpt"], ((predicted - near).abs() * weights[..., None]).mean())
     _, expected, _ = keypoint_pck_accuracy(predicted.numpy(), near.numpy(), weights.numpy() > 0, 0.05, np.ones((3, 2)))
-    accuracy = head.loss(maps(), batch)["acc_pose"]
-    assert isinstance(accuracy, torch.Tensor)
-    assert accuracy.item() == pytest.approx(expected)
+    assert isinstance(losses["acc_pose"], torch.Tensor)
+    assert losses["acc_pose"].item() == pytest.approx(expected)
     assert 0 < expected < 1
     assert "acc_pose" not in head.loss(maps(), batch, dict(compute_acc=False))
 
 
-def test_forward_is_the_last_layer_of_the_loss():
+def test_the_flip_test_is_the_mean_of_both_views():
+    """Of the keypoints, the heat maps and the scores, which are the values of the heat maps at the keypoints."""
     head = randomise(build_head()).eval()
-    labels = torch.cat([s.gt_instance_labels.keypoint_labels for s in samples()])
-    expected = (head.forward(maps()) - labels).abs().mean()
-    torch.testing.assert_close(head.loss(maps(), samples())["loss_kpt"], expected)
-
-
-def test_flip_test_is_the_mean_of_both_views():
-    head = randomise(build_head()).eval()
-    view, mirrored = maps(seed=0), maps(seed=1)
+    views, size = [maps(seed=0), maps(seed=1)], torch.tensor(INPUT_SIZE)
     with torch.no_grad():
-        ours = head.predict([view, mirrored], samples(), dict(flip_test=True))
-        first, second = head.forward(view), head.forward(mirrored)
-    second = torch.stack([1 - second[..., 0], second[..., 1]], -1)[:, flip_indices(5)]
-    expected = (first + second) / 2 * torch.tensor(INPUT_SIZE)
-    for index, instance in enumerate(ours):
-        np.testing.assert_allclose(instance.keypoints[0], expected[index].numpy(), atol=1e-4)
+        points, heatmaps = ([run(view) for view in views] for run in (head.forward, lambda v: head.aux_branch(v[-1:])))
+        plain, plain_maps = head.predict(views[0], samples(), dict(output_heatmaps=True, keypoint_scores="heatmap"))
+        test_cfg = dict(flip_test=True, output_heatmaps=True, keypoint_scores="heatmap")
+        flipped, mean_maps = head.predict(views, samples(), test_cfg)
+        shifted = head.predict(views, samples(), dict(flip_test=True, shift_coords=True))  # for other codecs
+    mirrored = torch.stack([1 - points[1][..., 0], points[1][..., 1]], -1)[:, flip_indices(5)]
+    mean = (points[0] + mirrored) / 2
+    both = (heatmaps[0] + heatmaps[1].flip(-1)[:, flip_indices(5)]) / 2
+    for predicted, fields, at, maps_ in ((plain, plain_maps, points[0], heatmaps[0]), (flipped, mean_maps, mean, both)):
+        assert len(predicted) == 3
+        for index, instance in enumerate(predicted):
+            np.testing.assert_allclose(instance.keypoints[0], at[index] * size, atol=1e-4)
+            np.testing.assert_allclose(instance.keypoint_scores[0], sample_heatmaps(maps_, at)[index], atol=1e-6)
+            torch.testing.assert_close(fields[index].heatmaps, maps_[index])
+    assert sample_heatmaps(both, mean).std() > 1e-3
+    # half a pixel of the input: the mean of one view that moved by one pixel and one view that did not
+    np.testing.assert_allclose(flipped[0].keypoints[..., 0] - shifted[0].keypoints[..., 0], 0.5, atol=1e-4)
 
 
 @pytest.mark.parametrize(
@@ -126,28 +129,6 @@ def test_the_flip_test_is_equivariant(scores, head):
     scores = np.concatenate([one.keypoint_scores for one in plain])
     assert scores.std() > 0
     assert 0 <= scores.min() <= scores.max() <= 1
-
-
-def test_shift_coords_is_for_other_codecs():
-    head = randomise(build_head()).eval()
-    with torch.no_grad():
-        plain = head.predict([maps(), maps()], samples(), dict(flip_test=True))
-        shifted = head.predict([maps(), maps()], samples(), dict(flip_test=True, shift_coords=True))
-    # half a pixel of the crop: the mean of one view that moved by one pixel and one view that did not
-    np.testing.assert_allclose(plain[0].keypoints[..., 0] - shifted[0].keypoints[..., 0], 0.5, atol=1e-4)
-
-
-def test_output_heatmaps():
-    head = randomise(build_head()).eval()
-    with torch.no_grad():
-        preds, fields = head.predict(maps(), samples(), dict(output_heatmaps=True))
-        expected = head.aux_branch(maps()[-1:])
-    assert len(preds) == 3
-    torch.testing.assert_close(fields[1].heatmaps, expected[1])
-    with torch.no_grad():
-        _, fields = head.predict([maps(), maps(seed=1)], samples(), dict(flip_test=True, output_heatmaps=True))
-        mirrored = head.aux_branch(maps(seed=1)[-1:]).flip(-1)[:, flip_indices(5)]
-    torch.testing.assert_close(fields[1].heatmaps, (expected[1] + mirrored[1]) / 2)
 
 
 def test_the_auxiliary_branch_is_not_run_in_inference():
@@ -290,26 +271,6 @@ def test_batches_that_do_not_fit_are_refused():
         head.loss(maps(), samples(heatmap_size=None))
     with pytest.raises(UserError, match="no auxiliary branch"):
         build_head(aux_branch=False).predict(maps(), samples(), dict(output_heatmaps=True))
-
-
-def scores(head, views, **test_cfg):
-    with torch.no_grad():
-        return np.concatenate([pred.keypoint_scores for pred in head.predict(views, samples(), test_cfg)])
-
-
-def test_score_of_the_heat_map_against_its_definition():
-    head = randomise(build_head()).eval()
-    views = [maps(seed=0), maps(seed=1)]
-    with torch.no_grad():
-        heatmaps = [head.aux_branch(view[-1:]) for view in views]
-        coordinates = [head.forward(view) for view in views]
-    expected = sample_heatmaps(heatmaps[0], coordinates[0])
-    np.testing.assert_allclose(scores(head, views[0], keypoint_scores="heatmap"), expected, atol=1e-6)
-    mirrored = torch.stack([1 - coordinates[1][..., 0], coordinates[1][..., 1]], -1)[:, flip_indices(5)]
-    both = (heatmaps[0] + heatmaps[1].flip(-1)[:, flip_indices(5)]) / 2
-    expected = sample_heatmaps(both, (coordinates[0] + mirrored) / 2)
-    np.testing.assert_allclose(scores(head, views, keypoint_scores="heatmap", flip_test=True), expected, atol=1e-6)
-    assert expected.std() > 1e-3
 
 
 @pytest.mark.parametrize(

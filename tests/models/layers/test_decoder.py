@@ -43,19 +43,27 @@ POSITIONS = dict(reference_position=True, token_position=True)
 
 @pytest.mark.parametrize("parts", [{}, dict(query_attention=False), dict(POSITIONS, learned_start=False)])
 def test_equation_4(parts):
+    """With the record of each layer."""
     decoder, branches = build(**parts)
-    if "learned_start" in parts:
-        assert decoder.reference_points is None
-        y0 = torch.rand(3, K, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
-    else:
+    y0 = torch.rand(3, K, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    if decoder.reference_points is not None:
         y0 = 1 / (1 + torch.exp(-decoder.reference_points)).expand(3, K, 2)
-    coordinates = decode(decoder, branches, y0=y0 if "learned_start" in parts else None)
+        torch.testing.assert_close(decoder.learned_coordinates(3), y0)
+    assert (decoder.reference_points is None) == ("learned_start" in parts)
     position, query = (half.expand(3, K, C) for half in decoder.query_embedding.weight.split(C, dim=1))
     expected = oracle.decode(decoder, branches, query, position, memory(), y0, SHAPES)
-    assert coordinates.shape == (3, 3, K, 2)
-    torch.testing.assert_close(coordinates, expected, atol=1e-9, rtol=0)
-    steps = torch.diff(torch.cat([y0[None], coordinates]), dim=0)
-    assert (steps.abs().amax((1, 2, 3)) > 1e-2).all()  # each layer changes the coordinates
+    assert (torch.diff(torch.cat([y0[None], expected]), dim=0).abs().amax((1, 2, 3)) > 1e-2).all()  # in each layer
+    records = []
+    for given in (None, records):
+        torch.testing.assert_close(decode(decoder, branches, y0=y0, records=given), expected, atol=1e-9, rtol=0)
+    assert len(records) == 3
+    for record in records:
+        assert record.sampling_locations.shape == (3, K, 2, 2, 2, 2)
+        torch.testing.assert_close(record.attention_weights.sum((3, 4)), torch.ones(3, K, 2).double())
+        if parts.get("query_attention", True):
+            torch.testing.assert_close(record.query_attention.sum(-1), torch.ones(3, 2, K).double())
+        else:
+            assert record.query_attention is None
 
 
 def test_a_layer_takes_the_coordinates_before_it_as_given():
@@ -82,23 +90,6 @@ def test_an_untrained_decoder_predicts_y0_and_samples_as_mmcv_s():
         assert not layer.cross_attn.sampling_offsets.weight.any()
     y0 = decoder.reference_points.sigmoid().expand(3, K, 2)
     torch.testing.assert_close(decode(decoder.double(), branches)[-1], y0, atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("query_attention", [True, False])
-def test_the_records_are_those_of_each_layer(query_attention):
-    decoder, branches = build(query_attention)
-    records = []
-    coordinates = decode(decoder, branches, records=records)
-    torch.testing.assert_close(coordinates, decode(decoder, branches), atol=1e-9, rtol=0)
-    assert len(records) == 3
-    for record in records:
-        assert record.sampling_locations.shape == (3, K, 2, 2, 2, 2)
-        torch.testing.assert_close(record.attention_weights.sum((3, 4)), torch.ones(3, K, 2).double())
-        if query_attention:
-            assert record.query_attention.shape == (3, 2, K, K)
-            torch.testing.assert_close(record.query_attention.sum(-1), torch.ones(3, 2, K).double())
-        else:
-            assert record.query_attention is None
 
 
 @pytest.mark.parametrize("parts", [{}, POSITIONS])
