@@ -62,13 +62,9 @@ def train(
     if amp:
         if get_device() in ("cpu", "mps"):
             raise UserError(f"--amp needs a GPU, but torch finds only the device {get_device()}: leave --amp out.")
-        kind = cfg.optim_wrapper.get("type", "OptimWrapper")
-        if kind not in ("OptimWrapper", "AmpOptimWrapper"):
-            raise UserError(f"--amp needs an OptimWrapper, but the config has a {kind}: leave --amp out.")
         cfg.optim_wrapper.update(type="AmpOptimWrapper", loss_scale=cfg.optim_wrapper.get("loss_scale", "dynamic"))
     if auto_scale_lr:
-        cfg.setdefault("auto_scale_lr", {})
-        if "base_batch_size" not in cfg.auto_scale_lr:
+        if "base_batch_size" not in cfg.get("auto_scale_lr", {}):
             raise UserError("--auto-scale-lr needs auto_scale_lr.base_batch_size, but the config has none: set it.")
         cfg.auto_scale_lr.enable = True
     runner = Runner.from_cfg(cfg)
@@ -120,10 +116,8 @@ def evaluate(
     if "ann_file" in data:
         need_annotation_file(cfg)
     if dump is not None:
-        cfg.test_evaluator = [
-            *list_evaluators(cfg, ("test_evaluator",)),
-            dict(type="DumpResults", out_file_path=str(dump)),
-        ]
+        dumped = dict(type="DumpResults", out_file_path=str(dump))
+        cfg.test_evaluator = [*list_evaluators(cfg, ("test_evaluator",)), dumped]
     runner, metrics = run_test(cfg, checkpoint, Path(cfg.work_dir), KeepSamples(0))
     if out is not None and runner.rank == 0:
         provenance = dict(
@@ -157,6 +151,4 @@ def _prepare(
         cfg.work_dir = str(work_dir or Path("work_dirs", Path(cfg.filename or "config").stem))
     for problem in find_worker_problems(cfg):
         raise UserError(problem)
-    if "preprocess_cfg" in cfg:
-        cfg.model.setdefault("data_preprocessor", cfg.preprocess_cfg)
     return cfg

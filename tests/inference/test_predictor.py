@@ -139,11 +139,11 @@ def test_arrays_are_inputs(predictor, path, reliability):
 @pytest.mark.parametrize(
     ("device", "message"),
     [
-        ("0", "must be cpu or a GPU as cuda:0, but is '0': probably cuda:0 is meant"),
-        ("GPU", "probably cuda:0 is meant"),
-        ("meta", "must be cpu or cuda, because MMCV's attention has no other"),
-        ("cuda:99", "must be cpu or a GPU that torch can use, but cuda:99 fails"),
-        ("graphics", "but graphics fails"),
+        ("0", "must be cpu or a GPU that torch can use, as cuda:0, but is '0'"),
+        ("gpu", "must be cpu or"),
+        ("mps", "must be cpu or"),
+        ("meta", "but is 'meta': MMCV's attention has no other device"),
+        ("cuda:99", "must be cpu or"),
     ],
 )
 def test_other_devices_are_a_sentence(device, message, checkpoint, reliability):
