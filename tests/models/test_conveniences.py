@@ -14,7 +14,6 @@ from torch import nn
 from tests.helpers.models import INPUT_SIZE, build, images, randomise, samples, tiny_model_cfg
 from tfpose_mm.models import set_attn_implementation
 
-needs_compiler = pytest.mark.skipif(not hasattr(torch, "compiler"), reason="needs torch >= 2.1")
 TWO_STAGE = dict(start=dict(type="KeypointMapStart"), reference_position=True, token_position=True)
 
 
@@ -51,7 +50,6 @@ def compare_compiled(twins, compiled, inputs, tolerance):
             torch.testing.assert_close(theirs.grad / scale, ours.grad / scale, atol=10 * tolerance, rtol=0, msg=name)
 
 
-@needs_compiler
 @pytest.mark.slow
 def test_the_network_compiles_in_one_graph(twins):
     """``fullgraph`` raises at the first graph break; backends that only trace need no C++ compiler."""
@@ -75,7 +73,6 @@ def test_generated_code_on_the_gpu(twins):
     compare_compiled(twins, compiled, inputs, 1e-4)
 
 
-@needs_compiler
 @pytest.mark.slow
 def test_predict_runs_compiled_parts(twins):
     """The recipe of docs/training.md: ``predict`` runs the compiled forwards, and checkpoints keep their names."""

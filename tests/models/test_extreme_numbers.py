@@ -47,8 +47,8 @@ def scale_logits(head, factor):
 @pytest.mark.parametrize("name", HEADS)
 def test_extreme_logits(name, reliability):
     """Whether bfloat16 autocast is on or off."""
-    tried = 0
-    for factor, amp in itertools.product(FACTORS, (False, True)):
+    cases = list(itertools.product(FACTORS, (False, True)))
+    for factor, amp in cases:
         head = make_head(name)
         scale_logits(head, factor)
         maps = make_maps(CHANNELS, SHAPES)
@@ -58,8 +58,7 @@ def test_extreme_logits(name, reliability):
         for instances in check_predictions(head.eval().predict(maps, samples())):  # they saturate at the border
             assert (instances.keypoints >= 0).all()
             assert (instances.keypoints <= INPUT_SIZE).all()
-        tried += 1
-    reliability.row("numbers", f"logits multiplied by 0 to 1e6, float32 and bfloat16: {name}", tried, FINITE)
+    reliability.row("numbers", f"logits multiplied by 0 to 1e6, float32 and bfloat16: {name}", len(cases), FINITE)
 
 
 def check_losses(head, losses, case):
@@ -80,17 +79,16 @@ def check_predictions(predicted):
 @pytest.mark.parametrize("name", HEADS)
 def test_labels_at_the_borders(name, reliability):
     """Labels of exactly 0 and 1, outside the input, and batches without a visible joint."""
-    tried = 0
-    for label, visible in itertools.product((0.0, 1.0, -3.0, 7.5), (1.0, 0.0)):
+    cases = list(itertools.product((0.0, 1.0, -3.0, 7.5), (1.0, 0.0)))
+    for label, visible in cases:
         head, packed = make_head(name), samples()
         for sample in packed:
             sample.gt_instance_labels.keypoint_labels.fill_(label)
             sample.gt_instance_labels.keypoint_weights.fill_(visible)
         losses = head.loss(make_maps(CHANNELS, SHAPES), packed, train_cfg=dict(compute_acc=True))
         check_losses(head, losses, (label, visible))
-        tried += 1
     fault = f"labels at 0 and 1 and outside the input, with and without visible joints: {name}"
-    reliability.row("numbers", fault, tried, FINITE)
+    reliability.row("numbers", fault, len(cases), FINITE)
 
 
 @pytest.mark.parametrize("value", [0.0, 255.0, 1e4])
