@@ -21,7 +21,7 @@ def timings(ratios):
     return found, {1: measured, 8: measured}
 
 
-def test_ratios_are_to_the_fastest_float32_baseline(tmp_path):
+def test_ratios_are_to_the_fastest_float32_baseline_and_missed_bounds_are_named(tmp_path):
     found, by_batch = timings(dict(zip(MODELS, (1, 1.1, 1.4, 1.7))))
     lines = format_table(found, by_batch)
     row = next(line for line in lines if "N_E 4 | OpenVINO |" in " ".join(line.split()))
@@ -29,9 +29,6 @@ def test_ratios_are_to_the_fastest_float32_baseline(tmp_path):
     assert find_misses(found, by_batch) == []
     draw(found, by_batch, tmp_path / "plot.png")
     assert cv2.imread(str(tmp_path / "plot.png")) is not None
-
-
-def test_missed_bounds_are_named():
     found, by_batch = timings(dict(zip(MODELS, (1, 1.3, 1.4, 2))))
     assert find_misses(found, by_batch)[:2] == [
         "TFPose R50, N_E 0, batch 1: 1.30 times SimpleBaseline, but should be 1.2",

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 import torch
 from mmpose.codecs import MSRAHeatmap
 from mmpose.registry import MODELS
@@ -13,10 +12,9 @@ from tests.helpers.models import randomise, tiny_model_cfg
 BATCH, JOINTS = 3, 14
 
 
-@pytest.mark.parametrize("sigma", [1.5, 2])
-def test_heat_maps(sigma):
+def test_heat_maps():
     """Maps of keypoints inside, at the border and outside, with noise, and one without a positive value."""
-    codec = MSRAHeatmap(input_size=(96, 128), heatmap_size=(24, 32), sigma=sigma)
+    codec = MSRAHeatmap(input_size=(96, 128), heatmap_size=(24, 32), sigma=1.5)
     rng = np.random.default_rng(0)
     points = (rng.uniform(-0.1, 1.1, (BATCH, JOINTS, 2)) * [96, 128]).astype(np.float32)
     maps = np.stack([codec.encode(person[None])["heatmaps"] for person in points])

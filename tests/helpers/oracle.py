@@ -77,9 +77,16 @@ def self_attention(module, query, query_pos):
 
 
 def decode(decoder, reg_branches, query, query_pos, memory, y0, shapes):
-    """TFPose, section 3.3 and eq. (4): the coordinates of every layer, (N_D, B, K, 2)."""
-    coordinates, y = [], y0
+    """TFPose, section 3.3 and eq. (4): the coordinates of every layer, (N_D, B, K, 2).
+
+    With the positions that are not in the paper if the decoder has them.
+    """
+    coordinates, y, position = [], y0, query_pos
+    if decoder.token_position is not None:
+        memory = memory + decoder.token_position(shapes)
     for layer, branch in zip(decoder.layers, reg_branches):
+        if decoder.reference_position is not None:
+            query_pos = position + decoder.reference_position(y)
         if layer.self_attn is not None:
             query = layer_norm(layer.norms[0], self_attention(layer.self_attn, query, query_pos))
         query = deformable_attention(layer.cross_attn, query, query_pos, memory, y, shapes)

@@ -68,9 +68,18 @@ class Reliability:
                 rows[part][fault] = row
                 file.seek(0)
                 file.truncate()
-                file.write(json.dumps(rows, indent=1, sort_keys=True) + "\n")
+                file.write(dump(rows))
             else:
                 assert is_same, f"run 'make test-faults' to write the row {part}: {fault}"
+
+
+def dump(rows):
+    """The JSON of the rows, one a line."""
+    parts = []
+    for part, faults in sorted(rows.items()):
+        lines = (f" {json.dumps(fault)}: {json.dumps(row, sort_keys=True)}" for fault, row in sorted(faults.items()))
+        parts.append(f"{json.dumps(part)}: {{\n" + ",\n".join(lines) + "\n}")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
 
 
 def render():

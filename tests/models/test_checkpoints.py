@@ -9,17 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from mmengine.structures import InstanceData
 from mmpose.registry import MODELS
-from mmpose.structures import PoseDataSample
 
-from tests.helpers.models import load_tiny
-from tfpose_mm.models import set_attn_implementation
+from tests.helpers.models import INPUT_SIZE, load_tiny, samples
 
 # Names, shapes and predictions of three models with the weights of ``state_of``, written by the code of 2026-11-23.
 # Those of the two-stage model were written on 2026-11-29, when its head had a class of its own and other names.
 REFERENCE = json.loads((Path(__file__).parents[1] / "data/reference_predictions.json").read_text())
-SIZE = (96, 128)  # w, h
 
 
 def model_of(name):
@@ -51,34 +47,19 @@ def state_of(shapes):
     return state
 
 
-def predict(model, joints):
-    width, height = SIZE
-    inputs = torch.from_numpy(np.random.default_rng(0).standard_normal((3, 3, height, width)).astype(np.float32))
-    samples = []
-    for _ in range(3):
-        sample = PoseDataSample()
-        box, score = np.array([[10.0, 20.0, 70.0, 140.0]], dtype=np.float32), np.ones(1, dtype=np.float32)
-        sample.gt_instances = InstanceData(bboxes=box, bbox_scores=score)
-        sample.set_metainfo(
-            dict(
-                input_size=SIZE,
-                input_center=np.array([40.0, 80.0], dtype=np.float32),
-                input_scale=np.array([3.0 * width, 3.0 * height], dtype=np.float32),
-                flip_indices=list(range(joints))[::-1],
-            )
-        )
-        samples.append(sample)
-    with torch.no_grad():
-        return np.stack([sample.pred_instances.keypoints[0] for sample in model.predict(inputs, samples)])
-
-
-@pytest.mark.parametrize("implementation", [None, "grid_sample"])
 @pytest.mark.parametrize("name", ["demo", "variant", "two-stage"])
-def test_an_older_checkpoint_loads_strictly_and_predicts_the_same(name, implementation):
+def test_an_older_checkpoint_loads_strictly_and_predicts_the_same(name):
     reference = REFERENCE[name]
     model = model_of(name)
     model.load_state_dict(state_of(reference["shapes"]), strict=True)
-    set_attn_implementation(model, implementation)
-    expected = np.array(reference["keypoints"])
+    expected = np.array(reference["keypoints"])  # (3, K, 2)
     assert expected.std(0).max() > 1  # the images differ
-    np.testing.assert_allclose(predict(model, expected.shape[1]), expected, atol=0.01)
+    width, height = INPUT_SIZE
+    inputs = torch.from_numpy(np.random.default_rng(0).standard_normal((3, 3, height, width)).astype(np.float32))
+    packed = samples(3, expected.shape[1])
+    for sample in packed:
+        scale = np.array([3.0 * width, 3.0 * height], dtype=np.float32)
+        sample.set_metainfo(dict(input_scale=scale, flip_indices=list(range(expected.shape[1]))[::-1]))
+    with torch.no_grad():
+        predicted = [sample.pred_instances.keypoints[0] for sample in model.predict(inputs, packed)]
+    np.testing.assert_allclose(predicted, expected, atol=0.01)

@@ -5,7 +5,7 @@ import torch
 from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
 
 from tests.helpers import oracle
-from tfpose_mm.ops import has_cuda_kernel, level_sizes, multi_scale_deformable_attention
+from tfpose_mm.ops import has_cuda_kernel, multi_scale_deformable_attention
 
 needs_kernel = pytest.mark.skipif(
     not (torch.cuda.is_available() and has_cuda_kernel()), reason="needs a CUDA device and mmcv built with CUDA"
@@ -63,83 +63,35 @@ def compare_with_mmcv(ours, theirs, shapes):
         torch.testing.assert_close(gradient, reference, atol=1e-10, rtol=0)
 
 
-def test_gradients_are_those_of_the_function():
-    tensors = tuple(t.requires_grad_() for t in inputs(batch=1, queries=2, heads=1, dims=2, points=2))
-    assert torch.autograd.gradcheck(lambda *inputs: attend(inputs), tensors)
-
-
-@pytest.mark.parametrize("requires_grad", [False, True])
-def test_a_location_far_outside_samples_zero_and_nan_gives_nan(requires_grad):
+def test_a_location_far_outside_samples_zero_and_nan_gives_nan():
     value, locations, weights = inputs(dtype=torch.float32)
     locations[0, 0] = 1e30
     locations[0, 1] = -1e30
     locations[1, 2] = float("nan")
-    output = attend((value, locations.requires_grad_(requires_grad), weights)).detach()
+    output = attend((value, locations, weights))
     assert torch.equal(output[0, :2], torch.zeros_like(output[0, :2]))
     assert output[1, 2].isnan().all()
     assert output.isnan().sum() == output[1, 2].numel()
 
 
-def test_the_cpu_trains_after_inference_mode():
-    value, locations, weights = inputs(dims=5)
-    with torch.inference_mode():
-        attend((value, locations, weights))
-    attend((value.requires_grad_(), locations, weights)).sum().backward()
-    assert value.grad.abs().sum() > 0
-
-
-def test_any_memory_layout_gives_the_same():
-    value, locations, weights = inputs()
-    expected = attend((value, locations, weights))
-    inner = locations.permute(0, 2, 3, 4, 5, 1).contiguous().permute(0, 5, 1, 2, 3, 4)
-    first = weights.permute(0, 2, 3, 4, 1).contiguous().permute(0, 4, 1, 2, 3)
-    strided = value.transpose(1, 3).contiguous().transpose(1, 3)
-    torch.testing.assert_close(attend((strided, inner, first)), expected, atol=1e-12, rtol=0)
-
-
-@pytest.mark.parametrize("shapes", [((5, 3), (3, 2)), ((5, 3), (3, 2), (2, 2)), ((5, 3), (8, 1))])
-def test_shapes_that_do_not_fit_are_refused(shapes):
-    with pytest.raises(ValueError, match=r"pixels on . levels, but there are 23 values and sampling locations on 3"):
-        attend(inputs(), shapes)
-
-
-def test_an_unknown_or_unavailable_implementation_is_refused():
+def test_shapes_and_implementations_that_do_not_fit_are_refused():
+    for shapes in (((5, 3), (3, 2), (2, 2)), ((5, 3), (8, 1))):
+        with pytest.raises(ValueError, match=r"pixels on . levels, but there are 23 values and sampling locations on"):
+            attend(inputs(), shapes)
     with pytest.raises(ValueError, match="implementations cuda, grid_sample, but got 'grid': choose one"):
         attend(inputs(), SHAPES, "grid")
     with pytest.raises(ValueError, match=r"'cuda' .* runs on cuda, but the values are on cpu: move the model"):
         attend(inputs(), SHAPES, "cuda")
 
 
-def has_second_derivatives():
-    """Whether torch's grid_sample has them, as in torch 2.13."""
-    image = torch.rand(1, 1, 2, 2, requires_grad=True)
-    sampled = torch.nn.functional.grid_sample(image, torch.zeros(1, 1, 1, 2, requires_grad=True), align_corners=False)
+def test_second_derivatives_are_right_or_raise():
+    """Torch 2.13 has them; before, they are never silently missing."""
+    tensors = tuple(tensor.requires_grad_() for tensor in inputs())
     try:
-        torch.autograd.grad(sampled.sum(), image, create_graph=True)[0].sum().backward()
-    except RuntimeError:
-        return False
-    return True
-
-
-@pytest.mark.parametrize("power", [1, 3])
-def test_second_derivatives_raise_and_are_never_silently_missing(power):
-    """Also those of a loss that is linear in the output, whose gradient does not depend on the output."""
-    value, locations, weights = (tensor.requires_grad_() for tensor in inputs())
-
-    def second_derivatives():
-        energy = attend((value, locations, weights)).pow(power).sum()
-        (gradient,) = torch.autograd.grad(energy, value, create_graph=True)
-        return torch.autograd.grad(gradient.sum(), (value, locations, weights))
-
-    if has_second_derivatives():
-
-        def output(*tensors):
-            return attend(tensors).pow(power)
-
-        assert torch.autograd.gradgradcheck(output, (value, locations, weights), fast_mode=True)
-        return
-    with pytest.raises(RuntimeError, match="is not implemented"):
-        second_derivatives()
+        assert torch.autograd.gradgradcheck(lambda *tensors: attend(tensors), tensors, fast_mode=True)
+    except RuntimeError as error:
+        if "is not implemented" not in str(error):
+            raise
 
 
 def test_torch_func_has_the_gradients_of_autograd():
@@ -153,54 +105,31 @@ def test_torch_func_has_the_gradients_of_autograd():
     torch.testing.assert_close(transformed, expected, atol=1e-10, rtol=0)
 
 
-def test_a_trace_with_grid_sample_takes_any_batch_size():
-    batch = inputs(batch=2, dtype=torch.float32)
-    traced = torch.jit.trace(lambda *tensors: attend(tensors, SHAPES, "grid_sample"), batch, check_trace=False)
-    assert "grid_sampler" in str(traced.graph)
-    larger = inputs(batch=5, dtype=torch.float32)
-    torch.testing.assert_close(traced(*larger), attend(larger), atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float16, 1e-3), (torch.bfloat16, 1e-2)])
-def test_half_precision_is_computed_in_float32(dtype, tolerance):
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_half_precision_is_computed_in_float32(dtype):
     """Only the values and the output are rounded."""
     value, locations, weights = inputs(dtype=torch.float32)
     output = attend((value.to(dtype), locations, weights))
-    assert output.dtype is dtype
-    exact = attend((value.to(dtype).float(), locations, weights))
-    torch.testing.assert_close(output.float(), exact, atol=tolerance, rtol=tolerance)
-
-
-def test_level_sizes_are_the_caller_s():
-    sizes = level_sizes(SHAPES, torch.device("cpu"))
-    assert sizes.tolist() == [[3, 5], [2, 3], [1, 2]]
-    sizes.mul_(0)
-    assert level_sizes(SHAPES, torch.device("cpu")).tolist() == [[3, 5], [2, 3], [1, 2]]
+    assert torch.equal(output, attend((value.to(dtype).float(), locations, weights)).to(dtype))
 
 
 @pytest.mark.gpu
 @needs_kernel
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-4), (torch.bfloat16, 2e-2)])
 @pytest.mark.parametrize("batch", [1, 3, 65, 100, 129])
-def test_cuda_equals_cpu_for_any_batch(batch):
-    expected = attend(inputs(batch, heads=8, dims=32, dtype=torch.float32))
-    output = attend(inputs(batch, heads=8, dims=32, dtype=torch.float32, device="cuda"))
-    torch.testing.assert_close(output.cpu(), expected, atol=1e-5, rtol=0)
-
-
-@pytest.mark.gpu
-@needs_kernel
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-@pytest.mark.parametrize("batch", [1, 3, 65, 129])
-def test_cuda_has_the_gradients_of_the_cpu(batch, dtype):
+def test_cuda_has_the_output_and_the_gradients_of_the_cpu(batch, dtype, tolerance):
     """Locations keep a distance from pixel centres, where the gradient of the interpolation is discontinuous."""
     value, locations, weights = inputs(batch, heads=8, dims=32, dtype=torch.float32)
     sizes = torch.tensor(SHAPES).flip(1)[:, None]
     pixels = locations * sizes - 0.5
     locations = (pixels.floor() + (pixels - pixels.floor()).clamp(0.01, 0.99) + 0.5) / sizes
     value = value.to(dtype)
+    with torch.inference_mode():  # must not make the next call untrainable
+        output = attend((value.cuda(), locations.cuda(), weights.cuda())).cpu().float()
+    expected = attend((value.float(), locations, weights))
+    torch.testing.assert_close(output, expected, atol=1e-5 if dtype is torch.float32 else 2e-2, rtol=tolerance)
     expected = _gradients(value.float(), locations, weights)
     gradients = _gradients(value.cuda(), locations.cuda(), weights.cuda())
-    tolerance = 1e-4 if dtype is torch.float32 else 2e-2  # the gradient of the values is rounded
     for gradient, reference in zip(gradients, expected):
         scale = reference.abs().max()
         torch.testing.assert_close(gradient.cpu().float() / scale, reference / scale, atol=tolerance, rtol=0)
@@ -222,13 +151,3 @@ def test_cuda_half_precision(dtype, tolerance):
     assert output.dtype is dtype
     expected = attend((value.to(dtype).float(), locations, weights))
     torch.testing.assert_close(output.float(), expected, atol=tolerance, rtol=tolerance)
-
-
-@pytest.mark.gpu
-@needs_kernel
-def test_cuda_trains_after_inference_mode():
-    value, locations, weights = inputs(heads=8, dims=32, dtype=torch.float32, device="cuda")
-    with torch.inference_mode():
-        attend((value, locations, weights))
-    attend((value.requires_grad_(), locations, weights)).sum().backward()
-    assert value.grad.abs().sum() > 0

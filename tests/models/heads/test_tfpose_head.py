@@ -1,17 +1,13 @@
 from __future__ import annotations
 
-import warnings
 from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from mmpose.evaluation.functional import keypoint_pck_accuracy
-from mmpose.registry import MODELS
-from torch import nn
 
 from tests.helpers.models import (
-    HEATMAP_SIZE,
     INPUT_SIZE,
     build,
     feature_maps,
@@ -21,11 +17,14 @@ from tests.helpers.models import (
     samples,
     tiny_model_cfg,
 )
-from tfpose_mm.models import set_attn_implementation
+from tfpose_mm.errors import UserError
 from tfpose_mm.models.heads import is_tfpose_head
 from tfpose_mm.models.layers import DeformableAttention, sample_heatmaps
 
 SHAPES = ((16, 12), (8, 6), (4, 3))
+MAPS = dict(type="KeypointMapStart")
+POSITIONS = dict(reference_position=True, token_position=True)
+SIX = dict(in_channels=[6, 6, 6], embed_dims=6, num_heads=2, norm_cfg=None)
 
 
 def build_head(num_joints=5, **cfg):
@@ -37,122 +36,99 @@ def maps(batch=3, channels=(32, 32, 32), seed=0):
     return feature_maps(channels, SHAPES, batch, seed)
 
 
-@pytest.mark.parametrize("num_joints", [1, 14, 17, 133])
-def test_any_number_of_joints(num_joints):
-    model = randomise(build(tiny_model_cfg(num_joints)))
-    losses = model.loss(images(), samples(num_joints=num_joints))
-    assert set(losses) == {"loss_kpt_layer1", "loss_kpt", "loss_heatmap", "acc_pose"}
-    assert all(torch.isfinite(loss) for loss in losses.values())
-    model.eval()
-    coordinates = model(images(), None, mode="tensor")
-    assert coordinates.shape == (3, num_joints, 2)
-    assert ((coordinates >= 0) & (coordinates <= 1)).all()
-    results = model.predict(images(), samples(num_joints=num_joints))
-    assert results[0].pred_instances.keypoints.shape == (1, num_joints, 2)
-    assert np.array_equal(results[0].pred_instances.keypoint_scores, np.ones((1, num_joints)))
-
-
-@pytest.mark.parametrize("aux_branch", [True, False])
-@pytest.mark.parametrize("query_attention", [True, False])
-def test_every_parameter_gets_a_gradient(aux_branch, query_attention):
-    model = randomise(build(tiny_model_cfg(aux_branch=aux_branch, query_attention=query_attention)))
-    losses = model.loss(images(), samples(heatmap_size=HEATMAP_SIZE if aux_branch else None))
-    sum(losses.values()).backward()
+@pytest.mark.parametrize(
+    ("num_joints", "head"),
+    [
+        (14, {}),
+        (5, dict(aux_branch=False, query_attention=False)),
+        (133, dict(start=MAPS)),
+        (5, dict(start=MAPS, aux_branch=False, **POSITIONS)),
+        (1, dict(start=MAPS, **POSITIONS)),
+    ],
+)
+def test_every_parameter_gets_a_gradient_for_any_number_of_joints(num_joints, head):
+    model = randomise(build(tiny_model_cfg(num_joints, **head)))
+    losses = model.loss(images(), samples(num_joints=num_joints))  # its heat maps are ignored without the branch
+    expected = {"loss_kpt_layer1", "loss_kpt", "acc_pose"} | ({"loss_keypoint_maps"} if "start" in head else set())
+    assert set(losses) == expected | ({"loss_heatmap"} if head.get("aux_branch", True) else set())
+    model.parse_losses(losses)[0].backward()
     without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
-    assert not without
-    assert ("loss_heatmap" in losses) == aux_branch
+    assert num_joints == 1 or not without  # one joint has no other to attend to
+    results = model.eval().predict(images(), samples(num_joints=num_joints))
+    assert results[0].pred_instances.keypoints.shape == (1, num_joints, 2)
 
 
-def test_heatmap_targets_are_ignored_without_the_branch():
-    head = build_head(aux_branch=False)
-    assert "loss_heatmap" not in head.loss(maps(), samples())
-
-
-def test_invisible_joints_give_no_gradient():
-    head = randomise(build_head())
+@pytest.mark.parametrize("head", [{}, dict(start=MAPS)])
+def test_invisible_joints_give_no_gradient(head):
+    head = randomise(build_head(**head))
     losses = head.loss(maps(), samples(weights=torch.zeros(3, 5)))
     total = sum(losses.values())
     total.backward()
-    assert total.item() == 0
+    assert total.item() == 0  # the accuracy as well
     for name, parameter in head.named_parameters():
         assert torch.isfinite(parameter.grad).all(), name
         assert not parameter.grad.any(), name
 
 
-def test_accuracy_is_mmpose_s_and_logged_by_default():
-    """PCK@0.05 without unlabelled joints, as MMPose's regression heads log it."""
-    head = randomise(build_head()).eval()
-    weights = torch.ones(3, 5)
-    weights[:, 2] = 0
-    weights[1, 3] = 0
-    batch = samples(weights=weights)
+def test_the_loss_is_of_what_forward_predicts():
+    """The accuracy is MMPose's PCK@0.05 without unlabelled joints, and logged by default."""
+    head, batch = randomise(build_head()).eval(), samples(weights=(torch.arange(15) % 4 > 0).float().view(3, 5))
     predicted = head.forward(maps()).detach()
     near = predicted + 0.03 * torch.randn(predicted.shape, generator=torch.Generator().manual_seed(0))
     for sample, label in zip(batch, near):
         sample.gt_instance_labels.keypoint_labels = label[None]
+    weights = torch.cat([sample.gt_instance_labels.keypoint_weights for sample in batch])
+    losses = head.loss(maps(), batch)
+    torch.testing.assert_close(losses["loss_kpt"], ((predicted - near).abs() * weights[..., None]).mean())
     _, expected, _ = keypoint_pck_accuracy(predicted.numpy(), near.numpy(), weights.numpy() > 0, 0.05, np.ones((3, 2)))
-    accuracy = head.loss(maps(), batch)["acc_pose"]
-    assert isinstance(accuracy, torch.Tensor)
-    assert accuracy.item() == pytest.approx(expected)
+    assert isinstance(losses["acc_pose"], torch.Tensor)
+    assert losses["acc_pose"].item() == pytest.approx(expected)
     assert 0 < expected < 1
     assert "acc_pose" not in head.loss(maps(), batch, dict(compute_acc=False))
 
 
-def test_accuracy_of_a_batch_without_labels_is_zero():
-    assert build_head().loss(maps(), samples(weights=torch.zeros(3, 5)))["acc_pose"] == 0
-
-
-def test_forward_is_the_last_layer_of_the_loss():
+def test_the_flip_test_is_the_mean_of_both_views():
+    """Of the keypoints, the heat maps and the scores, which are the values of the heat maps at the keypoints."""
     head = randomise(build_head()).eval()
-    labels = torch.cat([s.gt_instance_labels.keypoint_labels for s in samples()])
-    expected = (head.forward(maps()) - labels).abs().mean()
-    torch.testing.assert_close(head.loss(maps(), samples())["loss_kpt"], expected)
-
-
-def test_flip_test_is_the_mean_of_both_views():
-    head = randomise(build_head()).eval()
-    view, mirrored = maps(seed=0), maps(seed=1)
+    views, size = [maps(seed=0), maps(seed=1)], torch.tensor(INPUT_SIZE)
     with torch.no_grad():
-        ours = head.predict([view, mirrored], samples(), dict(flip_test=True))
-        first, second = head.forward(view), head.forward(mirrored)
-    second = torch.stack([1 - second[..., 0], second[..., 1]], -1)[:, flip_indices(5)]
-    expected = (first + second) / 2 * torch.tensor(INPUT_SIZE)
-    for index, instance in enumerate(ours):
-        np.testing.assert_allclose(instance.keypoints[0], expected[index].numpy(), atol=1e-4)
+        points, heatmaps = ([run(view) for view in views] for run in (head.forward, lambda v: head.aux_branch(v[-1:])))
+        plain, plain_maps = head.predict(views[0], samples(), dict(output_heatmaps=True, keypoint_scores="heatmap"))
+        test_cfg = dict(flip_test=True, output_heatmaps=True, keypoint_scores="heatmap")
+        flipped, mean_maps = head.predict(views, samples(), test_cfg)
+        shifted = head.predict(views, samples(), dict(flip_test=True, shift_coords=True))  # for other codecs
+    mirrored = torch.stack([1 - points[1][..., 0], points[1][..., 1]], -1)[:, flip_indices(5)]
+    mean = (points[0] + mirrored) / 2
+    both = (heatmaps[0] + heatmaps[1].flip(-1)[:, flip_indices(5)]) / 2
+    for predicted, fields, at, maps_ in ((plain, plain_maps, points[0], heatmaps[0]), (flipped, mean_maps, mean, both)):
+        assert len(predicted) == 3
+        for index, instance in enumerate(predicted):
+            np.testing.assert_allclose(instance.keypoints[0], at[index] * size, atol=1e-4)
+            np.testing.assert_allclose(instance.keypoint_scores[0], sample_heatmaps(maps_, at)[index], atol=1e-6)
+            torch.testing.assert_close(fields[index].heatmaps, maps_[index])
+    assert sample_heatmaps(both, mean).std() > 1e-3
+    # half a pixel of the input: the mean of one view that moved by one pixel and one view that did not
+    np.testing.assert_allclose(flipped[0].keypoints[..., 0] - shifted[0].keypoints[..., 0], 0.5, atol=1e-4)
 
 
-def test_flip_test_of_the_estimator_mirrors_the_image():
-    model = randomise(build(tiny_model_cfg(test_cfg=dict(flip_test=True)))).eval()
-    batch = images()
+@pytest.mark.parametrize(
+    ("scores", "head"),
+    [("heatmap", {}), ("keypoint_map", dict(start=MAPS, **POSITIONS)), ("heatmap", dict(start=MAPS))],
+)
+def test_the_flip_test_is_equivariant(scores, head):
+    """A mirrored image gives mirrored keypoints and the same scores."""
+    cfg = tiny_model_cfg(test_cfg=dict(flip_test=True, keypoint_scores=scores), **head)
+    model, batch = randomise(build(cfg)).eval(), images()
     with torch.no_grad():
-        plain = model.predict(batch, samples())
-        mirrored = model.predict(batch.flip(-1), samples())
-    for a, b in zip(plain, mirrored):  # the pose of the flipped image is the flipped pose
-        left, right = a.pred_instances.keypoints[0], b.pred_instances.keypoints[0][flip_indices(5)]
-        np.testing.assert_allclose(left[:, 0] + right[:, 0], 2 * 40.0, atol=1e-3)
-        np.testing.assert_allclose(left[:, 1], right[:, 1], atol=1e-3)
-
-
-def test_shift_coords_is_for_other_codecs():
-    head = randomise(build_head()).eval()
-    with torch.no_grad():
-        plain = head.predict([maps(), maps()], samples(), dict(flip_test=True))
-        shifted = head.predict([maps(), maps()], samples(), dict(flip_test=True, shift_coords=True))
-    # half a pixel of the crop: the mean of one view that moved by one pixel and one view that did not
-    np.testing.assert_allclose(plain[0].keypoints[..., 0] - shifted[0].keypoints[..., 0], 0.5, atol=1e-4)
-
-
-def test_output_heatmaps():
-    head = randomise(build_head()).eval()
-    with torch.no_grad():
-        preds, fields = head.predict(maps(), samples(), dict(output_heatmaps=True))
-        expected = head.aux_branch(maps()[-1:])
-    assert len(preds) == 3
-    torch.testing.assert_close(fields[1].heatmaps, expected[1])
-    with torch.no_grad():
-        _, fields = head.predict([maps(), maps(seed=1)], samples(), dict(flip_test=True, output_heatmaps=True))
-        mirrored = head.aux_branch(maps(seed=1)[-1:]).flip(-1)[:, flip_indices(5)]
-    torch.testing.assert_close(fields[1].heatmaps, (expected[1] + mirrored[1]) / 2)
+        plain, mirrored = model.predict(batch, samples()), model.predict(batch.flip(-1), samples())
+    plain, mirrored = ([sample.pred_instances for sample in results] for results in (plain, mirrored))
+    for one, other in zip(plain, mirrored):
+        expected = other.keypoints[:, flip_indices(5)] * [-1, 1] + [2 * 40.0, 0]
+        np.testing.assert_allclose(one.keypoints, expected, atol=1e-3)
+        np.testing.assert_allclose(one.keypoint_scores, other.keypoint_scores[:, flip_indices(5)], atol=1e-5)
+    scores = np.concatenate([one.keypoint_scores for one in plain])
+    assert scores.std() > 0
+    assert 0 <= scores.min() <= scores.max() <= 1
 
 
 def test_the_auxiliary_branch_is_not_run_in_inference():
@@ -165,17 +141,36 @@ def test_the_auxiliary_branch_is_not_run_in_inference():
     assert calls == [1]
 
 
-@pytest.mark.parametrize(("channels", "shapes"), [([32], SHAPES[:1]), ([6, 10], SHAPES[1:]), ([6, 32, 10, 14], None)])
-def test_any_pyramid(channels, shapes):
-    shapes = shapes or ((20, 13), *SHAPES)
-    head = randomise(build_head(in_channels=channels, aux_branch=False))
+@pytest.mark.parametrize(
+    ("channels", "shapes", "head"),
+    [
+        ((32,), SHAPES[:1], {}),
+        ((6, 32, 10, 14), ((20, 13), *SHAPES), dict(start=MAPS)),
+        ((6, 6, 6), SHAPES, dict(SIX, query_attention=False)),  # not a multiple of 4
+    ],
+)
+def test_any_pyramid(channels, shapes, head):
+    """With records beside the same coordinates."""
+    head = randomise(build_head(**{"in_channels": list(channels), "aux_branch": False, **head}))
     feats = feature_maps(channels, shapes)
-    head.loss(feats, samples())["loss_kpt"].backward()
+    sum(head.loss(feats, samples()).values()).backward()
     assert all(parameter.grad is not None for parameter in head.parameters())
-    assert head.eval().forward(feats).shape == (3, 5, 2)
+    head.eval()
+    coordinates, records = head.forward_with_records(feats)
+    torch.testing.assert_close(coordinates, head.forward(feats), atol=1e-6, rtol=0)
+    assert records.spatial_shapes == shapes
+    assert [record.query_attention is None for record in records.layers] == [len(channels) == 3] * 2
+    assert records.coordinates.shape == (3, 3, 5, 2)  # y_0, y_1, y_2
+    assert torch.equal(records.coordinates[-1], coordinates)
+    if head.start is None:
+        y0 = head.transformer_decoder.reference_points.sigmoid().expand(3, -1, -1)
+        torch.testing.assert_close(records.coordinates[0], y0)
+    else:  # y_0 depends on the image
+        assert (records.coordinates[0, 0] - records.coordinates[0, 1]).abs().max() > 1e-3
 
 
-def test_wrapping_in_vispredicthead_keeps_the_initial_offsets_and_y0():
+def test_wrapped_in_vispredicthead():
+    """It keeps its initial offsets and y_0, trains, and predicts with the flip test."""
     wrapped = build(dict(type="VisPredictHead", pose_cfg=tiny_model_cfg()["head"]))
     fresh = DeformableAttention(32, 4, 3, 4).sampling_offsets.bias
     for layer in wrapped.pose_head.transformer_decoder.layers:
@@ -183,12 +178,8 @@ def test_wrapping_in_vispredicthead_keeps_the_initial_offsets_and_y0():
     assert wrapped.vis_head[2].weight.std() < 0.02  # the wrapper's own initialisation was run
     y0 = wrapped.pose_head.transformer_decoder.reference_points.sigmoid().expand(3, -1, -1)
     torch.testing.assert_close(wrapped.pose_head(maps()), y0, atol=1e-5, rtol=0)
-    losses = wrapped.loss(maps(), samples())
-    assert {"loss_vis", "loss_kpt", "loss_heatmap"} <= set(losses)
-
-
-def test_wrapped_in_vispredicthead_it_predicts_with_flip_test():
-    wrapped = randomise(build(dict(type="VisPredictHead", pose_cfg=tiny_model_cfg()["head"]))).eval()
+    assert {"loss_vis", "loss_kpt", "loss_heatmap"} <= set(wrapped.loss(maps(), samples()))
+    randomise(wrapped).eval()
     with torch.no_grad():
         (first, *_), _ = wrapped.predict([maps(), maps(seed=1)], samples(), dict(flip_test=True))
         plain = wrapped.pose_head.predict([maps(), maps(seed=1)], samples(), dict(flip_test=True))
@@ -196,19 +187,19 @@ def test_wrapped_in_vispredicthead_it_predicts_with_flip_test():
     assert first.keypoints_visible.shape == (1, 5)
 
 
-def test_bfloat16_autocast_trains_and_predicts():
-    model = randomise(build(tiny_model_cfg(dropout=0.0)))
+@pytest.mark.parametrize("head", [{}, dict(start=MAPS, **POSITIONS)])
+def test_bfloat16_autocast_trains_and_predicts(head):
+    model = randomise(build(tiny_model_cfg(dropout=0.0, **head)))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         losses = model.loss(images(), samples())
     sum(losses.values()).backward()
     assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())
-    model.eval()
-    with torch.no_grad():
-        exact = model(images(), None)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+    if not head:  # maxima of maps may move by more than a pixel
+        model.eval()
+        with torch.no_grad(), torch.autocast("cpu", dtype=torch.bfloat16):
             rounded = model(images(), None)
-    assert rounded.dtype is torch.float32
-    torch.testing.assert_close(rounded, exact, atol=0.02, rtol=0)
+        assert rounded.dtype is torch.float32
+        torch.testing.assert_close(rounded, model(images(), None), atol=0.02, rtol=0)
 
 
 @pytest.mark.gpu
@@ -251,94 +242,35 @@ def test_amp_trains_as_float32_does(dtype):
     assert falls[0] > 0.5 * falls[1] > 0
 
 
-def test_checkpoint_gives_the_same_bits(tmp_path):
-    from mmengine.runner import load_checkpoint, save_checkpoint
-
-    model = randomise(build(tiny_model_cfg())).eval()
-    save_checkpoint(dict(state_dict=model.state_dict()), str(tmp_path / "model.pth"))
-    torch.manual_seed(99)
-    loaded = build(tiny_model_cfg()).eval()
-    assert not torch.equal(loaded(images(), None), model(images(), None))
-    load_checkpoint(loaded, str(tmp_path / "model.pth"), strict=True)
-    assert torch.equal(loaded(images(), None), model(images(), None))
-
-
-@pytest.mark.parametrize(
-    ("cfg", "message"),
-    [
+def test_sizes_that_do_not_fit_are_refused():
+    for cfg, message in (
         (dict(embed_dims=30, num_heads=4, norm_cfg=None), "got 30 channels and 4 heads"),
         (dict(num_layers=0), "num_layers of 1 or more, but got 0"),
         (dict(num_points=0), "num_points of 1 or more, but got 0"),
         (dict(num_joints=0), "num_joints of 1 or more, but got 0"),
         (dict(in_channels=[]), "levels of 1 or more, but got 0"),
         (dict(embed_dims=48, num_heads=4), "got 48 channels and 32 groups"),
-    ],
-)
-def test_impossible_sizes_are_refused(cfg, message):
-    with pytest.raises(ValueError, match=message):
-        build_head(**cfg)
+        (dict(SIX, token_position=True), "TokenPosition needs a multiple of 4 channels .* but got 6"),
+        (dict(SIX, reference_position=True), "CoordinateEmbedding needs a multiple of 4 channels .* but got 6"),
+    ):
+        with pytest.raises(UserError, match=message):
+            build_head(**cfg)
+    with pytest.raises(TypeError, match="unexpected keyword argument 'no_such_part'"):
+        build_head(no_such_part=True)
 
 
-def test_other_maps_are_refused():
-    with pytest.raises(ValueError, match=r"built for 3 feature maps .* \[32, 32, 32\] .*\(3, 31, 4, 3\)"):
-        build_head().forward(maps(channels=(32, 32, 31)))
-
-
-def test_another_number_of_joints_is_refused():
-    head = build_head(num_joints=5)
-    with pytest.raises(ValueError, match="num_joints=5 keypoints, but the data set's keypoint labels have 14"):
+def test_batches_that_do_not_fit_are_refused():
+    head = build_head()
+    with pytest.raises(UserError, match=r"built for 3 feature maps .* \[32, 32, 32\] .*\(3, 31, 4, 3\)"):
+        head.forward(maps(channels=(32, 32, 31)))
+    with pytest.raises(UserError, match="num_joints=5 keypoints, but the data set's keypoint labels have 14"):
         head.loss(maps(), samples(num_joints=14))
-    with pytest.raises(ValueError, match="num_joints=5 keypoints, but the data set's flip_indices have 14"):
+    with pytest.raises(UserError, match="num_joints=5 keypoints, but the data set's flip_indices have 14"):
         head.predict([maps(), maps()], samples(num_joints=14), dict(flip_test=True))
-
-
-def test_heatmaps_of_a_head_without_branch_are_refused():
-    with pytest.raises(ValueError, match="no auxiliary branch"):
+    with pytest.raises(UserError, match=r"targets have None.*heatmap_size"):
+        head.loss(maps(), samples(heatmap_size=None))
+    with pytest.raises(UserError, match="no auxiliary branch"):
         build_head(aux_branch=False).predict(maps(), samples(), dict(output_heatmaps=True))
-
-
-def test_missing_heatmap_targets_are_refused():
-    with pytest.raises(ValueError, match=r"targets have None.*heatmap_size"):
-        build_head().loss(maps(), samples(heatmap_size=None))
-
-
-def test_a_head_without_codec_says_so():
-    head = MODELS.build(dict(tiny_model_cfg()["head"], decoder=None)).eval()
-    with pytest.raises(RuntimeError, match="decoder"):
-        head.predict(maps(), samples(), {})
-
-
-def scores(head, views, **test_cfg):
-    with torch.no_grad():
-        return np.concatenate([pred.keypoint_scores for pred in head.predict(views, samples(), test_cfg)])
-
-
-def test_score_of_the_heat_map_against_its_definition():
-    head = randomise(build_head()).eval()
-    views = [maps(seed=0), maps(seed=1)]
-    with torch.no_grad():
-        heatmaps = [head.aux_branch(view[-1:]) for view in views]
-        coordinates = [head.forward(view) for view in views]
-    expected = sample_heatmaps(heatmaps[0], coordinates[0])
-    np.testing.assert_allclose(scores(head, views[0], keypoint_scores="heatmap"), expected, atol=1e-6)
-    mirrored = torch.stack([1 - coordinates[1][..., 0], coordinates[1][..., 1]], -1)[:, flip_indices(5)]
-    both = (heatmaps[0] + heatmaps[1].flip(-1)[:, flip_indices(5)]) / 2
-    expected = sample_heatmaps(both, (coordinates[0] + mirrored) / 2)
-    np.testing.assert_allclose(scores(head, views, keypoint_scores="heatmap", flip_test=True), expected, atol=1e-6)
-    assert expected.std() > 1e-3
-
-
-def test_scores_do_not_move_keypoints_and_are_off_by_default():
-    head = randomise(build_head()).eval()
-    assert (scores(head, maps()) == 1).all()
-    with torch.no_grad():
-        plain, scored = (head.predict(maps(), samples(), dict(keypoint_scores=kind)) for kind in (None, "heatmap"))
-    for a, b in zip(plain, scored):
-        np.testing.assert_array_equal(a.keypoints, b.keypoints)
-        assert b.keypoint_scores.shape == (1, 5)
-
-
-MAPS = dict(type="KeypointMapStart")
 
 
 @pytest.mark.parametrize(
@@ -351,15 +283,19 @@ MAPS = dict(type="KeypointMapStart")
     ],
 )
 def test_the_scores_that_a_head_has(cfg, kinds):
+    """They are 1 by default, and do not move the keypoints."""
     head = randomise(build_head(**cfg)).eval()
     assert head.score_kinds == kinds
-    of_kind = {kind: scores(head, maps(), keypoint_scores=kind) for kind in (*kinds, "auto", None)}
-    np.testing.assert_array_equal(of_kind["auto"], of_kind[kinds[0]])
-    np.testing.assert_array_equal(of_kind[None], of_kind["one"])
+    predicted = {}
+    with torch.no_grad():
+        for kind in (*kinds, "auto", None):
+            predicted[kind] = head.predict(maps(), samples(), dict(keypoint_scores=kind))[0]
+    for instances in predicted.values():
+        np.testing.assert_array_equal(instances.keypoints, predicted["one"].keypoints)
+    np.testing.assert_array_equal(predicted["auto"].keypoint_scores, predicted[kinds[0]].keypoint_scores)
+    np.testing.assert_array_equal(predicted[None].keypoint_scores, np.ones((1, 5)))
     for missing in {"keypoint_map", "heatmap", "sigma"} - set(kinds):
-        with pytest.raises(
-            ValueError, match=f"scores of this TFPoseHead are auto, .*{kinds[-1]}, but got {missing}: use"
-        ):
+        with pytest.raises(UserError, match=f"scores of this TFPoseHead are auto, .*{kinds[-1]}, but got {missing}"):
             head.predict(maps(), samples(), dict(keypoint_scores=missing))
 
 
@@ -367,56 +303,3 @@ def test_kinds_of_heads():
     assert is_tfpose_head(dict(type="TFPoseHead"))
     assert not is_tfpose_head(dict(type="RLEHead"))
     assert not is_tfpose_head(dict(type="NoSuchHead"))
-
-
-def test_channels_need_not_be_a_multiple_of_four():
-    """Only the neck has a position embedding, whose channels are sine and cosine of x and y."""
-    head = build_head(in_channels=[6, 6, 6], embed_dims=6, num_heads=2, norm_cfg=None)
-    assert head.eval().forward(maps(channels=(6, 6, 6))).shape == (3, 5, 2)
-
-
-@pytest.mark.parametrize("query_attention", [True, False])
-def test_records_beside_the_same_coordinates(query_attention):
-    head = randomise(build_head(query_attention=query_attention)).eval()
-    with torch.no_grad():
-        coordinates, records = head.forward_with_records(maps())
-        torch.testing.assert_close(coordinates, head.forward(maps()), atol=1e-6, rtol=0)
-    assert records.spatial_shapes == SHAPES
-    assert records.coordinates.shape == (3, 3, 5, 2)  # y_0, y_1, y_2
-    y0 = head.transformer_decoder.reference_points.sigmoid().expand(3, -1, -1)
-    torch.testing.assert_close(records.coordinates[0], y0)
-    assert torch.equal(records.coordinates[-1], coordinates)
-    assert len(records.layers) == 2
-    assert (records.layers[0].query_attention is not None) == query_attention
-
-
-def test_records_of_a_head_that_projects():
-    head = randomise(build_head(in_channels=[6, 10, 14])).eval()
-    feats = feature_maps((6, 10, 14), SHAPES)
-    coordinates, records = head.forward_with_records(feats)
-    torch.testing.assert_close(coordinates, head.forward(feats), atol=1e-6, rtol=0)
-    assert records.coordinates.shape == (3, 3, 5, 2)
-
-
-class Coordinates(nn.Module):
-    """The head with its maps as separate inputs, as tracing needs them."""
-
-    def __init__(self, head):
-        super().__init__()
-        self.head = head
-
-    def forward(self, *feats):
-        return self.head.forward(feats)
-
-
-def test_a_trace_takes_any_batch_size():
-    """Check the exported graph: it has no fixed batch size and splits no list at run time."""
-    head = randomise(build_head()).eval()
-    set_attn_implementation(head, "grid_sample")
-    with torch.no_grad(), warnings.catch_warnings():
-        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # the size of the maps is fixed
-        traced = torch.jit.trace(Coordinates(head), maps(batch=2), check_trace=False)
-        for batch in (1, 5):
-            torch.testing.assert_close(traced(*maps(batch)), head.forward(maps(batch)), atol=1e-6, rtol=0)
-    names = {node.kind() for node in traced.inlined_graph.nodes()}
-    assert not {"aten::tensor_split", "aten::unbind", "aten::len"} & names
