@@ -17,7 +17,7 @@ def test_a_config_by_its_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cfg = tfpose_mm.get_config("tfpose_r50_coco_256x192")
     assert cfg.model.head.type == "TFPoseHead"
-    assert read_config("tfpose_r50_coco_256x192").model.head.num_joints == 17
+    assert read_config("tfpose_r50_coco_256x192.py").model.head.num_joints == 17
     assert tfpose_mm.get_config("tfpose_r50_coco_256x192.py").codec == cfg.codec
 
 
@@ -39,6 +39,18 @@ def test_a_wrong_name_gets_similar_ones():
 def test_what_is_no_config_is_refused(path, message):
     with pytest.raises(UserError, match=message):
         read_config(ROOT / path)
+
+
+def test_a_config_in_pure_python(tmp_path):
+    (tmp_path / "base.py").write_text("train_cfg = dict(max_epochs=3)\n")
+    (tmp_path / "pure.py").write_text(
+        "from mmengine.config import read_base\nfrom mmpose.models import TopdownPoseEstimator\n"
+        "with read_base():\n    from .base import *\nmodel = dict(type=TopdownPoseEstimator)\n"
+    )
+    assert read_config(tmp_path / "pure.py").train_cfg.max_epochs == 3
+    (tmp_path / "pure.py").write_text((tmp_path / "pure.py").read_text().replace("TopdownPose", "BottomupPose"))
+    with pytest.raises(UserError, match="builds a BottomupPoseEstimator, but this command needs"):
+        read_config(tmp_path / "pure.py")
 
 
 def test_options_are_values_or_texts():

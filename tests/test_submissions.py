@@ -19,6 +19,7 @@ from tfpose_mm.engine.running import KeepSamples, run_test
 
 pytestmark = pytest.mark.slow
 BASES = ROOT / "configs/_base_"
+HEATMAP = "topdown_heatmap/mpii/td-hm_res50_8xb64-210e_mpii-256x256.py"
 MPII_CONFIG = f"""
 _base_ = "{ROOT}/configs/tfpose_r50_mpii_256x256.py"
 from mmengine.config import Config
@@ -104,6 +105,7 @@ def test_mpii_s_file_holds_what_the_model_predicts(mpii):
     ("config", "options", "message"),
     [
         (ROOT / "configs/tfpose_tiny_synthetic_128x96.py", [], "The config predicts 17 joints of a CheckedCocoDataset"),
+        (f"mmpose::body_2d_keypoint/{HEATMAP}", ["model.head.out_channels=15"], "predicts 15 joints of a MpiiDataset"),
         (None, ["model.head.num_joints=17"], "The config predicts 17 joints of a MpiiDataset: choose one that"),
         (
             None,

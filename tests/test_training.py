@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 import sys
 
 import cv2
@@ -12,11 +13,12 @@ import mmengine
 import pytest
 import torch
 from mmengine.config import Config
+from mmengine.runner import Runner
 from mmpose.apis import MMPoseInferencer
 from mmpose.registry import MODELS
 
 from tests.helpers.models import randomise
-from tests.helpers.paths import ROOT, TINY
+from tests.helpers.paths import MAIN, ROOT, TINY
 from tests.helpers.processes import NO_WORKERS, SMALL, mim, start
 from tfpose_mm import training
 from tfpose_mm.errors import UserError
@@ -127,6 +129,31 @@ def test_options_that_cannot_work_are_a_sentence(tmp_path, monkeypatch):
         monkeypatch.delenv(variable, raising=False)
         message = f"--launcher {launcher} needs .* {variable} is not set: start the command"
         refuse_training(tmp_path, message, launcher=launcher)
+
+
+def test_data_that_are_missing_are_a_sentence(tmp_path):
+    with pytest.raises(UserError, match=r"The annotation file /nowhere/.*train2017.json does not exist"):
+        training.train(MAIN, work_dir=tmp_path, cfg_options=["train_dataloader.dataset.data_root=/nowhere"])
+
+
+def test_resuming_does_not_begin_with_the_weights_of_the_config(trained, people, monkeypatch):
+    """And SIGTERM has its handler again after a training that failed."""
+    folder, _ = trained
+    started, handler = [], signal.getsignal(signal.SIGTERM)
+
+    def fail(runner):
+        started.append((runner._load_from, runner._resume))
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise UserError("diverged")
+
+    monkeypatch.setattr(Runner, "train", fail)
+    monkeypatch.setenv("SYNTHETIC_ROOT", str(people))
+    options = [f"load_from={folder}/work/epoch_1.pth", *NO_WORKERS]
+    for resume, expected in ((True, None), (False, f"{folder}/work/epoch_1.pth")):
+        with pytest.raises(UserError, match="diverged"):
+            training.train(TINY, work_dir=folder / "again", resume=resume, cfg_options=options)
+        assert started.pop() == (expected, resume)
+        assert signal.getsignal(signal.SIGTERM) is handler
 
 
 @pytest.mark.gpu

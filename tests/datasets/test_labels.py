@@ -143,6 +143,14 @@ def test_a_turned_head_is_no_mirrored_face(contents):
     assert not {"faces_mirrored", "flip_pair_exchanged"} & set(check(contents[17], turn))
 
 
+def test_a_row_without_labelled_keypoints_hides_nothing(contents):
+    first, *others = contents[17]["annotations"]
+    unlabelled = {key: value for key, value in first.items() if key != "num_keypoints"}
+    unlabelled["keypoints"] = [1.0, 2.0, 0.0] * 17
+    content = dict(contents[17], annotations=[unlabelled, *others])
+    assert "label_scale" in check(content, FAULTS["of an image of half the size"][0])
+
+
 def test_few_rows_give_no_finding_of_the_file(contents):
     few = dict(contents[17], annotations=contents[17]["annotations"][: MIN_ROWS - 1])
     for name in ("left and right wrist", "0 to 1 of the image", "x, v, y", "boxes as x1, y1, x2, y2"):
@@ -181,6 +189,9 @@ def test_flip_pairs_by_name():
     assert "should pair left_knee with right_knee, but pairs it with left_hip" in wrong["flip_pair_names"]
     alone = contradictions({5: "", 0: ""})
     assert "should pair left_ankle with right_ankle, but pairs it with left_ankle" in alone["flip_pair_names"]
+    assert "flip_pair_one_sided" not in alone
+    half = contradictions({0: ""})
+    assert "should swap right_ankle with left_ankle, as left_ankle with right_ankle" in half["flip_pair_one_sided"]
     mirrored = dict(left_hip="right_hip", hip_r="hip_l", upper_body="upper_body", l_eye2="r_eye2", bright="bright")
     assert {name: mirror_name(name) for name in mirrored} == mirrored
 
@@ -210,5 +221,6 @@ def test_the_metainfo_of_mmpose():
     """No false alarm; the contradictions are in these files."""
     folder = Path(mmpose.__path__[0]) / ".mim/configs/_base_/datasets"
     found = {path.stem: dict(check_metainfo(parse(dict(from_file=str(path))), [])) for path in folder.glob("*.py")}
-    wrong = {"atrw", "coco_openpose", "coco_wholebody_openpose"}
-    assert {name: set(faults) for name, faults in found.items() if faults} == {name: {"sigmas"} for name in wrong}
+    wrong = dict.fromkeys(("atrw", "coco_openpose", "coco_wholebody_openpose"), {"sigmas"})
+    wrong["deepfashion2"] = {"flip_pair_one_sided"}
+    assert {name: set(faults) for name, faults in found.items() if faults} == wrong

@@ -228,6 +228,7 @@ def test_differences_are_a_table(tmp_path):
     state = {f"module.{name}": value for name, value in model.state_dict().items()}
     torch.save({**state, "steps": "text"}, tmp_path / "fits.pth")
     assert list(read_fitting_weights(model, tmp_path / "fits.pth")) == [*model.state_dict(), "steps"]
+    assert read_fitting_weights(nn.DataParallel(model), tmp_path / "fits.pth")  # the wrapper of several GPUs
     del state["module.1.num_batches_tracked"]
     torch.save({**state, "c": torch.ones(5)}, tmp_path / "fits.pth")  # all parameters are there
     assert "c" in read_fitting_weights(model, tmp_path / "fits.pth")

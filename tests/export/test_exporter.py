@@ -88,6 +88,18 @@ def test_the_runner_predicts_what_the_predictor_predicts(exported, people):
     assert scores.std() > 0  # of the auxiliary heat maps
 
 
+def test_test_data_with_faults_are_not_used(people, tmp_path):
+    """CheckedCocoDataset refuses a test set of which an image is missing."""
+    shutil.copytree(people, tmp_path / "people")
+    next((tmp_path / "people/val").iterdir()).unlink()
+    cfg = read_config(
+        ROOT / "configs/tfpose_tiny_synthetic_128x96.py",
+        {"test_dataloader.dataset.data_root": str(tmp_path / "people")},
+    )
+    persons, origin = parity.find_persons(cfg)
+    assert (len(persons), origin[:19]) == (32, "of synthetic images")
+
+
 def test_the_file_describes_the_model(exported):
     _, checkpoint, result = exported
     metadata = PoseRunner(str(result.path)).metadata
