@@ -17,7 +17,7 @@ from .datasets.config_data import annotation_file, find_mixed_annotations, list_
 from .engine.running import KeepSamples, need_checkpoint, run_test
 from .errors import UserError
 from .evaluation.metrics_table import format_table
-from .recipe.config_checks import find_worker_problems
+from .recipe import find_worker_problems
 
 Launcher = Literal["none", "pytorch", "slurm", "mpi"]
 
