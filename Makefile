@@ -33,7 +33,7 @@ help:
 	@echo "make demo       train and evaluate a small TFPose on synthetic images, write a report (about 12 minutes)"
 	@echo "make test       run the tests for use after each change (about 4 minutes)"
 	@echo "make test-all   run all tests: also trainings, models of full size, the wheel, exports"
-	@echo "make test-faults  test killed trainings, faulty data, full disks; writes docs/reliability.md (1 hour)"
+	@echo "make test-faults  test killed trainings, faulty data, full disks; writes docs/reliability.md (15 minutes)"
 	@echo "make coverage   run the tests of make test and print the branch coverage"
 	@echo "make faults     check that faults that are put into the code fail tests"
 	@echo "make env        only create the environment in $(VENV)"

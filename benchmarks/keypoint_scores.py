@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
 from mmengine.structures import InstanceData
 from mmpose.codecs import UDPHeatmap
 from mmpose.registry import MODELS
@@ -22,7 +24,7 @@ from benchmarks.score_quality import Bin, Threshold, auroc, by_threshold, calibr
 from tfpose_mm import cli
 from tfpose_mm.config_files import read_config
 from tfpose_mm.datasets.config_data import need_annotations
-from tfpose_mm.engine.running import OutputHook, run_test
+from tfpose_mm.engine.running import run_test
 from tfpose_mm.models.heads import is_tfpose_head
 from tfpose_mm.tables import markdown_table
 
@@ -51,7 +53,7 @@ class ScoreRow(NamedTuple):
     thresholds: list[Threshold]
 
 
-class KeepScores(OutputHook):
+class KeepScores(Hook):
     """Keep the score of each labelled keypoint and whether it is correct. Samples are not kept.
 
     Args:
@@ -63,7 +65,7 @@ class KeepScores(OutputHook):
         self.keypoints: list[tuple[np.ndarray, np.ndarray]] = []
         self.maxima: list[np.ndarray] = []
 
-    def keep(self, outputs: Sequence[PoseDataSample]) -> None:
+    def after_test_iter(self, runner: Runner, batch_idx: int, data_batch: dict, outputs: Sequence) -> None:
         """Evaluate a batch."""
         self.keypoints.append(judge(outputs))
         if self.codec is not None:

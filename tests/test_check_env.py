@@ -3,7 +3,6 @@ from __future__ import annotations
 import pytest
 import torch
 
-from tests.helpers.paths import ROOT
 from tfpose_mm import check_env, ops
 
 
@@ -35,7 +34,3 @@ def test_a_device_that_fails_is_reported(monkeypatch):
     assert "attention         cuda:0:" in report
     assert "FAILS" in report
     assert "CUDA_VISIBLE_DEVICES=" in report
-
-
-def test_the_readme_names_the_command():
-    assert "tfpose check-env" in (ROOT / "README.md").read_text(encoding="utf-8")

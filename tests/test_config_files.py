@@ -32,7 +32,7 @@ def test_a_wrong_name_gets_similar_ones():
     ("path", "message"),
     [
         ("nowhere.py", "The config .*nowhere.py does not exist"),
-        ("README.md", r"README.md is not a config: MMEngine reads .py, .json and .yaml files"),
+        ("README.md", r"The config .*README.md cannot be read \(OSError: Only py"),
         ("configs/_base_/protection.py", "builds no model, but this command needs .* TopdownPoseEstimator"),
     ],
 )
@@ -46,8 +46,6 @@ def test_options_are_values_or_texts():
     assert (changed.model.head.num_joints, changed.codec.input_size) == (14, (48, 64))
     again = read_config(changed, {"model.head.num_joints": 15})
     assert (again.model.head.num_joints, changed.model.head.num_joints) == (15, 14)
-    with pytest.raises(UserError, match="must have the form key=value, but got x"):
-        read_config(TINY, ["x"])
 
 
 @pytest.mark.parametrize(
@@ -56,6 +54,7 @@ def test_options_are_values_or_texts():
         (["codec.input_size=(1,2"], "--cfg-options cannot be read"),
         (["model.type.name=3"], "--cfg-options do not fit the config"),
         (["--work-dir=x"], "must have the form key=value, but got --work-dir=x"),
+        (["x"], "must have the form key=value, but got x"),
     ],
 )
 def test_options_that_do_not_fit_are_a_sentence(options, message):

@@ -86,17 +86,3 @@ def test_two_processes_with_half_the_batch_equal_one(kind, tmp_path):
     assert still == []
     for name, parameter in alone.items():
         torch.testing.assert_close(together[name], parameter, atol=1e-9, rtol=0, msg=lambda m, n=name: f"{n}: {m}")
-
-
-def test_accumulated_steps_equal_one_of_the_whole_batch():
-    model, (images, samples) = model_and_batch("TFPose")
-    accumulating = copy.deepcopy(model)
-    whole = build_optim_wrapper(model, copy.deepcopy(SGD))
-    parts = build_optim_wrapper(accumulating, dict(copy.deepcopy(SGD), accumulative_counts=3))
-    whole.update_params(model.parse_losses(model(images, samples, mode="loss"))[0])
-    for start in range(0, BATCH, 2):
-        part = slice(start, start + 2)
-        losses, _ = accumulating.parse_losses(accumulating(images[part], samples[part], mode="loss"))
-        parts.update_params(losses)
-    for ours, expected in zip(accumulating.parameters(), model.parameters()):
-        torch.testing.assert_close(ours, expected, atol=1e-9, rtol=0)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import re
 import shutil
 import subprocess
 import sys
@@ -40,27 +38,8 @@ def test_wheel_holds_the_package_and_its_configs(wheel):
         for path in folder.rglob("*.py"):
             assert f"{target}/{path.relative_to(folder)}" in names
     assert "tfpose_mm/analysis/report_page.html.jinja" in names
-    assert "tfpose_mm/own_data/config.py.jinja" in names
+    assert {f"tfpose_mm/own_data/{name}.py.jinja" for name in ("config", "keypoints")} <= names
     assert not [name for name in names if name.split("/")[0] in ("tests", "benchmarks")]
-
-
-@pytest.mark.slow
-def test_wheel_works_from_any_folder(wheel, tmp_path):
-    zipfile.ZipFile(wheel).extractall(tmp_path / "site")
-    code = """
-import sys; sys.path.insert(0, "site")
-from mmpose.apis import init_model
-model = init_model("site/tfpose_mm/.mim/configs/tfpose_tiny_synthetic_128x96.py", device="cpu")
-import tfpose_mm
-assert "site" in tfpose_mm.__file__, tfpose_mm.__file__
-print(type(model.head).__name__, tfpose_mm.__version__)
-"""
-    env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    process = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
-    )
-    assert process.returncode == 0, process.stderr
-    assert process.stdout.split()[-2:] == ["TFPoseHead", "0.1.0"]
 
 
 @pytest.fixture(scope="module")
@@ -94,46 +73,6 @@ def test_tools_work_from_an_installed_wheel(installed, checkpoint, people, tmp_p
         for file in files:
             assert (tmp_path / command[command.index("--out") + 1] / file).exists(), file
     assert {path.name for path in tmp_path.iterdir()} == {"boxes", "report"}
-    again = start(*tool, *command, **environment)
-    assert again.returncode == 2
-    assert again.stderr.splitlines()[-1] == (
-        "error: The folder must not have a report, but report/report.html exists: delete it or choose another folder; "
-        "nothing was changed."
-    )
-
-
-@pytest.mark.slow
-def test_mim_test_draws_from_an_installed_wheel(installed, checkpoint, people, tmp_path):
-    """With the path of a packaged config."""
-    environment = dict(cwd=tmp_path, PYTHONPATH=installed, SYNTHETIC_ROOT=people)
-    config = installed / "tfpose_mm/.mim/configs/tfpose_tiny_synthetic_128x96.py"
-    mim = Path(sys.executable).with_name("mim")
-    tested = start(
-        *(mim, "test", "mmpose", config, "--checkpoint", checkpoint, "--show-dir", "drawn", "--work-dir", "work"),
-        *("--cfg-options", *NO_WORKERS),
-        **environment,
-    )
-    assert tested.returncode == 0, tested.stderr[-3000:]
-    assert list((tmp_path / "work").rglob("drawn/*"))
-
-
-@pytest.mark.slow
-def test_mmpose_s_functions_work_from_an_installed_wheel(installed, checkpoint, people, tmp_path):
-    """The Python block of docs/prediction.md with inference_topdown and MMPoseInferencer."""
-    page = (ROOT / "docs/prediction.md").read_text(encoding="utf-8")
-    (block,) = (b for b in re.findall(r"^```python\n(.*?)^```$", page, re.M | re.S) if "MMPoseInferencer" in b)
-    for shown, real in (
-        ("configs/", f"{installed}/tfpose_mm/.mim/configs/"),
-        ("work_dirs/tiny/epoch_16.pth", str(checkpoint)),
-        ("data/synthetic", str(people)),
-    ):
-        assert shown in block
-        block = block.replace(shown, real)
-    (tmp_path / "snippet.py").write_text(block)
-    process = start(sys.executable, "snippet.py", cwd=tmp_path, PYTHONPATH=installed)
-    assert process.returncode == 0, process.stderr[-3000:]
-    images = {path.name for path in (people / "val").iterdir()}
-    assert {path.name for path in (tmp_path / "work_dirs/inferencer/visualizations").iterdir()} == images
 
 
 @pytest.mark.slow
@@ -199,11 +138,7 @@ def install(folder, uv=None, compiler=True, python="echo 3.13"):
     [
         ("failed to write to file: No space left on device (os error 28)", "The disk is full: the environment needs"),
         ("cause: error sending request for url (https://example.org)", "A download failed: connect to the network"),
-        (
-            "error: No interpreter found for Python >=3.12, <3.14",
-            "No Python 3.12 or 3.13 was found or could be fetched",
-        ),
-        ("something else", "The installation failed: see the lines above."),
+        ("error: No interpreter found for Python >=3.12, <3.14", "No Python 3.12 or 3.13 was found"),
     ],
 )
 def test_a_failed_installation_ends_in_one_sentence(tmp_path, uv, sentence):

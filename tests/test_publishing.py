@@ -16,81 +16,57 @@ from tests.helpers.models import randomise
 from tests.helpers.paths import TINY
 from tests.helpers.processes import NO_WORKERS, mim, start
 from tfpose_mm.engine import read_checkpoint
-from tfpose_mm.engine.plain_values import to_plain
+from tfpose_mm.engine.checkpoint_values import to_plain
 from tfpose_mm.errors import UserError
-from tfpose_mm.host.requirements import parse_version
 from tfpose_mm.publishing import publish
 
 
-@pytest.fixture(scope="module")
-def trained(people, tmp_path_factory):
-    """A folder with work/epoch_1.pth, as mim train writes it."""
-    folder = tmp_path_factory.mktemp("trained")
-    process = mim("train", "--work-dir", "work", cwd=folder, data=people)
+def succeed(process):
     assert process.returncode == 0, process.stderr[-3000:]
-    return folder
+    return process.stdout + process.stderr
 
 
 @pytest.mark.slow
-def test_every_tool_takes_what_is_published(trained, people):
-    published = start(sys.executable, "-m", "tfpose_mm", "publish", "work/epoch_1.pth", "out/tiny", cwd=trained)
-    assert published.returncode == 0, published.stderr
-    weights = next((trained / "out").glob("tiny-*.safetensors"))
-    digest = hashlib.sha256(weights.read_bytes()).hexdigest()
+def test_every_tool_takes_what_is_published(people, tmp_path):
+    succeed(mim("train", "--work-dir", "work", cwd=tmp_path, data=people))
+    command = [sys.executable, "-m", "tfpose_mm", "publish", "work/epoch_1.pth", "out/tiny"]
+    printed = succeed(start(*command, cwd=tmp_path))
+    weights = next((tmp_path / "out").glob("tiny-*.safetensors"))
+    config, digest = weights.with_suffix(".py"), hashlib.sha256(weights.read_bytes()).hexdigest()
     assert weights.name == f"tiny-{digest[:8]}.safetensors"
-    config = weights.with_suffix(".py")
     with safe_open(str(weights), framework="pt") as file:
         meta = json.loads(file.metadata()["tfpose_mm"])
-    metrics = meta["metrics"]
-    assert published.stdout.splitlines() == [
+    for line in (
         f"weights: out/{weights.name}",
         f"sha256:  {digest}",
         f"config:  out/{config.name}",
-        f"metrics: {', '.join(f'{name} {value:.4f}' for name, value in metrics.items())}",
-    ]
-    assert weights.stat().st_size < 0.5 * (trained / "work/epoch_1.pth").stat().st_size  # no optimizer state
+        "metrics: coco/AP",
+    ):
+        assert line in printed
+    assert weights.stat().st_size < 0.5 * (tmp_path / "work/epoch_1.pth").stat().st_size  # no optimizer state
     assert meta["epoch"] == 1
-    assert 0 <= metrics["coco/AP"] <= 1
-    assert 0 < metrics["PCK@0.2/PCK"] <= 1
+    assert 0 < meta["metrics"]["PCK@0.2/PCK"] <= 1
     assert meta["dataset_meta"]["keypoint_id2name"]["0"] == "nose"
     assert meta["versions"]["torch"] == torch.__version__.partition("+")[0]
-    text = config.read_text()
-    assert meta["config_text"] == text
+    assert meta["config_text"] == config.read_text()
     for name in ("work_dir", "load_from", "resume", "launcher"):
-        assert f"\n{name} =" not in f"\n{text}"
-
-    again = start(sys.executable, "-m", "tfpose_mm", "publish", "work/epoch_1.pth", "out/tiny", cwd=trained)
+        assert f"\n{name} =" not in f"\n{config.read_text()}"
+    again = start(*command, cwd=tmp_path)
     assert again.returncode == 2
-    assert again.stderr.splitlines()[-1] == (
-        f"error: out/{weights.name} exists already: choose another name; nothing was changed."
-    )
-    assert len(list((trained / "out").iterdir())) == 2
+    assert again.stderr.splitlines()[-1].startswith(f"error: out/{weights.name} exists already: choose another name")
+    assert len(list((tmp_path / "out").iterdir())) == 2
 
-    for checkpoint, used in ((weights, config), (trained / "work/epoch_1.pth", TINY)):
-        tool = [sys.executable, "-m", "tfpose_mm", "test", used, checkpoint, "--out", f"metrics_{used.stem}.json"]
-        process = start(*tool, "--cfg-options", *NO_WORKERS, cwd=trained, SYNTHETIC_ROOT=people)
-        assert process.returncode == 0, process.stderr[-3000:]
-    reports = [
-        json.loads((trained / f"metrics_{used.stem}.json").read_text())["PCK@0.2/PCK"] for used in (config, TINY)
-    ]
-    assert reports[0] == reports[1]
-    tested = mim("test", "--checkpoint", weights, cwd=trained, data=people)
-    assert tested.returncode == 0, tested.stderr[-3000:]
-    started = mim(
-        "train",
-        "--work-dir",
-        "second",
-        cwd=trained,
-        data=people,
-        options=[f"load_from={weights}", "train_cfg.max_epochs=1"],
-    )
-    assert started.returncode == 0, started.stderr[-3000:]
-    assert "does not fit" not in started.stdout + started.stderr
-
+    tool = [sys.executable, "-m", "tfpose_mm", "test", config, weights, "--out", "metrics.json", "--cfg-options"]
+    succeed(start(*tool, *NO_WORKERS, cwd=tmp_path, SYNTHETIC_ROOT=people))
+    found = json.loads((tmp_path / "metrics.json").read_text())["PCK@0.2/PCK"]
+    assert found == pytest.approx(meta["metrics"]["PCK@0.2/PCK"])
+    succeed(mim("test", "--checkpoint", weights, cwd=tmp_path, data=people))
+    options = [f"load_from={weights}", "train_cfg.max_epochs=1"]
+    assert "match exactly" not in succeed(mim("train", "--work-dir", "new", cwd=tmp_path, data=people, options=options))
     model = init_model(str(config), str(weights), device="cpu")
     assert model.dataset_meta["keypoint_id2name"][0] == "nose"
     assert model.dataset_meta["sigmas"].shape == (17,)
-    expected = torch.load(trained / "work/epoch_1.pth", weights_only=True)["state_dict"]
+    expected = torch.load(tmp_path / "work/epoch_1.pth", weights_only=True)["state_dict"]
     assert all(torch.equal(value, expected[name]) for name, value in model.state_dict().items())
 
 
@@ -122,11 +98,6 @@ def test_parameters_that_share_memory(tmp_path):
     assert all(torch.equal(value, read[name]) for name, value in state.items())
 
 
-needs_torch_2_6 = pytest.mark.skipif(
-    parse_version(torch.__version__) < (2, 6), reason="torch before 2.6 refuses bytes with weights_only"
-)
-
-
 def test_the_config_s_text_is_not_executed(tmp_path):
     marker = tmp_path / "ran"
     code = f"open({str(marker)!r}, 'w').close()\n"
@@ -137,30 +108,6 @@ def test_the_config_s_text_is_not_executed(tmp_path):
     assert not marker.exists()
 
 
-@pytest.mark.parametrize(
-    "meta",
-    [
-        dict(cfg=5),
-        dict(cfg="a = ("),
-        dict(cfg="a\0b"),
-        dict(cfg="a=" + "(" * 500 + ")" * 500),
-        dict(epoch=torch.ones(1)),
-        pytest.param(dict(versions=b"1"), marks=needs_torch_2_6),
-        dict(dataset_meta={(1, 2): 1}),
-        dict(dataset_meta={"a": torch.ones(1)}),
-        dict(validated_iter=3, iter=3),
-    ],
-    ids=lambda meta: str(meta)[:40],
-)
-def test_unusual_metadata_are_left_out(meta, tmp_path):
-    torch.save(dict(state_dict={"a": torch.ones(2)}, meta=meta), tmp_path / "a.pth")
-    files = publish(tmp_path / "a.pth", tmp_path / "out")
-    assert files.config is None
-    read = read_checkpoint(files.weights)
-    assert torch.equal(read["state_dict"]["a"], torch.ones(2))
-    assert read["meta"]["config_text"] is None
-
-
 @pytest.mark.parametrize(("validated", "metrics"), [(5, {"coco/AP": 0.75}), (3, {}), (None, {})])
 def test_metrics_are_those_of_the_weights(validated, metrics, tmp_path):
     """MMEngine saves most checkpoints before their validation: its log has the values of older weights."""
@@ -169,19 +116,3 @@ def test_metrics_are_those_of_the_weights(validated, metrics, tmp_path):
     meta = dict(iter=5, validated_iter=validated)
     torch.save(dict(state_dict={"a": torch.ones(2)}, meta=meta, message_hub=to_plain(hub)), tmp_path / "a.pth")
     assert publish(tmp_path / "a.pth", tmp_path / "out").metrics == metrics
-
-
-def test_sparse_parameters_are_refused(tmp_path):
-    torch.save(dict(state_dict={"a": torch.eye(2).to_sparse()}), tmp_path / "a.pth")
-    with pytest.raises(UserError):
-        publish(tmp_path / "a.pth", tmp_path / "out")
-    assert not list(tmp_path.glob("out*"))
-
-
-@pytest.mark.slow
-def test_a_missing_checkpoint(tmp_path):
-    process = start(sys.executable, "-m", "tfpose_mm", "publish", "nowhere.pth", "out", cwd=tmp_path)
-    assert process.returncode == 2
-    assert process.stderr.splitlines()[-1].startswith(
-        "error: The checkpoint nowhere.pth does not exist: check the path"
-    )

@@ -30,10 +30,6 @@ def entries():
 ENTRIES = list(entries())
 
 
-def issues_of(message):
-    return [issue for issue in KNOWN_ISSUES if re.search(issue.pattern, message)]
-
-
 def test_the_page_is_read():
     assert len(ENTRIES) == len(re.findall(r"^- ", PAGE.read_text(encoding="utf-8"), re.M))
     messages = [message for messages, _ in ENTRIES for message in messages]
@@ -41,12 +37,9 @@ def test_the_page_is_read():
     assert len(set(messages)) == len(messages)
 
 
-@pytest.mark.parametrize("issue", KNOWN_ISSUES, ids=lambda issue: issue.pattern)
-def test_each_known_issue_has_an_entry_with_its_commands(issue):
-    texts = [text for messages, text in ENTRIES if any(issue in issues_of(message) for message in messages)]
-    assert texts
-    for command in re.findall(r"`((?:pip|mim|apt-get) [^`]+)`", texts[0]):
-        assert command in issue.fix
+@pytest.mark.parametrize("pattern", KNOWN_ISSUES)
+def test_each_known_issue_has_an_entry(pattern):
+    assert [message for messages, _ in ENTRIES for message in messages if re.search(pattern, message)]
 
 
 def test_names_in_the_page_exist():
@@ -69,23 +62,6 @@ def test_options_in_the_page_change_the_main_config():
         assert last in value or last in new, path
 
 
-@pytest.mark.parametrize("page", [PAGE, SECURITY], ids=lambda page: page.name)
-def test_links(page):
-    text = page.read_text(encoding="utf-8")
-    for link, anchor in re.findall(r"\]\((?!http)([^)#]*)(?:#([^)]+))?\)", text):
-        target = page.parent / link if link else page
-        assert target.is_file(), link
-        headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.M)
-        anchors = {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
-        assert not anchor or anchor in anchors, f"{link}#{anchor}"
-
-
-def test_the_readme_links_both():
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert "(docs/troubleshooting.md)" in text
-    assert "(SECURITY.md)" in text
-
-
 def test_each_promise_has_a_test():
     text = SECURITY.read_text(encoding="utf-8")
     rows = [row for row in re.findall(r"^\| (.+) \|$", text, re.M) if not row.startswith("promise")]
@@ -96,37 +72,22 @@ def test_each_promise_has_a_test():
         assert name in [node.name for node in functions if isinstance(node, ast.FunctionDef)], row
 
 
-def uses(tree):
-    """The names that a file imports, and the functions and methods that it calls, dotted."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
-        elif isinstance(node, ast.Call):
-            yield ast.unparse(node.func)
+def files_with(regex):
+    return {path.relative_to(ROOT).as_posix() for path in SOURCES if re.search(regex, path.read_text("utf-8"), re.M)}
 
 
-def files_that_use(regex, sources=SOURCES):
-    found = set()
-    for path in sources:
-        if any(re.fullmatch(regex, name) for name in uses(ast.parse(path.read_text(encoding="utf-8")))):
-            found.add(path.relative_to(ROOT).as_posix())
-    return found
-
-
-NETWORK = r"(urllib\.request|http|socket|ssl|ftplib|requests|httpx|aiohttp|boto3)(\..*)?"
-DOWNLOAD = r".*(download_url_to_file|load_state_dict_from_url|urlopen|urlretrieve|hf_hub_download)"
+LOADER = {"tfpose_mm/engine/checkpoint_loader.py"}
 
 
 def test_only_the_loader_of_checkpoints_downloads():
-    assert files_that_use(NETWORK) == set()
-    assert files_that_use(DOWNLOAD) == {"tfpose_mm/engine/checkpoint_loader.py"}
-    assert files_that_use(r"http\..*", [ROOT / "tests/engine/test_checkpoint_loader.py"])  # it starts a server
+    modules = r"urllib\.request|http|socket|ssl|ftplib|requests|httpx|aiohttp|boto3"
+    assert files_with(rf"^\s*(import|from) ({modules})\b") == set()
+    assert (
+        files_with(r"(download_url_to_file|load_state_dict_from_url|urlopen|urlretrieve|hf_hub_download)\(") == LOADER
+    )
 
 
 def test_no_code_is_executed():
-    assert files_that_use(r"eval|exec|compile|os\.system|.*\bpickle\.loads?|marshal.*|yaml\.load|.*\bjoblib.*") == set()
-    assert files_that_use(r"pickle") == set()
-    assert files_that_use(r"torch\.load") == {"tfpose_mm/engine/checkpoint_loader.py"}
-    assert files_that_use(r"eval|exec|os\.system|pickle", [ROOT / "tests/helpers/malicious.py"])
+    functions = r"(?<![\w.])(eval|exec|compile)|os\.system|pickle\.loads?|yaml\.load|marshal\.\w+|joblib\.\w+"
+    assert files_with(rf"({functions})\(|^\s*import pickle") == set()
+    assert files_with(r"[ (=]torch\.load\(") == LOADER

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import pytest
 import torch
 from mmengine.runner import Runner
@@ -12,13 +10,13 @@ from mmpose.registry import MODELS
 
 from tests.helpers import malicious
 from tests.helpers.paths import TINY
-from tests.helpers.processes import in_process_config, mim, start
+from tests.helpers.processes import in_process_config, mim
 from tfpose_mm.comparison.table import compare_models
 from tfpose_mm.errors import UserError
 from tfpose_mm.publishing import publish
 from tfpose_mm.training import evaluate, train
 
-REFUSED = r"must contain only tensors, numbers and text, but it contains posix\.system, which could run code"
+REFUSED = r"contain only tensors, numbers and text, but it was not loaded \(.*posix\.system.*could run code"
 
 
 @pytest.fixture
@@ -92,15 +90,5 @@ def test_a_config_in_a_resumed_checkpoint_is_not_executed(config, tmp_path):
 def test_mim(action, option, people, checkpoint, tmp_path):
     process = mim(action, option, checkpoint, cwd=tmp_path, data=people)
     assert process.returncode != 0
-    assert "posix.system, which could run code: it was not loaded" in process.stderr
+    assert "it was not loaded (GLOBAL posix.system): other content could run code" in process.stderr
     assert list(tmp_path.rglob("epoch_*.pth")) == []
-
-
-@pytest.mark.slow
-def test_commands_print_one_sentence(people, checkpoint, tmp_path):
-    process = start(sys.executable, "-m", "tfpose_mm", "test", TINY, checkpoint, cwd=tmp_path, SYNTHETIC_ROOT=people)
-    assert process.returncode == 2
-    last = process.stderr.strip().splitlines()[-1]
-    assert "error: The checkpoint" in last
-    assert "posix.system, which could run code: it was not loaded" in last
-    assert "Traceback" not in process.stderr

@@ -17,7 +17,7 @@ import types
 import typing
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Callable, Literal, Union
+from typing import Any, Callable, Union
 
 import cyclopts
 
@@ -38,30 +38,21 @@ COMMANDS = {
     "check-data": "datasets.checks.checking:check_data",
     "recipe": "recipe:show_recipe",
     "publish": "publishing:publish",
-    "submission": "evaluation.submission:submit_mpii",
+    "submission": "evaluation.mpii_submission:submit_mpii",
     "synthesize": "datasets.synthetic.dataset:write_dataset",
     "check-env": "check_env:check_env",
 }
 WITHOUT_MODELS = ("publish", "synthesize", "check-env")  # these build nothing from configs
 HELP = ("-h", "--help")
 UNIONS = (Union, getattr(types, "UnionType", Union))  # of Optional[str], and of str | None since Python 3.10
+LISTS = (list, tuple, Sequence)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a command.
-
-    Args:
-        arguments: Its name and its arguments; ``None`` takes those of the process.
-
-    Returns:
-        The exit status.
-    """
+    """Run a command: its name and its arguments, or those of the process. Returns the exit status."""
     name, *rest = (sys.argv[1:] if arguments is None else arguments) or HELP
-    if name in HELP:
-        print(_overview())
-        return 0
-    if name == "--version":
-        print(__version__)
+    if name in (*HELP, "--version"):
+        print(__version__ if name == "--version" else _overview())
         return 0
     if name not in COMMANDS:
         similar = difflib.get_close_matches(name, [*COMMANDS, *HELP, "--version"], n=1)
@@ -83,16 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(function: Callable, program: str, arguments: Sequence[str]) -> int:
-    """Call a function with the arguments of a command line and print its result.
-
-    Args:
-        function: The function, see :func:`make_app`.
-        program: The name of the command, for its help.
-        arguments: The arguments.
-
-    Returns:
-        The exit status.
-    """
+    """Call a function with the arguments of a command line and print its result. Returns the exit status."""
     app = make_app(function, program)
     if any(argument in HELP for argument in arguments):
         app.help_print()
@@ -100,8 +82,7 @@ def run(function: Callable, program: str, arguments: Sequence[str]) -> int:
     try:
         command, bound, *_ = app.parse_args(arguments, exit_on_error=False, print_error=False)
     except cyclopts.CycloptsError as error:
-        message = _explain(error, function, program).rstrip(".")
-        return _fail(f"{message}{'' if message.endswith('?') else '.'} '{program} --help' lists all options.")
+        return _fail(f"{' '.join(str(error).split())} '{program} --help' lists all options.")
     result = command(*bound.args, **bound.kwargs)
     if result is not None:
         print(result)
@@ -110,38 +91,24 @@ def run(function: Callable, program: str, arguments: Sequence[str]) -> int:
     return getattr(result, "exit_status", 0)
 
 
-def _explain(error: cyclopts.CycloptsError, function: Callable, program: str) -> str:
-    """The message of an error in a user's words."""
-    if isinstance(error, cyclopts.MissingArgumentError):
-        needed = {
-            part.name: f"--{part.name.replace('_', '-')}" if part.kind is part.KEYWORD_ONLY else part.name.upper()
-            for part in inspect.signature(function).parameters.values()
-            if part.default is part.empty
-        }
-        missing = needed.get(error.argument.field_info.name if error.argument else "", "an argument")
-        return f"{program} needs {' '.join(needed.values())}, but {missing} is missing"
-    text = " ".join(str(error).split())
-    text = re.sub(r"^Unused Tokens: \[(.*)\]", r"There are more arguments than the command takes: \1", text)
-    kinds = {"int": "a whole number", "float": "a number"}
-    return re.sub(
-        r'unable to convert "(.*)" into (int|float)', lambda found: f'"{found[1]}" is not {kinds[found[2]]}', text
-    )
-
-
 def make_app(function: Callable, program: str) -> cyclopts.App:
-    """A command line for a function.
+    """A command line for a function, whose type hints and docstring describe the arguments.
 
-    Args:
-        function: Its type hints and its docstring describe the arguments. Of a union of types, those count that can be
-            written on a command line.
-        program: The name of the command, for its help.
-
-    Returns:
-        The application of cyclopts.
+    Of a union of types, those count that can be written on a command line. ``program`` is the name in the help.
     """
+
+    def command(*args: object, **kwargs: object) -> object:
+        return function(*args, **kwargs)
+
+    hints = {name: _writable(hint) for name, hint in _type_hints(function).items() if name != "return"}
+    signature = inspect.signature(function)
+    parameters = [parameter.replace(annotation=hints[name]) for name, parameter in signature.parameters.items()]
+    vars(command)["__signature__"] = signature.replace(parameters=parameters, return_annotation=signature.empty)
+    command.__annotations__ = hints
+    command.__doc__ = _plain(inspect.getdoc(function) or "")
     many = cyclopts.Parameter(consume_multiple=True, negative_iterable=(), show_default=_show_default)
     app = cyclopts.App(name=program, default_parameter=many, help_flags=(), version_flags=(), help_format="plaintext")
-    app.default(_as_command(function))
+    app.default(command)
     return app
 
 
@@ -162,9 +129,8 @@ def _overview() -> str:
     for name, place in COMMANDS.items():
         module, function = place.split(":")
         source = Path(__file__).parent.joinpath(*module.split(".")).with_suffix(".py").read_text(encoding="utf-8")
-        functions = [node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)]
-        docstring = next(ast.get_docstring(node) for node in functions if node.name == function)
-        lines.append(f"  {name:<12}{(docstring or 'has no description').splitlines()[0]}")
+        functions = {node.name: node for node in ast.parse(source).body if isinstance(node, ast.FunctionDef)}
+        lines.append(f"  {name:<12}{str(ast.get_docstring(functions[function])).splitlines()[0]}")
     end = "tfpose NAME --help describes the arguments of a command; tfpose --version prints the version."
     return "\n".join([*lines, "", end])
 
@@ -172,21 +138,6 @@ def _overview() -> str:
 def _load(name: str) -> Callable:
     module, function = COMMANDS[name].split(":")
     return getattr(importlib.import_module(f"tfpose_mm.{module}"), function)
-
-
-def _as_command(function: Callable) -> Callable:
-    """The function with types that a command line can have, and without markup in its docstring."""
-
-    def command(*args: object, **kwargs: object) -> object:
-        return function(*args, **kwargs)
-
-    hints = {name: _writable(hint) for name, hint in _type_hints(function).items() if name != "return"}
-    signature = inspect.signature(function)
-    parameters = [parameter.replace(annotation=hints[name]) for name, parameter in signature.parameters.items()]
-    vars(command)["__signature__"] = signature.replace(parameters=parameters, return_annotation=signature.empty)
-    command.__annotations__ = hints
-    command.__doc__ = _plain(inspect.getdoc(function) or "")
-    return command
 
 
 def _plain(docstring: str) -> str:
@@ -206,20 +157,10 @@ def _type_hints(function: Callable) -> dict[str, Any]:
 
 
 def _writable(hint: Any) -> Any:  # noqa: ANN401 - a type hint is any object
-    """Of a union, the types that can be written on a command line: lists before single values, paths before texts."""
+    """Of a union, the types that can be written on a command line: lists, or else single values."""
     if typing.get_origin(hint) not in UNIONS:
         return hint
-    members = [member for member in typing.get_args(hint) if _is_list(member) or _is_simple(member)]
-    if any(map(_is_list, members)):
-        members = [member for member in members if _is_list(member) or member is type(None)]
-    if Path in members:
-        members = [member for member in members if member is not str]
-    return Union[tuple(members)]  # pyrefly: ignore[invalid-annotation] - a type that is made at run time
-
-
-def _is_simple(hint: Any) -> bool:  # noqa: ANN401
-    return hint in (str, int, float, bool, Path, type(None)) or typing.get_origin(hint) is Literal
-
-
-def _is_list(hint: Any) -> bool:  # noqa: ANN401
-    return typing.get_origin(hint) in (list, tuple, Sequence)
+    members = typing.get_args(hint)
+    lists = [member for member in members if typing.get_origin(member) in LISTS]
+    simple = [member for member in members if member in (str, int, float, bool, Path)]
+    return Union[tuple(lists or simple)]  # pyrefly: ignore[invalid-annotation] - made at run time

@@ -17,6 +17,7 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 from mmengine.config import Config, ConfigDict
 from mmpose.registry import KEYPOINT_CODECS
 
@@ -53,7 +54,7 @@ def change_codec(config: Config | ConfigDict, **changes: Any) -> None:  # noqa: 
         raise UserError(f"{kind} takes {', '.join(known)}, but got {', '.join(changes)}: check the names.")
     if {"heatmap_size"} <= set(old) & set(known) and "input_size" in changes and "heatmap_size" not in changes:
         changes["heatmap_size"] = _scale(old["heatmap_size"], old, changes)
-    for node in _dicts(config):
+    for node in _dicts(config._cfg_dict if isinstance(config, Config) else config):
         if node.get("type") == old["type"]:
             if "type" in changes:
                 node.clear()
@@ -62,7 +63,7 @@ def change_codec(config: Config | ConfigDict, **changes: Any) -> None:  # noqa: 
             continue
         if node.get("type") == "TopdownAffine" and "type" in changes:
             node["use_udp"] = kind in UDP_CODECS
-        if "input_size" in changes and "input_size" in node and _sides(node["input_size"]) == _sides(old["input_size"]):
+        if "input_size" in changes and np.array_equal(node.get("input_size"), old["input_size"]):  # lists or tuples
             node["input_size"] = changes["input_size"]
         if "input_size" in changes and "in_featuremap_size" in node:
             node["in_featuremap_size"] = _scale(node["in_featuremap_size"], old, changes)
@@ -73,19 +74,10 @@ def _scale(sides: tuple[int, int], old: dict, new: dict) -> tuple[int, ...]:
     return tuple(side * after // before for side, before, after in zip(sides, old["input_size"], new["input_size"]))
 
 
-def _sides(size: Any) -> Any:  # noqa: ANN401 - a config holds anything
-    """Turn a list, as ``--cfg-options`` gives it, into a tuple."""
-    return tuple(size) if isinstance(size, list) else size
-
-
 def _dicts(node: Any) -> Iterator[dict]:  # noqa: ANN401 - a config holds anything
     """Yield every dict in a nested config."""
-    if isinstance(node, Config):
-        node = node._cfg_dict
     if isinstance(node, dict):
         yield node
-        children = list(node.values())
-    else:
-        children = list(node) if isinstance(node, (list, tuple)) else []
-    for child in children:
+    children = node.values() if isinstance(node, dict) else node if isinstance(node, (list, tuple)) else ()
+    for child in list(children):
         yield from _dicts(child)

@@ -30,19 +30,9 @@ def list_configs() -> list[str]:
 
 
 def config_path(name: str) -> Path:
-    """Path of a packaged config.
-
-    Args:
-        name: A name of :func:`list_configs`; an ending ``.py`` is accepted.
-
-    Returns:
-        The file.
-
-    Raises:
-        UserError: If there is no such config; the message names similar ones.
-    """
+    """Path of a packaged config; its name may end in ``.py``. A UserError for another name names similar ones."""
     paths = _paths()
-    key = name[: -len(".py")] if name.endswith(".py") else name
+    key = name.removesuffix(".py")
     if key not in paths:
         similar = difflib.get_close_matches(key, paths, n=3) or list(paths)[:3]
         raise UserError(
@@ -53,17 +43,7 @@ def config_path(name: str) -> Path:
 
 
 def get_config(name: str) -> Config:
-    """Load a packaged config.
-
-    Args:
-        name: A name of :func:`list_configs`.
-
-    Returns:
-        The config; it can be changed.
-
-    Raises:
-        UserError: If there is no such config.
-    """
+    """Load a packaged config by a name of :func:`list_configs`."""
     from mmengine.config import Config
 
     return Config.fromfile(str(config_path(name)))
@@ -77,13 +57,15 @@ def read_config(config: str | Path | Config, cfg_options: Mapping[str, Any] | Se
         cfg_options: Values by their dotted keys, or ``key=value`` texts as on mim's command line.
 
     Returns:
-        The config, a copy.
-
-    Raises:
-        UserError: If there is no such file, if it is not a config of a top-down estimator, or if an option has no
-            ``=``.
+        The config, a copy. A UserError refuses another kind of config, and options that do not fit.
     """
-    cfg = _read(config)
+    from mmengine.config import Config
+
+    if isinstance(config, Config):
+        cfg = config.copy()
+    else:
+        with _LOCK:
+            cfg = _read_file(str(config))
     try:
         cfg.merge_from_dict(parse_cfg_options(cfg_options))
     except (KeyError, TypeError, IndexError, AttributeError) as error:
@@ -101,55 +83,28 @@ def read_config(config: str | Path | Config, cfg_options: Mapping[str, Any] | Se
     return cfg
 
 
-def _read(config: str | Path | Config) -> Config:
-    from mmengine.config import Config
-
-    if isinstance(config, Config):
-        return config.copy()
-    with _LOCK:
-        return _read_file(config)
-
-
-def _read_file(config: str | Path) -> Config:
+def _read_file(config: str) -> Config:
     from mmengine.config import Config
     from mmengine.hub import get_config as get_host_config
 
-    if "::" in str(config):
-        try:
-            return get_host_config(str(config))
-        except (ValueError, FileNotFoundError, ImportError) as error:
-            raise UserError(f"{config} is not a config of an installed package ({error}): check its name.") from error
-    is_name = not Path(config).exists() and (str(config) in list_configs() or not Path(config).suffix)
-    path = config_path(str(config)) if is_name else config
-    need_file("config", path, "give a path relative to the current folder")
-    if Path(path).suffix not in (".py", ".json", ".yml", ".yaml"):
-        raise UserError(f"{path} is not a config: MMEngine reads .py, .json and .yaml files.")
+    is_name = not Path(config).exists() and (config in list_configs() or not Path(config).suffix)
+    if "::" not in config:
+        config = str(config_path(config)) if is_name else config
+        need_file("config", config, "give a path relative to the current folder")
     try:
-        return Config.fromfile(str(path))
+        return get_host_config(config) if "::" in config else Config.fromfile(config)
     except (UserError, HostError):
         raise
     except Exception as error:  # a config is a program
-        raise UserError(f"The config {path} cannot be read ({type(error).__name__}: {error}): correct it.") from error
+        raise UserError(f"The config {config} cannot be read ({type(error).__name__}: {error}): correct it.") from error
 
 
 def parse_cfg_options(cfg_options: Mapping[str, Any] | Sequence[str] | None) -> dict[str, Any]:
-    """Parse options as mim does.
-
-    Args:
-        cfg_options: Values by their dotted keys, or ``key=value`` texts.
-
-    Returns:
-        Values by their dotted keys.
-
-    Raises:
-        UserError: If a text has no ``=``.
-    """
+    """Parse ``key=value`` texts as mim does, to values by their dotted keys; a UserError if one has another form."""
     from mmengine.config import DictAction
 
-    if not cfg_options:
-        return {}
-    if isinstance(cfg_options, Mapping):
-        return dict(cfg_options)
+    if isinstance(cfg_options, Mapping) or not cfg_options:
+        return dict(cfg_options) if isinstance(cfg_options, Mapping) else {}
     wrong = [text for text in cfg_options if "=" not in text or text.startswith("-")]
     if wrong:
         raise UserError(f"--cfg-options must have the form key=value, but got {wrong[0]}.")

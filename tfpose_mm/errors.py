@@ -14,30 +14,13 @@ class MissingFileError(UserError, FileNotFoundError):
 
 
 def need_file(what: str, path: str | Path, fix: str) -> None:
-    """Check that a file exists.
-
-    Args:
-        what: What the file is, for the message.
-        path: The file.
-        fix: How the user can fix it.
-
-    Raises:
-        UserError: If the file does not exist.
-    """
+    """Raise a UserError if a file does not exist; the message says what the file is and how the user can fix it."""
     if not Path(path).is_file():
         raise UserError(f"The {what} {path} does not exist: {fix}.")
 
 
 def need_at_least(lowest: int, **values: int | None) -> None:
-    """Check whole numbers that a user gave.
-
-    Args:
-        lowest: The lowest number that is allowed.
-        **values: The numbers by the names of their arguments; ``None`` is allowed.
-
-    Raises:
-        UserError: If a number is lower.
-    """
+    """Raise a UserError if one of these arguments, by their names, is lower; ``None`` is allowed."""
     for name, value in values.items():
         if value is not None and value < lowest:
             raise UserError(f"{name.replace('_', '-')} must be {lowest} or more, but got {value}.")

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import ast
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from mmengine.logging import HistoryBuffer
 from safetensors.torch import save_file
 
 from .engine import METADATA, read_checkpoint, sha256
-from .engine.plain_values import to_plain
+from .engine.checkpoint_values import to_plain
 from .errors import UserError
-
-# config entries that hold for one training run only
-OF_THE_RUN = ("work_dir", "load_from", "resume", "launcher")
 
 
 class Published(NamedTuple):
@@ -69,7 +65,11 @@ def publish(checkpoint: str | Path, out: str | Path) -> Published:
         UserError: If the checkpoint cannot be read, has no parameters, or was published already under this name.
     """
     content = read_checkpoint(checkpoint)
-    tensors = _dense_tensors(content.get("state_dict", content), checkpoint)
+    state = content.get("state_dict", content)
+    # copies, because safetensors refuses parameters that share memory
+    tensors = {name: value.contiguous().clone() for name, value in state.items() if isinstance(value, torch.Tensor)}
+    if not tensors:
+        raise UserError(f"{checkpoint} must have parameters, but has none: choose a checkpoint of a model.")
     meta = _describe(content)
     out = Path(out)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -90,61 +90,15 @@ def publish(checkpoint: str | Path, out: str | Path) -> Published:
     return Published(weights, config if meta["config_text"] is not None else None, digest, meta["metrics"])
 
 
-def _dense_tensors(state: Mapping, checkpoint: str | Path) -> dict[str, torch.Tensor]:
-    """Contiguous copies, because safetensors refuses parameters that share memory."""
-    tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
-    if not tensors:
-        raise UserError(f"{checkpoint} must have parameters, but has none: choose a checkpoint of a model.")
-    for name, value in tensors.items():
-        if value.layout != torch.strided or value.is_quantized or value.is_meta:
-            raise UserError(
-                f"{checkpoint} must have dense parameters, but {name} is sparse, quantized or without data."
-            )
-    return {name: value.detach().resolve_conj().contiguous().clone() for name, value in tensors.items()}
-
-
 def _describe(content: Mapping) -> dict:
     meta = to_plain(content.get("meta") or {})
-    hub = content.get("message_hub") or {}
-    metrics = meta.get("metrics", {})
-    validated = meta.get("validated_iter")
-    if validated is not None and validated == meta.get("iter"):
-        scalars = hub.get("log_scalars") or {}
-        histories = {name: value for name, value in scalars.items() if name.startswith("val/")}
-        metrics = {
-            name[len("val/") :]: float(value.current())
-            for name, value in histories.items()
-            if isinstance(value, HistoryBuffer) and not name.endswith("time")
-        }
+    metrics = meta.get("metrics", {})  # of a published file
+    if meta.get("validated_iter") is not None and meta["validated_iter"] == meta.get("iter"):
+        scalars = content["message_hub"]["log_scalars"].items()
+        values = {name[4:]: float(value.current()) for name, value in scalars if name.startswith("val/")}
+        metrics = {name: value for name, value in values.items() if not name.endswith("time")}
     text = meta.get("cfg", meta.get("config_text"))
-    described = dict(
-        dataset_meta=meta.get("dataset_meta"),
-        metrics=metrics,
-        epoch=meta.get("epoch"),
-        iter=meta.get("iter"),
-        versions=meta.get("versions"),
-        config_text=_without_the_run(text) if isinstance(text, str) else None,
-    )
-    return {name: value if _is_json(value) else None for name, value in described.items()}
-
-
-def _is_json(value: object) -> bool:
-    try:
-        json.dumps(value)
-    except (TypeError, ValueError, RecursionError):
-        return False
-    return True
-
-
-def _without_the_run(text: str) -> str | None:
-    """A config without paths of the training; ``None`` if it is not Python. The text is parsed, not executed."""
-    try:
-        statements = ast.parse(text).body
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
-        return None
-    lines = text.splitlines()
-    for statement in reversed(statements):
-        names = [target.id for target in getattr(statement, "targets", ()) if isinstance(target, ast.Name)]
-        if names and names[0] in OF_THE_RUN:
-            del lines[statement.lineno - 1 : statement.end_lineno]
-    return "\n".join(lines).strip() + "\n"
+    if text is not None:  # the paths of the training, each on a line of its own in MMEngine's text
+        text = re.sub(r"^(work_dir|load_from|resume|launcher) = .*\n?", "", text, flags=re.M).strip() + "\n"
+    described = {name: meta.get(name) for name in ("dataset_meta", "epoch", "iter", "versions")}
+    return dict(described, metrics=metrics, config_text=text)

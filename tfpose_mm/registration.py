@@ -8,6 +8,6 @@ requirements.require()  # before anything that needs the host packages is import
 
 from . import codecs, datasets, evaluation, models  # noqa: E402, F401
 from .engine import atomic_files, hooks  # noqa: E402, F401
-from .host.numpy2 import fix_host  # noqa: E402
+from .host.numpy2 import fix_circles  # noqa: E402
 
-fix_host()
+fix_circles()

@@ -7,6 +7,9 @@ too. Other schemes, such as ``torchvision://`` and ``s3://``, keep their loaders
 
 from __future__ import annotations
 
-from .engine.checkpoint_loader import register_loaders
+from mmengine.runner import CheckpointLoader
 
-register_loaders()
+from .engine.checkpoint_loader import load_from_http, load_from_local
+
+CheckpointLoader.register_scheme("", load_from_local, force=True)
+CheckpointLoader.register_scheme(("http://", "https://"), load_from_http, force=True)

@@ -13,7 +13,7 @@ from mmengine.device import get_device
 from mmengine.runner import Runner
 
 from .config_files import parse_cfg_options, read_config
-from .datasets.config_data import annotation_file, find_mixed_annotations, list_evaluators, need_annotation_file
+from .datasets.config_data import annotation_file, find_mixed_annotations, list_evaluators
 from .engine.running import KeepSamples, need_checkpoint, run_test
 from .errors import UserError
 from .evaluation.metrics_table import format_table
@@ -62,13 +62,9 @@ def train(
     if amp:
         if get_device() in ("cpu", "mps"):
             raise UserError(f"--amp needs a GPU, but torch finds only the device {get_device()}: leave --amp out.")
-        kind = cfg.optim_wrapper.get("type", "OptimWrapper")
-        if kind not in ("OptimWrapper", "AmpOptimWrapper"):
-            raise UserError(f"--amp needs an OptimWrapper, but the config has a {kind}: leave --amp out.")
         cfg.optim_wrapper.update(type="AmpOptimWrapper", loss_scale=cfg.optim_wrapper.get("loss_scale", "dynamic"))
     if auto_scale_lr:
-        cfg.setdefault("auto_scale_lr", {})
-        if "base_batch_size" not in cfg.auto_scale_lr:
+        if "base_batch_size" not in cfg.get("auto_scale_lr", {}):
             raise UserError("--auto-scale-lr needs auto_scale_lr.base_batch_size, but the config has none: set it.")
         cfg.auto_scale_lr.enable = True
     runner = Runner.from_cfg(cfg)
@@ -117,20 +113,17 @@ def evaluate(
     if mixed:
         raise UserError(mixed)
     data = cfg.test_dataloader.dataset
-    if "ann_file" in data:
-        need_annotation_file(cfg)
+    annotations = str(annotation_file(cfg)) if "ann_file" in data else None
     if dump is not None:
-        cfg.test_evaluator = [
-            *list_evaluators(cfg, ("test_evaluator",)),
-            dict(type="DumpResults", out_file_path=str(dump)),
-        ]
+        dumped = dict(type="DumpResults", out_file_path=str(dump))
+        cfg.test_evaluator = [*list_evaluators(cfg, ("test_evaluator",)), dumped]
     runner, metrics = run_test(cfg, checkpoint, Path(cfg.work_dir), KeepSamples(0))
     if out is not None and runner.rank == 0:
         provenance = dict(
             config=Path(cfg.filename or "config").stem,
             cfg_options=parse_cfg_options(cfg_options),
             checkpoint=str(checkpoint),
-            annotations=str(annotation_file(cfg)) if "ann_file" in data else None,
+            annotations=annotations,
             boxes=data.get("bbox_file"),
             instances=len(runner.test_dataloader.dataset),
         )
@@ -157,6 +150,4 @@ def _prepare(
         cfg.work_dir = str(work_dir or Path("work_dirs", Path(cfg.filename or "config").stem))
     for problem in find_worker_problems(cfg):
         raise UserError(problem)
-    if "preprocess_cfg" in cfg:
-        cfg.model.setdefault("data_preprocessor", cfg.preprocess_cfg)
     return cfg

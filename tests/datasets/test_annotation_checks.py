@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import copy
-import time
 
 import pytest
 
@@ -126,21 +125,16 @@ def test_lists_of_the_file(content, key):
         assert found(content) == [("no_list", REFUSED, None)]
     del content[key]
     assert found(content) == [("no_list", REFUSED, None)]
+    if key == "annotations":  # they are not needed with detected boxes
+        assert found(content, need_instances=False) == []
     assert found([content]) == [("no_list", REFUSED, None)]
 
 
-def test_a_file_without_annotations_is_good_with_boxes(content):
-    content["annotations"] = []
-    assert found(content, need_instances=False) == []
-    del content["annotations"]
-    assert found(content, need_instances=False) == []
-
-
-@pytest.mark.parametrize("value", [None, dict(name="person"), dict(id="1")])
-def test_categories(content, value):
-    content["categories"][0] = value
-    ((check, severity, _),) = found(content)
-    assert (check[:9], severity) == ("category_", REFUSED)
+def test_categories(content):
+    for value in (None, dict(name="person"), dict(id="1")):
+        content["categories"][0] = value
+        ((check, severity, _),) = found(content)
+        assert (check[:9], severity) == ("category_", REFUSED)
 
 
 def test_another_number_of_keypoints(content):
@@ -176,30 +170,14 @@ def test_files_with_mostly_faulty_instances(content):
     assert {severity for _, severity, _ in found(content)} == {SKIPPED}
 
 
-def test_many_rows_are_checked_fast(content):
-    """COCO has 262,465 annotations; 20,000 here, half of them faulty."""
-    good = annotation(0, 7)
-    faulty = dict(good, bbox=[NAN, 0, 1, 1])
-    content["annotations"] = [dict((faulty, good)[n % 2], id=n) for n in range(20_000)]
-    start = time.process_time()
-    findings = found(content)
-    assert time.process_time() - start < 5  # measured: 0.2 s
-    assert len(findings) == 10_000
-
-
-@pytest.mark.parametrize(
-    "data", [b"", b'{"images": [', b"<html>", b'{"images": "\xff"}', b"\x1f\x8b\x08", b"[" * 100_000]
-)
-def test_a_broken_file(tmp_path, data):
+def test_files_that_cannot_be_read(tmp_path):
     path = tmp_path / "broken.json"
-    path.write_bytes(data)
-    with pytest.raises(UserError) as raised:
-        read_json(path)
-    assert str(raised.value).startswith(f"The annotation file {path} must be complete json in UTF-8, but has '")
-    assert "\n" not in str(raised.value)
-
-
-def test_paths_that_are_no_file(tmp_path):
+    for data in (b"", b'{"images": [', b'{"images": "\xff"}', b"\x1f\x8b\x08", b"[" * 100_000):
+        path.write_bytes(data)
+        with pytest.raises(UserError) as raised:
+            read_json(path)
+        assert str(raised.value).startswith(f"The annotation file {path} must be complete json in UTF-8, but has '")
+        assert "\n" not in str(raised.value)
     with pytest.raises(MissingFileError, match=r"absent\.json does not exist: correct ann_file"):
         read_json(tmp_path / "absent.json")
     with pytest.raises(UserError, match="Is a directory"):

@@ -42,23 +42,23 @@ def changed_text(draw, content):
 
 
 def _change(draw, content):
-    """Change one value of a tree of dicts and lists, near its root or in a row."""
-    parent, key = content, None
+    """Change one value of a tree of dicts and lists, near its root or in a row, or a key of all rows."""
+    parent, child = content, content
     for _ in range(draw(st.sampled_from([1, 2, 3, 3, 3, 3, 4, 4, 4]))):
-        child = content if key is None else parent[key]
         if not isinstance(child, (dict, list)) or not child:
             break
         parent = child
-        key = draw(st.sampled_from(sorted(child) if isinstance(child, dict) else range(len(child))))
-    if key is None:
+        key = draw(st.sampled_from(sorted(parent) if isinstance(parent, dict) else range(len(parent))))
+        child = parent[key]
+    if not parent:
         return
     action, value = draw(st.sampled_from(["replace"] * 6 + ["delete", "copy", "every"])), draw(values)
     if action == "delete":
         del parent[key]
     elif action == "copy" and isinstance(parent, list):
-        parent.append(copy.deepcopy(parent[key]))
-    elif action == "every" and isinstance(key, str):  # in all rows, as a faulty script writes them
-        rows = content.get("annotations") if isinstance(content, dict) else content
+        parent.append(copy.deepcopy(child))
+    elif action == "every" and isinstance(key, str):  # as a faulty script writes them
+        rows = content.get("annotations", []) if isinstance(content, dict) else content
         for row in rows if isinstance(rows, list) else ():
             if isinstance(row, dict) and key in row:
                 row[key] = copy.deepcopy(value)
@@ -81,88 +81,70 @@ def content(people):
     return json.loads((people / "annotations/person_keypoints_train.json").read_text())
 
 
-def try_files(cases, file, texts, use):
-    """Write each text to the file and use it; return how often that succeeds, and how often it is refused."""
-    outcomes = Counter()
+@pytest.fixture
+def try_files(tmp_path, people, reliability):
+    """Write many changed files, use each as a key of the config of a data set, and report what happens."""
 
-    @repeatable(cases)
-    @given(data=texts)
-    def try_file(data):
-        file.write_bytes(data)
-        try:
-            dataset = use()
-        except UserError as error:
-            check_sentence(error, file)
-            outcomes["refused"] += 1
-            return
-        assert len(dataset) > 0
-        for index in range(len(dataset)):  # none stops after hours of training
-            check_sample(dataset[index])
-        outcomes["used"] += 1
+    def run(fault, outcome, texts, split="train", long=1000, key="ann_file", check=lambda dataset: None):
+        file, outcomes, cases = tmp_path / "changed.json", Counter(), reliability.times(long=long, short=30)
+        files = dict(ann_file=str(people / "annotations/person_keypoints_train.json"))
+        files[key] = str(file)
+        config = dataset_config(split, data_prefix=dict(img=str(people / "train")), **files)
 
-    try_file()
-    assert set(outcomes) == {"used", "refused"}
+        @repeatable(cases)
+        @given(data=texts)
+        def try_file(data):
+            file.write_bytes(data)
+            try:
+                dataset = DATASETS.build(config)
+            except UserError as error:
+                check_sentence(error, file)
+                outcomes["refused"] += 1
+                return
+            assert len(dataset) > 0
+            for index in range(len(dataset)):  # none stops after hours of training
+                check_sample(dataset[index])
+            check(dataset)
+            outcomes["used"] += 1
+
+        try_file()
+        assert set(outcomes) == {"used", "refused"}
+        reliability.row("data", fault, cases, outcome)
+
+    return run
 
 
-def test_training_on_changed_annotations(people, content, tmp_path, reliability):
-    file = tmp_path / "changed.json"
-    config = dataset_config("train", ann_file=str(file), data_prefix=dict(img=str(people / "train")))
-    cases = reliability.times(long=3000, short=30)
-    try_files(cases, file, changed_text(content), lambda: DATASETS.build(config))
-    reliability.row(
-        part="data",
-        fault="training on a json file with random changes: cuts, bytes, missing keys, wrong types, NaN, repeated rows",
-        tried=cases,
-        outcome="finite samples of the good rows, or an error that names the file, the row and the fix before training "
-        "starts",
+def test_training_on_changed_annotations(content, try_files):
+    fault = "training on a json file with random changes: cuts, bytes, missing keys, wrong types, NaN, repeated rows"
+    outcome = (
+        "finite samples of the good rows, or an error that names the file, the row and the fix before training starts"
     )
+    try_files(fault, outcome, changed_text(content), long=3000)
 
 
-def test_evaluation_on_changed_annotations(people, content, tmp_path, reliability):
+def test_evaluation_on_changed_annotations(content, try_files):
     """The metric reads the file itself: it must have a finite score for each file that is not refused."""
-    file = tmp_path / "changed.json"
-    config = dataset_config("val", ann_file=str(file), data_prefix=dict(img=str(people / "train")))
-    cases = reliability.times(long=1000, short=30)
-
-    def evaluate():
-        dataset = DATASETS.build(config)
-        assert np.isfinite(score_of_the_truth(dataset, file))
-        return dataset
-
-    try_files(cases, file, changed_text(content), evaluate)
-    reliability.row(
-        part="data",
-        fault="evaluation on a json file with such changes",
-        tried=cases,
-        outcome="a finite AP, or an error that names the file, the row and the fix before the first batch",
-    )
+    outcome = "a finite AP, or an error that names the file, the row and the fix before the first batch"
+    try_files("evaluation on a json file with such changes", outcome, changed_text(content), "val", check=check_score)
 
 
-def score_of_the_truth(dataset, file):
-    """AP of the annotated keypoints as predictions."""
-    metric = CocoMetric(ann_file=str(file))
+def check_score(dataset):
+    """AP of the annotated keypoints as predictions is finite."""
+    metric = CocoMetric(ann_file=dataset.ann_file)
     metric.dataset_meta = dataset.metainfo
     for info in (dataset.get_data_info(index) for index in range(len(dataset))):
         predicted = dict(keypoints=info["keypoints"], keypoint_scores=np.ones(info["keypoints"].shape[:2]))
         truth = dict(bbox_scores=info["bbox_score"], bbox_scales=info["bbox"][:, 2:] - info["bbox"][:, :2])
         sample = dict(id=info["id"], img_id=info["img_id"], pred_instances=predicted, gt_instances=truth)
         metric.process([], [dict(sample, category_id=int(info["category_id"]))])
-    return metric.evaluate(len(dataset))["coco/AP"]
+    assert np.isfinite(metric.evaluate(len(dataset))["coco/AP"])
 
 
-def test_evaluation_with_changed_boxes(people, content, tmp_path, reliability):
-    file = tmp_path / "boxes.json"
-    config = dataset_config("val", data_prefix=dict(img=str(people / "train")), bbox_file=str(file))
-    config["ann_file"] = str(people / "annotations/person_keypoints_train.json")
+def test_evaluation_with_changed_boxes(content, try_files):
     rows = [dict(image_id=a["image_id"], category_id=1, bbox=a["bbox"], score=0.5) for a in content["annotations"]]
-    cases = reliability.times(long=1000, short=30)
-    try_files(cases, file, changed_text(rows), lambda: DATASETS.build(config))
-    reliability.row(
-        part="data",
-        fault="evaluation on a file of boxes with such changes",
-        tried=cases,
-        outcome="finite samples of the good boxes, or an error that names the file and the right form",
-    )
+    outcome = "finite samples of the good boxes, or an error that names the file and the right form"
+    fault = "evaluation on a file of boxes with such changes"
+    try_files(fault, outcome, changed_text(rows), "val", key="bbox_file")
 
 
 def test_training_on_changed_images(people, tmp_path, reliability):

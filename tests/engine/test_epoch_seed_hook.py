@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import random
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 import numpy as np
@@ -17,8 +17,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import FUNCTIONS
 from torch.utils.data import DataLoader
 
-from tests.helpers.trainings import EMA, STATEFUL, differences, log_of
-from tfpose_mm.engine.hooks import init_worker
+from tests.helpers.trainings import EMA, STATEFUL, differences
 
 WORKERS = {0: {}, 2: {"train_dataloader.num_workers": 2}}
 
@@ -31,58 +30,38 @@ class Interrupt(Hook):
             raise InterruptedError
 
 
-@pytest.fixture
-def whole(make_runner, tmp_path):
-    """Train 3 epochs without an interruption."""
+class Draw(Hook):
+    """Draw random numbers after the hook has seeded."""
 
-    def train(folder="whole", **changes):
-        make_runner(3, folder, hooks=[EMA], **STATEFUL, **changes).train()
-        return tmp_path / folder / "epoch_3.pth"
+    def __init__(self):
+        self.drawn = []
 
-    return train
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("workers", [0, 2])
-def test_two_trainings_give_the_same_bits(whole, reliability, workers):
-    first, second = (whole(folder, **WORKERS[workers]) for folder in ("first", "second"))
-    assert differences(first, second) == []
-    fault = f"the same training twice on a CPU, {workers} workers"
-    reliability.row("determinism", fault, 1, "all weights, averages and optimizer states have the same bits")
+    def before_train_epoch(self, runner):
+        self.drawn.append((random.random(), np.random.rand(), torch.rand(1).item()))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("workers", "seed"), [(2, 5), (0, None)])
-def test_a_resumed_training_gives_the_same_bits(make_runner, whole, tmp_path, workers, seed):
-    """Without a seed in the config, the resumed training takes that of the checkpoint."""
-    expected = whole(**WORKERS[workers], randomness=dict(seed=5))
+def test_trainings_give_the_same_bits(make_runner, tmp_path, workers, seed, reliability):
+    """Twice the same, and resumed; without a seed in the config, the resumed training takes that of the checkpoint."""
     options = {**STATEFUL, **WORKERS[workers]}
+    for folder in ("first", "second"):
+        make_runner(3, folder, hooks=[EMA], **options, randomness=dict(seed=5)).train()
+    assert differences(tmp_path / "first/epoch_3.pth", tmp_path / "second/epoch_3.pth") == []
     with pytest.raises(InterruptedError):
         make_runner(3, hooks=[EMA, Interrupt()], **options, randomness=dict(seed=5)).train()
     make_runner(3, hooks=[EMA], resume=True, **options, randomness=dict(seed=seed)).train()
-    assert differences(expected, tmp_path / "work/epoch_3.pth") == []
+    assert differences(tmp_path / "first/epoch_3.pth", tmp_path / "work/epoch_3.pth") == []
+    fault = f"the same training twice on a CPU, {workers} workers"
+    reliability.row("determinism", fault, 1, "all weights, averages and optimizer states have the same bits")
 
 
-@pytest.mark.slow
-def test_another_seed_gives_other_weights(whole):
-    assert differences(whole("first"), whole("second", randomness=dict(seed=7)))
-
-
-def test_epochs_have_different_random_numbers(make_runner):
-    drawn = []
-
-    runner = make_runner(2)
-    hook = next(hook for hook in runner.hooks if type(hook).__name__ == "EpochSeedHook")
-    original = hook.before_train_epoch
-
-    def draw(runner):
-        original(runner)
-        drawn.append((random.random(), np.random.rand(), torch.rand(1).item()))
-
-    hook.before_train_epoch = draw
-    runner.train()
-    assert len(drawn) == 2
-    assert all(first != second for first, second in zip(*drawn))
+def test_epochs_and_seeds_have_different_random_numbers(make_runner):
+    draws = [Draw(), Draw()]
+    for seed, draw in enumerate(draws):
+        make_runner(2, hooks=[draw], randomness=dict(seed=seed)).train()
+    for numbers in zip(*draws[0].drawn, *draws[1].drawn):
+        assert len(set(numbers)) == len(numbers)
 
 
 class Numbers(torch.utils.data.Dataset):
@@ -94,15 +73,14 @@ class Numbers(torch.utils.data.Dataset):
 
 
 def test_workers_draw_other_numbers_in_each_epoch_and_each_worker():
-    init = FUNCTIONS.get("init_worker")
-    loader = DataLoader(Numbers(), batch_size=2, num_workers=2, worker_init_fn=init)
-    torch.manual_seed(1)
-    batches = [batch for _ in range(2) for batch in loader]
-    values = [value.item() for batch in batches for column in batch for value in column]
-    assert len(set(values)) == 16
-    torch.manual_seed(1)
-    again = [value.item() for _ in range(2) for batch in loader for column in batch for value in column]
-    assert again == values
+    loader = DataLoader(Numbers(), batch_size=2, num_workers=2, worker_init_fn=FUNCTIONS.get("init_worker"))
+    values = []
+    for _ in range(2):
+        torch.manual_seed(1)
+        batches = [batch for _ in range(2) for batch in loader]
+        values.append([value.item() for batch in batches for column in batch for value in column])
+    assert len(set(values[0])) == 16
+    assert values[0] == values[1]
 
 
 def test_a_worker_ends_only_when_the_main_process_asks():
@@ -119,29 +97,8 @@ def test_a_worker_ends_only_when_the_main_process_asks():
     assert worker.exitcode == 0
 
 
-def test_without_sigtimedwait_a_worker_is_only_seeded(monkeypatch):
-    """macOS and Windows."""
-    monkeypatch.delattr(signal, "sigtimedwait")
-    threads = threading.active_count()
-    torch.manual_seed(3)
-    drawn = []
-    for _ in range(2):
-        init_worker(0)
-        drawn.append((np.random.rand(), random.random()))
-    assert drawn[0] == drawn[1]
-    assert threading.active_count() == threads
-    assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
-
-
-@pytest.mark.slow
-def test_persistent_workers_are_reported(make_runner, tmp_path):
-    make_runner(1, **WORKERS[2], **{"train_dataloader.persistent_workers": True}).train()
-    expected = "train_dataloader has persistent_workers=True: after resuming, the augmentations differ"
-    assert expected in log_of(tmp_path / "work")
-
-
 KILLED = """
-import os, sys, torch
+import sys, torch
 from torch.utils.data import DataLoader, Dataset
 from tfpose_mm.engine.hooks import init_worker
 class Numbers(Dataset):
@@ -154,24 +111,24 @@ sys.stdin.read()
 """
 
 
-def test_workers_end_when_the_main_process_is_killed(reliability):
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", KILLED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    workers = [int(number) for number in process.stdout.readline().split()]
-    assert len(workers) == 2
-    process.kill()
-    process.wait()
-    deadline = time.monotonic() + 15
-    while any(map(_is_alive, workers)) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert not any(map(_is_alive, workers))
-    reliability.row("inputs", "kill -9 of a training with 2 workers", 1, "its workers end within 15 s", "the epoch")
-
-
-def _is_alive(process):
+def is_alive(process):
     try:
+        os.kill(process, 0)
         with open(f"/proc/{process}/stat") as file:
             return file.read().rpartition(")")[2].split()[0] != "Z"
-    except FileNotFoundError:
+    except (ProcessLookupError, FileNotFoundError):
         return False
+
+
+def test_workers_end_when_the_main_process_is_killed(reliability):
+    command = [sys.executable, "-W", "ignore", "-c", KILLED]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    workers = [int(number) for number in process.stdout.readline().split()]
+    assert len(workers) == 2
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    deadline = time.monotonic() + 15
+    while any(map(is_alive, workers)) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not any(map(is_alive, workers))
+    reliability.row("inputs", "kill -9 of a training with 2 workers", 1, "its workers end within 15 s", "the epoch")

@@ -1,15 +1,20 @@
-"""Kill trainings and resume them."""
+"""Kill trainings, fill the disk, and resume."""
 
 from __future__ import annotations
 
+import errno
+import logging
+import multiprocessing
 import os
 import random
 import re
 import signal
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
+from mmengine.hooks import Hook
 
 from tests.helpers.trainings import (
     EMA,
@@ -21,6 +26,7 @@ from tests.helpers.trainings import (
     training_command,
     wait_for_iterations,
 )
+from tfpose_mm.engine.hooks import ResumeHook
 from tfpose_mm.errors import UserError
 
 
@@ -75,80 +81,86 @@ def test_a_training_that_is_killed_again_and_again(make_runner, tmp_path, reliab
     reliability.row("training", fault, kills, outcome, "the current epoch")
 
 
-SLOW = pytest.mark.slow
+class KillWorker(Hook):
+    """Kill a worker in the second epoch, as the kernel does when the memory is used up."""
+
+    def before_train_iter(self, runner, batch_idx, data_batch=None):
+        if runner.epoch == 1:
+            multiprocessing.active_children()[0].kill()
 
 
-@pytest.mark.parametrize("pointer", [None, pytest.param("", marks=SLOW), pytest.param("work/epoch_9.pth", marks=SLOW)])
-def test_a_damaged_checkpoint_is_skipped(make_runner, tmp_path, pointer):
-    folder = tmp_path / "work"
-    make_runner(2).train()
-    content = (folder / "epoch_2.pth").read_bytes()
-    (folder / "epoch_2.pth").write_bytes(content[: len(content) // 2])
-    if pointer is None:
-        (folder / "last_checkpoint").unlink()
-    else:
-        (folder / "last_checkpoint").write_text(pointer)
-    runner = make_runner(3, resume=True)
-    runner.train()
-    assert runner.epoch == 3
-    log = log_of(folder)
-    assert "epoch_2.pth is not a complete checkpoint" in log
-    assert f"Resuming from {folder}/epoch_1.pth: epoch 1" in log
-    assert torch.load(folder / "epoch_3.pth", weights_only=False)["meta"]["epoch"] == 3
+class FillDisk(Hook):
+    """Let the disk be full when the second checkpoint is saved."""
 
+    def before_train(self, runner):
+        real = os.fsync
 
-@pytest.mark.slow
-def test_the_file_that_last_checkpoint_names_is_compared(make_runner, tmp_path):
-    """It can be in another folder, as with out_dir, and have any name."""
-    make_runner(2).train()
-    newest = tmp_path / "moved.pth"
-    (tmp_path / "work/epoch_2.pth").rename(newest)
-    (tmp_path / "work/last_checkpoint").write_text(str(newest))
-    make_runner(2, resume=True).train()
-    assert f"Resuming from {newest}: epoch 2, iteration 4." in log_of(tmp_path / "work")
+        def full(descriptor):
+            if "epoch_2.pth" in os.readlink(f"/proc/self/fd/{descriptor}"):
+                raise OSError(errno.ENOSPC, "No space left on device")
+            real(descriptor)
+
+        self.patch = pytest.MonkeyPatch()
+        self.patch.setattr(os, "fsync", full)
 
 
 @pytest.mark.slow
-def test_later_epochs_of_an_earlier_training_are_not_resumed(make_runner, tmp_path):
-    """A new training in the same work directory."""
+@pytest.mark.parametrize(
+    ("fault", "hook", "error", "cause"),
+    [
+        ("a worker of the data loader is killed", KillWorker, r"DataLoader worker \(pid.* (is killed|exited)", "torch"),
+        ("the disk is full while a checkpoint is saved", FillDisk, "No space left on device", "the system"),
+    ],
+)
+def test_a_fault_leaves_the_checkpoints_before_it(make_runner, tmp_path, reliability, fault, hook, error, cause):
+    changes = {**STATEFUL, "train_dataloader.num_workers": 2, "train_dataloader.batch_size": 2}
+    make_runner(3, "whole", hooks=[EMA], **changes).train()
+    hook = hook()
+    with pytest.raises((RuntimeError, OSError), match=error):
+        make_runner(3, hooks=[EMA, hook], **changes).train()
+    if isinstance(hook, FillDisk):
+        hook.patch.undo()
+    assert sorted(path.name for path in tmp_path.glob("work/epoch*")) == ["epoch_1.pth"]
+    make_runner(3, hooks=[EMA], resume=True, **changes).train()
+    assert differences(tmp_path / "whole/epoch_3.pth", tmp_path / "work/epoch_3.pth") == []
+    outcome = f"the training ends with {cause}'s message; after resuming, the bits of an uninterrupted training"
+    reliability.row("training", fault, 1, outcome, "the current epoch")
+
+
+def test_a_damaged_checkpoint_is_skipped(make_runner, tmp_path):
+    """Also if last_checkpoint names it; later epochs of an earlier training in the same folder are not resumed."""
     folder = tmp_path / "work"
     make_runner(3).train()
-    make_runner(1).train()
+    make_runner(2).train()
     assert (folder / "epoch_3.pth").is_file()
-    make_runner(2, resume=True).train()
-    assert f"Resuming from {folder}/epoch_1.pth: epoch 1, iteration 2." in log_of(folder)
+    content = (folder / "epoch_2.pth").read_bytes()
+    (folder / "epoch_2.pth").write_bytes(content[: len(content) // 2])
+    runner = make_runner(2, resume=True)
+    runner.train()
+    assert runner.epoch == 2
+    assert "Skipped: The checkpoint" in log_of(folder)
+    assert f"Resuming from {folder}/epoch_1.pth: epoch 1" in log_of(folder)
 
 
-@pytest.mark.slow
-def test_a_remote_checkpoint_is_not_replaced_by_an_older_local_one(make_runner, tmp_path):
-    make_runner(1).train()
-    pointer = tmp_path / "work/last_checkpoint"
-    pointer.write_text("unknown://bucket/epoch_5.pth")
-    with pytest.raises(Exception, match="unknown"):
-        make_runner(2, resume=True).train()
-    assert pointer.read_text() == "unknown://bucket/epoch_5.pth"
+def test_in_a_copy_of_the_folder_the_named_checkpoint_is_the_newest(tmp_path):
+    """A copy can have any order of times."""
+    for time_ns, epoch in enumerate((2, 1)):
+        path = tmp_path / f"epoch_{epoch}.pth"
+        torch.save(dict(state_dict={}, meta=dict(epoch=epoch, iter=epoch), message_hub={}), path)
+        os.utime(path, (time_ns, time_ns))
+    (tmp_path / "last_checkpoint").write_text("/elsewhere/epoch_2.pth")
+    runner = SimpleNamespace(cfg=dict(resume=True), work_dir=tmp_path, logger=logging.getLogger("test"))
+    ResumeHook().before_run(runner)
+    assert (tmp_path / "last_checkpoint").read_text() == str(tmp_path / "epoch_2.pth")
 
 
 def test_without_a_complete_checkpoint_it_stops(make_runner, tmp_path):
-    make_runner(1).train()
+    runner = make_runner(1, resume=True)  # without any it starts
+    runner.train()
+    assert runner.epoch == 1
     (tmp_path / "work/epoch_1.pth").write_bytes(b"")
     with pytest.raises(UserError, match="must have a complete checkpoint to resume from, but none of its 1 is"):
         make_runner(2, resume=True).train()
-
-
-def test_without_any_checkpoint_it_starts(make_runner):
-    runner = make_runner(1, resume=True)
-    runner.train()
-    assert runner.epoch == 1
-
-
-@pytest.mark.slow
-def test_a_named_checkpoint_is_taken(make_runner, tmp_path):
-    make_runner(2).train()
-    first = str(tmp_path / "work/epoch_1.pth")
-    runner = make_runner(2, resume=True, load_from=first)
-    runner.train()
-    assert "resumed epoch: 1, iter: 2" in log_of(tmp_path / "work")
 
 
 @pytest.mark.slow

@@ -55,7 +55,6 @@ def attacks(marker):
         "eval": wrap(Call(eval, code)),
         "exec": wrap(Call(exec, code)),
         "getattr": wrap(Call(getattr, dict, "fromkeys")),
-        "getattr of a class": wrap(Call(getattr, HistoryBuffer, "__init__")),
         "history": wrap(history(marker)),
         "defaultdict": wrap(counts),
         "in the weights": dict(state_dict={"weight": touch(marker)}),
@@ -116,7 +115,6 @@ def opcodes():
         "terminal codes": name("evil\x1b[2J", "f"),
         "extension code": b"\x82\x01",
         "long text of a name": name("m" * 5000, "f"),
-        "bytes of a number": name("builtins", "bytes") + number(2**30) + b"\x85R",
     }
 
 
@@ -132,54 +130,15 @@ def save_opcodes(folder):
     return files
 
 
-LEGACY = b"\x80\x02\x8a\x0al\xfc\x9cF\xf9 j\xa8P\x19."
-
-
-def save_module_reference(path, target):
-    """The format before torch 1.6, with a reference to the source of a module: torch writes target.patch."""
+def save_ignored(path):
+    """A pickle whose calls of ``bytes`` and of ``getattr`` are replaced by a function that ignores its arguments."""
     history = name("mmengine.logging.history_buffer", "HistoryBuffer")
-    attributes = text("dump_patches") + b"\x88s" + text("__name__") + text(str(target)) + b"s"
-    reference = b"(" + text("module") + history + text("x.py") + text("text of the attacker") + b"tQ"
-    protocol, system = b"\x80\x02M\xe9\x03.", b"\x80\x02}."
-    for body in (history + b"N}" + attributes + b"\x86b0" + reference, reference):
-        content = b"\x80\x02" + body + b"0}" + text("state_dict") + b"}s."
-        path.write_bytes(LEGACY + protocol + system + content + b"\x80\x02].")
-        yield path
-
-
-def save_tar_with_magic(path, victim):
-    """A tar file that begins like torch's old format; reading it changes the mode of another file."""
-    buffer = io.BytesIO()
-    with tarfile.open(fileobj=buffer, mode="w", format=tarfile.USTAR_FORMAT) as archive:
-        for member, content in (("M" * len(LEGACY), b""), ("storages", b""), ("tensors", b"N."), ("pickle", b"}.")):
-            entry = tarfile.TarInfo(member)
-            entry.size = len(content)
-            if member == "storages":
-                entry.type, entry.linkname, entry.mode = tarfile.LNKTYPE, str(victim), 0o4777
-            archive.addfile(entry, io.BytesIO(content))
-    raw = bytearray(buffer.getvalue())
-    raw[: len(LEGACY)] = LEGACY
-    header = raw[:512]
-    header[148:156] = b" " * 8
-    raw[148:156] = f"{sum(header):06o}\0 ".encode()
-    path.write_bytes(raw)
-    return path
-
-
-def save_two_directories(path, program):
-    """A zip file in which Python sees a pickle, and torch a TorchScript program."""
-    content = program.read_bytes()
-    end = content.rfind(b"PK\5\6")
-    count, size, offset = struct.unpack("<HII", content[end + 10 : end + 20])
-    end64 = content.rfind(b"PK\6\6")
-    if end64 > 0:
-        count, size, offset = struct.unpack("<QQQ", content[end64 + 32 : end64 + 56])
-    member = b"archive/data.pkl"
-    rest = size - 46 - len(member)
-    fields = (b"PK\1\2", 20, 20, 0, 0, 0, 0, 0, 0, 0, len(member), 0, rest, 0, 0, 0, 0)
-    harmless = struct.pack("<4sHHHHHHIIIHHHHHII", *fields) + member + b"\0" * rest
-    last = struct.pack("<4sHHHHIIH", b"PK\5\6", 0, 0, count, count, size, offset, 0)
-    path.write_bytes(content[: offset + size] + harmless + last)
+    many = name("builtins", "bytes") + number(2**30) + b"\x85R"
+    method = name("builtins", "getattr") + history + text("__init__") + b"\x86R"
+    content = b"\x80\x02}" + text("state_dict") + b"}s" + text("payload") + b"](" + many + method + b"es."
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", content)
+        archive.writestr("archive/version", "3\n")
     return path
 
 

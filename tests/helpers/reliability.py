@@ -35,7 +35,7 @@ Each row is a fault that a test causes, or a class of inputs that a test tries. 
 torch 2.1 / with torch 2.11, on a CPU. *Lost* is the work that is lost. The tests write this page:
 
 ```bash
-make test-faults                 # 30 to 60 minutes on 2 cores
+make test-faults                 # at most 15 minutes on 2 cores
 make test-faults STACK=classic
 ```
 

@@ -77,20 +77,20 @@ def start_training(command, slow_disk=0.0):
     )
 
 
-def _logs_of(folder):
+def logs_of(folder):
     return sorted(folder.glob("2*/*.log"), key=lambda path: path.stat().st_mtime)
 
 
 def log_of(folder):
     """The text of the logs of all trainings in a work directory, oldest first."""
-    return "\n".join(path.read_text() for path in _logs_of(folder))
+    return "\n".join(path.read_text() for path in logs_of(folder))
 
 
 def wait_for_iterations(process, folder):
     """Wait until the training has logged an iteration; raise if it ends before."""
     began = time.time()
     while process.poll() is None:
-        logs = [path for path in _logs_of(folder) if path.stat().st_mtime >= began]
+        logs = [path for path in logs_of(folder) if path.stat().st_mtime >= began]
         if logs and "Epoch(train)" in logs[-1].read_text():
             return
         time.sleep(0.02)

@@ -70,140 +70,48 @@ def evaluate(folder, coco_class, eval_class, part="keypoints", use_area=True):
 
 # computed with xtcocotools 1.14.3, numpy 1.26
 EXPECTED = {
-    ("keypoints", True): [
-        0.23197135785,
-        0.469925742574,
-        0.1885902876,
-        0.179777227723,
-        0.515099009901,
-        0.337857142857,
-        0.614285714286,
-        0.321428571429,
-        0.25,
-        0.7125,
-    ],
-    ("keypoints", False): [
-        0.219918277542,
-        0.42200220022,
-        0.124233851957,
-        0.205186232909,
-        0.533663366337,
-        0.318571428571,
-        0.542857142857,
-        0.271428571429,
-        0.313095238095,
-        0.566666666667,
-    ],
-    ("keypoints_wholebody", True): [
-        0.263872458674,
-        0.686206120612,
-        0.112918434701,
-        0.235206270627,
-        0.515099009901,
-        0.353896103896,
-        0.766233766234,
-        0.253246753247,
-        0.298571428571,
-        0.6375,
-    ],
-    ("keypoints_wholebody", False): [
-        0.229884952781,
-        0.686206120612,
-        0.112093352192,
-        0.22801980198,
-        0.472277227723,
-        0.311688311688,
-        0.766233766234,
-        0.253246753247,
-        0.3125,
-        0.5,
-    ],
-    ("keypoints_foot", True): [
-        0.066886688669,
-        0.300330033003,
-        0.0,
-        0.097524752475,
-        0.108415841584,
-        0.135,
-        0.483333333333,
-        0.0,
-        0.167857142857,
-        0.116666666667,
-    ],
-    ("keypoints_face", True): [
-        0.060664780764,
-        0.231400282885,
-        0.016501650165,
-        0.058085808581,
-        0.260940594059,
-        0.109090909091,
-        0.37012987013,
-        0.045454545455,
-        0.058571428571,
-        0.3125,
-    ],
-    ("keypoints_lefthand", True): [
-        0.112269084051,
-        0.28012086923,
-        0.071310702499,
-        0.160891089109,
-        0.39801980198,
-        0.217424242424,
-        0.401515151515,
-        0.174242424242,
-        0.171428571429,
-        0.4875,
-    ],
-    ("keypoints_righthand", True): [
-        0.102862714843,
-        0.260756075608,
-        0.075607560756,
-        0.123363979255,
-        0.190099009901,
-        0.229545454545,
-        0.431818181818,
-        0.181818181818,
-        0.280357142857,
-        0.1875,
-    ],
+    ("keypoints", True): "0.23197135785 0.469925742574 0.1885902876 0.179777227723 0.515099009901"
+    " 0.337857142857 0.614285714286 0.321428571429 0.25 0.7125",
+    ("keypoints", False): "0.219918277542 0.42200220022 0.124233851957 0.205186232909 0.533663366337"
+    " 0.318571428571 0.542857142857 0.271428571429 0.313095238095 0.566666666667",
+    ("keypoints_wholebody", True): "0.263872458674 0.686206120612 0.112918434701 0.235206270627 0.515099009901"
+    " 0.353896103896 0.766233766234 0.253246753247 0.298571428571 0.6375",
+    ("keypoints_wholebody", False): "0.229884952781 0.686206120612 0.112093352192 0.22801980198 0.472277227723"
+    " 0.311688311688 0.766233766234 0.253246753247 0.3125 0.5",
+    ("keypoints_foot", True): "0.066886688669 0.300330033003 0.0 0.097524752475 0.108415841584"
+    " 0.135 0.483333333333 0.0 0.167857142857 0.116666666667",
+    ("keypoints_face", True): "0.060664780764 0.231400282885 0.016501650165 0.058085808581 0.260940594059"
+    " 0.109090909091 0.37012987013 0.045454545455 0.058571428571 0.3125",
+    ("keypoints_lefthand", True): "0.112269084051 0.28012086923 0.071310702499 0.160891089109 0.39801980198"
+    " 0.217424242424 0.401515151515 0.174242424242 0.171428571429 0.4875",
+    ("keypoints_righthand", True): "0.102862714843 0.260756075608 0.075607560756 0.123363979255 0.190099009901"
+    " 0.229545454545 0.431818181818 0.181818181818 0.280357142857 0.1875",
 }
 
 
 @pytest.mark.parametrize(("part", "use_area"), EXPECTED)
 def test_scores_are_those_of_the_real_package(tmp_path, part, use_area):
     stats = evaluate(tmp_path, COCO, COCOeval, part, use_area)
-    np.testing.assert_allclose(stats, EXPECTED[part, use_area], rtol=0, atol=1e-9)
+    np.testing.assert_allclose(stats, np.array(EXPECTED[part, use_area].split(), float), rtol=0, atol=1e-9)
     if IS_REAL:
         assert stats.tolist() == evaluate(tmp_path, InstalledCOCO, InstalledCOCOeval, part, use_area).tolist()
 
 
-def test_the_data_are_not_changed(tmp_path):
+def test_no_results_and_unchanged_data(tmp_path):
     data, _ = make_data()
-    coco = COCO("data.json", ann_data=data)
-    before = json.dumps(data)
-    evaluation = COCOeval(coco, coco.loadRes(make_data()[1]), sigmas=SIGMAS, use_area=False)
-    evaluation.evaluate()
-    assert [annotation["id"] for annotation in data["annotations"]] == list(range(24))
-    assert [a.get("area") for a in data["annotations"]] == [a.get("area") for a in json.loads(before)["annotations"]]
-
-
-def test_some_keypoints_of_the_file(tmp_path):
-    coco = COCO("data.json", test_index=[2, 0], ann_data=make_data()[0])
-    first = make_data()[0]["annotations"][0]["keypoints"]
-    assert coco.anns[0]["keypoints"] == first[6:9] + first[0:3]
-
-
-def test_no_results(tmp_path):
-    data, _ = make_data()
-    coco = COCO("data.json", ann_data=data)
-    evaluation = COCOeval(coco, coco.loadRes([]), sigmas=SIGMAS)
-    evaluation.evaluate()
+    (tmp_path / "data.json").write_text(json.dumps(data))
+    coco = COCO(str(tmp_path / "data.json"))
+    for results in (make_data()[1], []):
+        evaluation = COCOeval(coco, coco.loadRes(results), sigmas=SIGMAS, use_area=False)
+        evaluation.evaluate()
+    for found, expected in zip(coco.dataset["annotations"], data["annotations"]):
+        assert found == {"iscrowd": False, **expected}
     evaluation.accumulate()
     evaluation.summarize()
     assert evaluation.stats[0] == 0
 
 
-def test_crowdpose_is_refused_in_a_sentence(tmp_path):
+def test_crowdpose_is_refused_in_a_sentence():
     with pytest.raises(NotImplementedError, match="CrowdPose evaluation needs xtcocotools"):
         COCOeval(COCO(), COCO(), "keypoints_crowd")
 

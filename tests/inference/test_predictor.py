@@ -131,10 +131,10 @@ def test_what_does_not_fit(checkpoint, tmp_path):
 
 def test_other_devices_are_a_sentence(checkpoint, reliability):
     for device, message in (
-        ("0", "must be cpu or a GPU as cuda:0, but is '0': probably cuda:0 is meant"),
-        ("GPU", "probably cuda:0 is meant"),
-        ("meta", "must be cpu or cuda, because MMCV's attention has no other"),
-        ("graphics", "must be cpu or a GPU that torch can use, but graphics fails"),
+        ("0", "must be cpu or a GPU that torch can use, as cuda:0, but is '0'"),
+        ("mps", "must be cpu or"),
+        ("meta", "but is 'meta': MMCV's attention has no other device"),
+        ("cuda:99", "must be cpu or"),
     ):
         with pytest.raises(UserError, match=message):
             Predictor(TINY, checkpoint, device)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import mmpose
@@ -13,44 +14,29 @@ from tfpose_mm.own_data.keypoint_names import infer_keypoints
 METAINFO = Path(mmpose.__file__).parent / ".mim/configs/_base_/datasets"
 
 
+PAIRS = """left_eye/right_eye, Left Eye/Right Eye, EyeLeft/EyeRight, lefteye/righteye, l_eye/r_eye, eye_l/eye_r
+L.Eye/R.Eye, eyeL/eyeR, lEye2/rEye2, 2_eye_L/2_eye_R, left_eye_left_corner/right_eye_right_corner
+linkes_Auge_links/linkes_Auge_rechts, épaule gauche/épaule droite, 左眼/右眼"""
+
+
 def pairs(names, **options):
     keypoints = infer_keypoints(names, **options)
     return {keypoint.name: keypoint.swap for keypoint in keypoints if keypoint.swap}
 
 
-@pytest.mark.parametrize(
-    ("left", "right"),
-    [
-        ("left_eye", "right_eye"),
-        ("Left Eye", "Right Eye"),
-        ("EyeLeft", "EyeRight"),
-        ("lefteye", "righteye"),
-        ("l_eye", "r_eye"),
-        ("eye_l", "eye_r"),
-        ("L.Eye", "R.Eye"),
-        ("eyeL", "eyeR"),
-        ("lEye2", "rEye2"),
-        ("2_eye_L", "2_eye_R"),
-        ("left_eye_left_corner", "right_eye_right_corner"),
-        ("linkes_Auge_links", "linkes_Auge_rechts"),
-        ("épaule gauche", "épaule droite"),
-        ("左眼", "右眼"),
-    ],
-)
-def test_a_pair_is_found(left, right):
-    keypoints = infer_keypoints(["nose", right, left, "tail"])
-    assert [keypoint.swap for keypoint in keypoints] == ["", left, right, ""]
-    assert [keypoint.doubt for keypoint in keypoints] == [""] * 4
+def test_pairs_are_found():
+    for left, right in (pair.split("/") for pair in re.split(r", |\n", PAIRS)):
+        keypoints = infer_keypoints(["nose", right, left, "tail"])
+        assert [keypoint.swap for keypoint in keypoints] == ["", left, right, ""]
+        assert [keypoint.doubt for keypoint in keypoints] == [""] * 4
 
 
-@pytest.mark.parametrize(("left", "right"), [("leye", "reye"), ("LEYE", "REYE"), ("wheel_fl", "wheel_fr")])
-def test_a_letter_in_a_word_makes_an_uncertain_pair(left, right):
-    keypoints = infer_keypoints([left, right])
-    assert [keypoint.swap for keypoint in keypoints] == [right, left]
-    assert {keypoint.doubt for keypoint in keypoints} == {"the pair is inferred from one letter"}
-
-
-def test_a_keypoint_without_its_partner_is_uncertain():
+def test_uncertain_pairs():
+    """A letter in a word, and a keypoint without its partner."""
+    for left, right in (("leye", "reye"), ("LEYE", "REYE"), ("wheel_fl", "wheel_fr")):
+        keypoints = infer_keypoints([left, right])
+        assert [keypoint.swap for keypoint in keypoints] == [right, left]
+        assert {keypoint.doubt for keypoint in keypoints} == {"the pair is inferred from one letter"}
     keypoints = infer_keypoints(["left_ear", "bright_spot", "handle", "upright"])
     assert [keypoint.swap for keypoint in keypoints] == [""] * 4
     doubt = "the name has 'left', but there is no keypoint on the other side"

@@ -7,14 +7,12 @@ from typing import Any, Callable
 
 import numpy as np
 
-from .annotations import IMAGE, Instances, annotation_keys, entry_fault, read_instances
+from .annotations import IMAGE, Instances, Keys, annotation_keys, entry_fault, read_instances
 from .findings import REFUSED, SKIPPED, WARNING, Finding, describe_groups
 
 TOLERANCE = 1.0  # pixels by which boxes and keypoints may leave the image, as some of COCO do
 # A file may have many rows without a box or keypoints: MMPose leaves them out by design.
 INCOMPLETE = ("bbox_missing", "keypoints_missing")
-# MMPose leaves these instances out of a test, too, and AP counts them as missed.
-LEFT_OUT_IN_TESTS = ("bbox_without_area", "num_keypoints_zero", "keypoints_at_origin")
 
 
 def _no_area(a: Instances) -> np.ndarray:
@@ -86,16 +84,9 @@ class Inspection:
     instances: Instances = None
     left_out: str = ""
 
-    @property
-    def refused(self) -> list[Finding]:
-        """The faults because of which a training stops."""
-        return [finding for finding in self.findings if finding.severity == REFUSED]
-
     def add(self, check: str, severity: str, row: int | None, detail: str) -> None:
-        """Add a fault of the file or of an annotation."""
+        """Add a fault of the file, of an annotation or of an image."""
         self.findings.append(Finding(check, severity, self.file, row, detail))
-        if severity == SKIPPED and row is not None:
-            self.skipped[row] = check
 
 
 def inspect_annotations(content: Any, file: str, num_keypoints: int, need_instances: bool = True) -> Inspection:  # noqa: ANN401
@@ -119,58 +110,47 @@ def inspect_annotations(content: Any, file: str, num_keypoints: int, need_instan
             detail = f"the file must have a list '{key}' with entries, but it is {value!r:.30}"
             found.add("no_list", REFUSED, None, f"{detail}: choose an annotation file in COCO's format")
             return found
-    _check_entries(lists, found)
-    if found.refused:
+    for index, category in enumerate(lists["categories"]):
+        fault = entry_fault(category, dict(id=IMAGE["id"]))
+        if fault:
+            found.add(f"category_{fault[0]}", REFUSED, None, f"in 'categories', entry {index}: {fault[1]}")
+    images = _check_entries(lists["images"], IMAGE, "images_", found)
+    found.images = {image["id"]: image for image in images.values()}
+    if any(finding.severity == REFUSED for finding in found.findings):
         return found
     rows = lists.get("annotations", [])
-    good = _check_keys(rows, num_keypoints, found)
+    good = _check_entries(rows, annotation_keys(found.images, num_keypoints), "", found)
     one = {index: row for index, row in good.items() if row.get("iscrowd") != 1}
     instances = read_instances(one, found.images, num_keypoints)
     empty = ~instances.labelled.any(1) & ((instances.declared == 0) | (instances.points.max((1, 2)) <= 0))
     found.instances = instances[~empty]
     _check_numbers(found.instances, good, found)
+    left_out = [f for f in found.findings if f.severity == SKIPPED and not f.check.startswith("images_")]
+    found.skipped = {f.row: f.check for f in left_out if f.row is not None}
     crowds, unlabelled, faulty = len(good) - len(one), int(empty.sum()), len(found.skipped)
     found.left_out = f"{crowds} crowds, {unlabelled} without labelled keypoints, {faulty} faulty"
     used = len(rows) - crowds - unlabelled - faulty
     if need_instances and used < max(1, sum(check not in INCOMPLETE for check in found.skipped.values())):
-        groups = describe_groups(finding for finding in found.findings if finding.severity == SKIPPED)
-        most = f" (most often {groups[0][1]})" if groups else ""
+        most = f" (most often {describe_groups(left_out)[0][1]})" if left_out else ""
         detail = f"at least half of the instances must be usable, but {used} of {len(rows)} annotations are"
         fix = "correct the rows or choose another annotation file"
         found.add("too_few_instances", REFUSED, None, f"{detail}; {found.left_out}{most}: {fix}")
     return found
 
 
-def _check_entries(content: dict[str, list], found: Inspection) -> None:
-    """Check categories and images; the usable images go into ``found``."""
-    for index, category in enumerate(content["categories"]):
-        fault = entry_fault(category, dict(id=IMAGE["id"]))
-        if fault:
-            found.add(f"category_{fault[0]}", REFUSED, None, f"in 'categories', entry {index}: {fault[1]}")
-    for index, image in enumerate(content["images"]):
-        fault, severity = entry_fault(image, IMAGE), SKIPPED
-        if fault is None and found.images.setdefault(image["id"], image) is not image:
-            detail = f"each id must occur once, but {image['id']} occurs again: give each image its own id"
+def _check_entries(entries: list, keys: Keys, kind: str, found: Inspection) -> dict[int, dict]:
+    """Check keys and ids of annotations, or of images (kind "images_"); return those without a fault by their index."""
+    place, good, ids = "in 'images', " if kind else "", {}, set()
+    for index, entry in enumerate(entries):
+        fault, severity = entry_fault(entry, keys), SKIPPED
+        if fault is None and entry["id"] in ids:
+            detail = f"each id must occur once, but {entry['id']} occurs again: delete the entry or give it its own id"
             fault, severity = ("id_repeated", detail), REFUSED
         if fault:
-            finding = Finding(f"images_{fault[0]}", severity, found.file, index, f"in 'images', {fault[1]}")
-            found.findings.append(finding)
-
-
-def _check_keys(rows: list, num_keypoints: int, found: Inspection) -> dict[int, dict]:
-    """Check keys and values of the annotations; return those without a fault by their indices."""
-    keys = annotation_keys(found.images, num_keypoints)
-    good, ids = {}, set()
-    for index, row in enumerate(rows):
-        fault = entry_fault(row, keys)
-        if fault:
-            found.add(fault[0], SKIPPED, index, fault[1])
-            continue
-        if row["id"] in ids:
-            detail = f"each annotation must have its own id, but {row['id']} occurs again: delete or number the row"
-            found.add("id_repeated", REFUSED, index, detail)
-        good[index] = row
-        ids.add(row["id"])
+            found.add(f"{kind}{fault[0]}", severity, index, f"{place}{fault[1]}")
+        else:
+            good[index] = entry
+            ids.add(entry["id"])
     return good
 
 
@@ -188,19 +168,3 @@ def _check_numbers(instances: Instances, rows: dict[int, dict], found: Inspectio
             found.add(check, severity, index, f"{detail}: correct or delete the row")
         if severity == SKIPPED:
             used &= ~faulty
-
-
-def in_tests(finding: Finding, use_area: bool = True) -> Finding:
-    """Give a finding of an annotation file the severity that it has in a test.
-
-    The metric reads the annotation file itself and counts every row, also one that the data set leaves out. So a test
-    refuses what would change the score silently.
-
-    Args:
-        finding: A finding of `inspect_annotations`.
-        use_area: Whether the metric uses ``area``, as ``CocoMetric(use_area=True)``.
-    """
-    is_refused = finding.severity == SKIPPED and finding.check not in LEFT_OUT_IN_TESTS
-    if not is_refused and not (use_area and finding.check == "area_not_positive"):
-        return finding
-    return finding._replace(severity=REFUSED, detail=f"{finding.detail}; the metric of a test uses this row")

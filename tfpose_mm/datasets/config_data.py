@@ -111,7 +111,8 @@ def annotation_file(cfg: Config) -> Path:
     """The annotation file that a config tests on.
 
     Raises:
-        UserError: If the test data are not one data set with an annotation file, as of MMPose's ``CombinedDataset``.
+        UserError: If it does not exist, or if the test data are not one data set with an annotation file, as those of
+            MMPose's ``CombinedDataset``.
     """
     data = cfg.test_dataloader.dataset
     if "ann_file" not in data:
@@ -119,23 +120,20 @@ def annotation_file(cfg: Config) -> Path:
             f"The test data must be one data set with an ann_file, but the config has a {data.type}: set "
             "test_dataloader.dataset to one of its data sets."
         )
-    return Path(data.get("data_root") or "") / data.ann_file
+    path = Path(data.get("data_root") or "") / data.ann_file
+    need_file("annotation file", path, "point the config's data_root to the data, as the README shows")
+    return path
 
 
 def need_annotations(cfg: Config) -> None:
     """Check that the test data of a config have annotations.
 
     Raises:
-        UserError: If the config writes a submission, or if its annotation file does not exist.
+        UserError: If the config writes a submission, or as :func:`annotation_file`.
     """
     if any(evaluator["type"] == "CocoSubmission" for evaluator in list_evaluators(cfg, ("test_evaluator",))):
         raise UserError(
             "The config tests on data without annotations and writes a submission: run mim test mmpose CONFIG "
             "--checkpoint CHECKPOINT instead."
         )
-    need_annotation_file(cfg)
-
-
-def need_annotation_file(cfg: Config) -> None:
-    """Raise a ``UserError`` if the annotation file of the test data does not exist, or as :func:`annotation_file`."""
-    need_file("annotation file", annotation_file(cfg), "point the config's data_root to the data, as the README shows")
+    annotation_file(cfg)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
-REFUSED = "refused"  # training stops with one sentence
-SKIPPED = "skipped"  # training leaves the row out, and says how many
-WARNING = "warning"  # training uses the row
-SEVERITIES = (REFUSED, SKIPPED, WARNING)
+REFUSED, SKIPPED, WARNING = "refused", "skipped", "warning"
+SEVERITIES = {
+    REFUSED: "refused (a training or test stops)",
+    SKIPPED: "skipped (a training leaves the row out)",
+    WARNING: "warnings (the row is used)",
+}
 
 
 class Finding(NamedTuple):
@@ -40,7 +42,7 @@ def describe_groups(findings: Iterable[Finding]) -> list[tuple[str, str]]:
     for finding in findings:
         groups.setdefault((finding.severity, finding.check), []).append(finding)
     lines = []
-    for group in sorted(groups.values(), key=lambda group: (SEVERITIES.index(group[0].severity), -len(group))):
+    for group in sorted(groups.values(), key=lambda group: ([*SEVERITIES].index(group[0].severity), -len(group))):
         rows = ", ".join(str(finding.row) for finding in group[:3] if finding.row is not None)
         places = f" in row{'s' * (len(group) > 1)} {rows}{', ...' * (len(group) > 3)}" if rows else ""
         lines.append((group[0].severity, f"{group[0].check}: {len(group):,}{places}; {group[0].detail}"))

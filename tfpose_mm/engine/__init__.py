@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from .atomic_files import AtomicBackend, write_atomic
-from .checkpoint_loader import METADATA, read_checkpoint, register_loaders, sha256
-from .model_loading import Difference, compare_parameters, format_differences, load_model, read_fitting_weights
+from .checkpoint_loader import METADATA, load_model, read_checkpoint, read_fitting_weights, sha256
 
 __all__ = [
     "METADATA",
     "AtomicBackend",
-    "Difference",
-    "compare_parameters",
-    "format_differences",
     "load_model",
     "read_checkpoint",
     "read_fitting_weights",
-    "register_loaders",
     "sha256",
     "write_atomic",
 ]

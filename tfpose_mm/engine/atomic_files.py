@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from pathlib import Path
 
 from mmengine.fileio import register_backend
 from mmengine.fileio.backends import LocalBackend
-
-from ..errors import UserError
 
 PART = ".part"  # end of the names of files that are being written
 
@@ -17,12 +14,7 @@ PART = ".part"  # end of the names of files that are being written
 def write_atomic(path: str | Path, content: bytes) -> None:
     """Write a temporary file beside the target, wait until it is on the disk, and give it the name of the target.
 
-    Args:
-        path: The target. Its folder is made if it does not exist. An existing file is replaced.
-        content: What the file contains.
-
-    Raises:
-        UserError: If the disk is full. The target is unchanged then.
+    The folder is made if it does not exist. An OSError, as on a full disk, leaves the target unchanged.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -33,21 +25,14 @@ def write_atomic(path: str | Path, content: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(part, path)
-    except OSError as error:
+    finally:
         part.unlink(missing_ok=True)
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise UserError(
-            f"The disk must have {len(content) / 1e6:.0f} MB free for {path}, but is full ({error.strerror}): free "
-            "some space, and continue with resume; files that were complete before are unchanged."
-        ) from error
 
 
 class AtomicBackend(LocalBackend):
     """MMEngine's backend of local files with :func:`write_atomic`; it removes old files after the next one is written.
 
-    MMEngine's ``CheckpointHook`` removes the oldest checkpoint before it writes the next one. With this backend the
-    removal waits, so that there is a complete checkpoint at any time::
+    ``CheckpointHook`` removes the oldest checkpoint first. With this backend there is a complete one at any time::
 
         default_hooks = dict(checkpoint=dict(type="CheckpointHook", backend_args=dict(backend="atomic")))
     """
@@ -60,10 +45,6 @@ class AtomicBackend(LocalBackend):
         write_atomic(path, obj)
         for outdated in self._outdated.pop(path.parent, set()) - {path}:
             outdated.unlink(missing_ok=True)
-
-    def put_text(self, obj: str, filepath: str | Path, encoding: str = "utf-8") -> None:
-        """Write a text file, see :meth:`put`."""
-        self.put(obj.encode(encoding), filepath)
 
     def remove(self, filepath: str | Path) -> None:
         """Remove a file after the next one is written in its folder."""

@@ -1,8 +1,8 @@
 """Read checkpoints without running code that they contain, for the commands of this package and for MMEngine.
 
-MMEngine reads every checkpoint (``load_from``, ``resume``, ``init_cfg``, ``mim test``, inferencers) with the loaders of
-its ``CheckpointLoader``. Importing ``tfpose_mm.safe_loading`` replaces those of files and http(s) by
-:func:`load_from_local` and :func:`load_from_http`. torch's ``weights_only`` decides what a file may contain.
+MMEngine reads every checkpoint (``load_from``, ``resume``, ``init_cfg``, ``mim test``, inferencers) with its
+``CheckpointLoader``. Importing ``tfpose_mm.safe_loading`` replaces its loaders of files and http(s) by those of this
+module. torch's ``weights_only`` decides what a file may contain.
 """
 
 from __future__ import annotations
@@ -10,39 +10,40 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Callable, Union
 from urllib.parse import urlparse
 
 import torch
-from mmengine.dist import barrier, is_main_process
-from mmengine.runner import CheckpointLoader
+from mmengine.config import ConfigDict
 from mmengine.utils import digit_version
+from mmpose.registry import MODELS
 from safetensors import safe_open
+from torch import nn
 
 from ..errors import MissingFileError, UserError
-from .pickled_types import PICKLED_TYPES, restore_values
-from .plain_values import from_plain
+from ..tables import markdown_table
+from .checkpoint_values import PICKLED_TYPES, from_plain, restore_values
 
+SHOWN = 40  # rows of a table of parameters that do not fit
 METADATA = "tfpose_mm"  # key of the JSON text in a published file
-HASHED_NAME = re.compile(r"-([0-9a-f]{8})$")
 Device = Union[str, torch.device, Callable, None]  # torch.load's map_location
 
 
 def read_checkpoint(path: str | Path, map_location: Device = "cpu") -> dict[str, Any]:
-    """Read a checkpoint file of torch or safetensors. No code in the file runs, see SECURITY.md for torch before 2.6.
+    """Read a checkpoint of torch, or a ``.safetensors`` file, without running code in it (torch 2.6 or later).
 
     Args:
-        path: The file: a ``.safetensors`` file, or one that ``torch.save`` wrote.
-        map_location: Device of the tensors, as in ``torch.load``; ``None`` gives the CPU.
+        path: The file.
+        map_location: Device of the tensors, as in ``torch.load``; ``None`` is the CPU.
 
     Returns:
         The content: MMEngine's dict with ``state_dict``, ``meta`` and so on, or the parameters by their names.
 
     Raises:
-        MissingFileError: If there is no such file.
-        UserError: If the file is not a complete checkpoint, or contains anything but tensors, numbers, text and
-            containers of them.
+        UserError: If the file is missing, damaged, or contains anything but tensors, numbers, text and containers of
+            them.
     """
     path = Path(path).expanduser()
     if not path.is_file():
@@ -57,7 +58,12 @@ def read_checkpoint(path: str | Path, map_location: Device = "cpu") -> dict[str,
     except UserError:
         raise
     except Exception as error:  # a damaged file raises any kind of error; torch's message advises to trust the file
-        raise _refusal(path, str(error) or type(error).__name__) from None
+        raise UserError(
+            f"The checkpoint {path} must be complete and contain only tensors, numbers and text, but it was not loaded "
+            f"({_shorten(str(error) or type(error).__name__)}): other content could run code; use a .safetensors file, "
+            "or, if the file is yours, save its state_dict alone, as in "
+            "torch.save(dict(state_dict=model.state_dict()), PATH)."
+        ) from None
 
 
 def _read_torch(path: Path, map_location: Device) -> Any:  # noqa: ANN401 - not checked yet
@@ -68,11 +74,10 @@ def _read_torch(path: Path, map_location: Device) -> Any:  # noqa: ANN401 - not 
 
 
 def _read_safetensors(path: Path, map_location: Device) -> dict[str, Any]:
-    device = "cpu" if callable(map_location) else str(map_location)
-    with safe_open(str(path), framework="pt", device=device) as file:
+    with safe_open(str(path), framework="pt", device="cpu" if callable(map_location) else str(map_location)) as file:
         metadata = file.metadata() or {}
         state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    in_name = HASHED_NAME.search(path.stem)
+    in_name = re.search(r"-([0-9a-f]{8})$", path.stem)
     if METADATA in metadata and in_name and in_name.group(1) != sha256(path)[:8]:
         raise UserError(
             f"{path} must have the SHA-256 that its name ends in, but has {sha256(path)[:8]}: the file is damaged; "
@@ -86,24 +91,11 @@ def _numbers_as_keys(pairs: dict) -> dict:
     return {int(key): value for key, value in pairs.items()} if all(map(str.isdecimal, pairs)) else pairs
 
 
-def _refusal(path: Path, reason: str) -> UserError:
-    """What is wrong, without control characters of the file, as terminals execute them."""
-    named = re.search(r"(?:GLOBAL|Unsupported class) (\S+)", reason)
-    if named:
-        return UserError(
-            f"The checkpoint {path} must contain only tensors, numbers and text, but it contains "
-            f"{_shorten(named.group(1))}, which could run code: it was not loaded; use a .safetensors file, or, if the "
-            "file is yours, save its state_dict alone, as in torch.save(dict(state_dict=model.state_dict()), PATH)."
-        )
-    if "TorchScript" in reason:
-        return UserError(f"{path} is a TorchScript program, not a checkpoint: use the checkpoint itself.")
-    line = reason.rpartition("WeightsUnpickler error:")[2].strip().split("\n")[0]
-    line = "it is of an old or another format" if "weights_only" in line else _shorten(line)
-    return UserError(f"{path} is not a complete checkpoint ({line}): use another file.")
-
-
-def _shorten(text: str) -> str:
-    return ascii(text)[1:-1][:120]
+def _shorten(reason: str) -> str:
+    """The cause without torch's advice to trust the file, and without control characters, which terminals execute."""
+    named = re.search(r"(?:GLOBAL|Unsupported class) \S+", reason)
+    cause = named.group() if named else reason.rpartition("WeightsUnpickler error:")[2].strip().split("\n")[0]
+    return "it is of an old or another format" if "weights_only" in cause else ascii(cause)[1:-1][:120]
 
 
 def sha256(path: Path) -> str:
@@ -131,19 +123,50 @@ def load_from_local(filename: str, map_location: Device = None) -> dict[str, Any
 def load_from_http(filename: str, map_location: Device = None) -> dict[str, Any]:
     """MMEngine's loader of http(s): download into torch's cache once, then :func:`load_from_local`."""
     path = Path(torch.hub.get_dir()) / "checkpoints" / Path(urlparse(filename).path).name
-    if not is_main_process():
-        barrier()  # the main process downloads; other machines download their own copy afterwards
-    try:
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            torch.hub.download_url_to_file(filename, str(path), progress=False)
-    finally:
-        if is_main_process():
-            barrier()
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(filename, str(path), progress=False)
     return load_from_local(str(path), map_location)
 
 
-def register_loaders() -> None:
-    """Replace MMEngine's loaders of files and of http(s), which run code in a checkpoint, by those of this module."""
-    CheckpointLoader.register_scheme("", load_from_local, force=True)
-    CheckpointLoader.register_scheme(("http://", "https://"), load_from_http, force=True)
+def load_model(cfg: ConfigDict, checkpoint: str | Path, device: str = "cpu") -> nn.Module:
+    """Build a model for inference, in evaluation mode, and load its weights, see :func:`read_fitting_weights`.
+
+    Args:
+        cfg: Config of the model.
+        checkpoint: The file. Parameters that the model does not have are ignored.
+        device: ``"cpu"`` or a CUDA device such as ``"cuda:0"``.
+    """
+    model = MODELS.build(cfg).eval()
+    model.load_state_dict(read_fitting_weights(model, checkpoint), strict=False)
+    return model.to(device)
+
+
+def read_fitting_weights(model: nn.Module, checkpoint: str | Path) -> dict[str, torch.Tensor]:
+    """Read the parameters of a checkpoint that has all parameters of a model.
+
+    MMEngine only warns if a checkpoint lacks parameters, and keeps their random values.
+
+    Raises:
+        UserError: If the file cannot be read, or a parameter of the model is missing or has another shape; the message
+            has a table of all parameters and buffers that differ.
+    """
+    content = read_checkpoint(checkpoint)
+    # MMEngine removes the "module." of wrappers for several GPUs, too
+    state = {name.removeprefix("module."): value for name, value in content.get("state_dict", content).items()}
+    expected, given = _shapes(model.state_dict()), _shapes(state)
+    names = [name for name in {**expected, **given} if expected.get(name) != given.get(name)]
+    if {name for name, _ in model.named_parameters()}.intersection(names):
+        rows = [[name, expected.get(name, "missing"), given.get(name, "missing")] for name in names]
+        left_out = f"\nand {len(rows) - SHOWN} more" if len(rows) > SHOWN else ""
+        table = "\n".join(markdown_table([["parameter", "model", "checkpoint"], *rows[:SHOWN]]))
+        raise UserError(
+            f"The checkpoint {checkpoint} does not fit the config's model: use the config that it was trained with.\n"
+            f"{table}{left_out}"
+        )
+    return state
+
+
+def _shapes(state: Mapping[str, torch.Tensor]) -> dict[str, str]:
+    tensors = {name: value for name, value in state.items() if isinstance(value, torch.Tensor)}
+    return {name: " x ".join(map(str, value.shape)) or "scalar" for name, value in tensors.items()}

@@ -14,44 +14,22 @@ from mmengine.runner import Runner, load_state_dict
 from mmpose.structures import PoseDataSample
 
 from ..errors import UserError, need_file
-from .hooks import CheckFiniteHook, PlainCheckpointHook
-from .model_loading import read_fitting_weights
+from .checkpoint_loader import read_fitting_weights
+from .hooks import CheckFiniteHook
 
 
-class OutputHook(Hook):
-    """Keep what a test predicts; a subclass defines :meth:`keep`."""
-
-    def keep(self, outputs: Sequence[PoseDataSample]) -> None:
-        """Keep the predicted samples of a batch."""
-        raise NotImplementedError
-
-    def after_test_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: Sequence[PoseDataSample] | None = None,
-    ) -> None:
-        """Pass the samples of a batch to :meth:`keep`."""
-        if outputs:
-            self.keep(outputs)
-
-
-class KeepSamples(OutputHook):
-    """Keep the first predicted samples of a test.
-
-    Args:
-        number: How many; ``None`` keeps all.
-    """
+class KeepSamples(Hook):
+    """Keep the first predicted samples of a test: ``number``, or all if it is ``None``."""
 
     def __init__(self, number: int | None = None) -> None:
         self.number = number
         self.samples: list[PoseDataSample] = []
 
-    def keep(self, outputs: Sequence[PoseDataSample]) -> None:
-        """Keep samples of a batch until the number is reached."""
-        wanted = None if self.number is None else self.number - len(self.samples)
-        self.samples += list(outputs)[:wanted]
+    def after_test_iter(
+        self, runner: Runner, batch_idx: int, data_batch: dict | None = None, outputs: Sequence | None = None
+    ) -> None:
+        """Keep the samples of a batch."""
+        self.samples = [*self.samples, *(outputs or ())][: self.number]
 
 
 def need_metrics(metrics: dict[str, float]) -> None:
@@ -67,17 +45,12 @@ def need_checkpoint(path: str | Path) -> None:
 
 def need_device(device: str) -> None:
     """Raise a UserError if torch cannot use a device, which is ``"cpu"`` or a CUDA device such as ``"cuda:0"``."""
-    names = {"gpu": "cuda:0", "nvidia": "cuda:0"}
-    meant = f"cuda:{device}" if str(device).isdecimal() else names.get(str(device).lower())
-    if meant is not None:
-        raise UserError(f"The device must be cpu or a GPU as cuda:0, but is {device!r}: probably {meant} is meant.")
     try:
-        torch.zeros(1, device=device)
+        kind, reason = torch.zeros(1, device=device).device.type, "MMCV's attention has no other device"
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise UserError(f"The device must be cpu or a GPU that torch can use, but {device} fails: {reason}") from error
-    if torch.device(device).type not in ("cpu", "cuda"):
-        raise UserError(f"The device must be cpu or cuda, because MMCV's attention has no other, but is {device}.")
+        kind, reason = "", str(error).strip().split("\n")[0]
+    if kind not in ("cpu", "cuda"):
+        raise UserError(f"The device must be cpu or a GPU that torch can use, as cuda:0, but is {device!r}: {reason}")
 
 
 class _QuietRunner(Runner):
@@ -104,16 +77,13 @@ def run_test(cfg: Config, checkpoint: str | Path, work_dir: Path, keep: Hook) ->
         The runner, and the metrics by MMPose's names.
 
     Raises:
-        UserError: If there is no such checkpoint, if it lacks a parameter of the model, or if a predicted coordinate is
-            NaN or infinite.
+        UserError: If the checkpoint lacks a parameter of the model, or if a predicted coordinate is NaN or infinite.
     """
-    need_checkpoint(checkpoint)
     cfg.load_from, cfg.resume = None, False  # the checkpoint is read once, here
     cfg.work_dir = str(work_dir)
     runner = _QuietRunner.from_cfg(cfg)
     load_state_dict(runner.model, read_fitting_weights(runner.model, checkpoint), logger="current")
-    for kind in (CheckFiniteHook, PlainCheckpointHook):
-        if not any(isinstance(hook, kind) for hook in runner.hooks):
-            runner.register_hook(kind())
+    if not any(isinstance(hook, CheckFiniteHook) for hook in runner.hooks):
+        runner.register_hook(CheckFiniteHook())
     runner.register_hook(keep)
     return runner, {name: float(value) for name, value in runner.test().items()}

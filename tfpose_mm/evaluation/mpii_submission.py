@@ -1,4 +1,4 @@
-"""The submission file for MPII's evaluation, made from MPII's release file.
+"""Predict MPII's test set, and write the submission file for MPII's evaluation from MPII's release file.
 
 The release, ``mpii_human_pose_v1_u12_1.mat``, is one MATLAB struct RELEASE. These fields are used: ``annolist``, a
 struct array with one element per image, whose ``annorect`` is a struct array with one element per person (``objpos``,
@@ -10,17 +10,87 @@ Source: the instructions of MPII's evaluation page for single-person pose estima
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from mmengine.config import Config
 from scipy.io import loadmat, savemat
 from scipy.io.matlab import MatReadError
 
-from ..errors import UserError
+from ..config_files import read_config
+from ..engine.running import KeepSamples, run_test
+from ..errors import UserError, need_file
 
 NUM_JOINTS = 16
+
+
+def submit_mpii(
+    config: str | Path | Config,
+    checkpoint: str | Path,
+    *,
+    release: str | Path,
+    out: str | Path = "work_dirs/mpii_submission",
+    cfg_options: Mapping[str, Any] | Sequence[str] | None = None,
+) -> str:
+    """Predict MPII's test set, and write the file that MPII's evaluation takes.
+
+    The test annotations of MPII are not public: MPII's authors compute PCKh (Table 7 of the paper) from this file,
+    pred_keypoints_mpii.mat. The single persons of the test images are predicted.
+
+    Args:
+        config: Config for MPII, as tfpose_r50_mpii_256x256.
+        checkpoint: Checkpoint file.
+        release: mpii_human_pose_v1_u12_1.mat of MPII's annotations.
+        out: Folder for the file, the log and mpii_test.json, the persons in MPII's json format.
+        cfg_options: Changes to the config, as in mim: key=value.
+
+    Returns:
+        Where the file is, and the number of persons in it.
+
+    Raises:
+        UserError: If the file exists already; if release, checkpoint or images cannot be used; if the config is not one
+            for MPII.
+    """
+    cfg, out = read_config(config, cfg_options), Path(out)
+    path = out / "pred_keypoints_mpii.mat"
+    if path.exists():
+        raise UserError(f"{path} exists already: delete it or choose another folder; nothing was changed.")
+    content = read_release(release)
+    people = single_people(content)
+    write_submission(content, people, _predict_people(cfg, checkpoint, people, out), path)
+    return f"{len(people)} persons are written to {path}: send it as MPII's evaluation page says."
+
+
+def _predict_people(cfg: Config, checkpoint: str | Path, people: list[MpiiPerson], work_dir: Path) -> np.ndarray:
+    """Predict persons of the release: (P, 16, 2), (x, y) in pixels of the image; the first pixel is 0."""
+    data = cfg.test_dataloader.dataset
+    if data.type != "MpiiDataset" or cfg.model.head.num_joints != NUM_JOINTS:
+        raise UserError(
+            f"The config predicts {cfg.model.head.num_joints} joints of a {data.type}: choose one that predicts the 16 "
+            "joints of MpiiDataset, as configs/tfpose_r50_mpii_256x256.py does."
+        )
+    images = Path(data.get("data_root") or "", data.data_prefix.img)
+    need_file("image", images / people[0].image, "set MPII_ROOT to the folder that has all of MPII's images in images/")
+    # MMPose skips persons without joints; these placeholders are not used
+    placeholders = dict(joints_vis=[0] * NUM_JOINTS)
+    listed = [
+        dict(image=p.image, center=p.center, scale=p.scale, joints=[p.center] * NUM_JOINTS, **placeholders)
+        for p in people
+    ]
+    work_dir.mkdir(parents=True, exist_ok=True)
+    annotations = work_dir / "mpii_test.json"  # kept, because faults are reported by their row in it
+    annotations.write_text(json.dumps(listed), encoding="utf-8")
+    data.update(ann_file=str(annotations.absolute()), headbox_file=None)
+    cfg.test_evaluator = []
+    keep = KeepSamples()
+    run_test(cfg, checkpoint, work_dir, keep)
+    keypoints = np.full((len(people), NUM_JOINTS, 2), np.nan)
+    for sample in keep.samples:
+        keypoints[sample.id] = sample.pred_instances.keypoints[0]
+    return keypoints
 
 
 class MpiiPerson(NamedTuple):
@@ -42,22 +112,8 @@ class MpiiPerson(NamedTuple):
 
 
 def read_release(path: str | Path) -> np.ndarray:
-    """Read MPII's release file.
-
-    Args:
-        path: ``mpii_human_pose_v1_u12_1.mat``.
-
-    Returns:
-        The struct RELEASE, as an element of a structured array.
-
-    Raises:
-        UserError: If the file does not exist.
-        UserError: If it is not MPII's release file.
-    """
-    if not Path(path).is_file():
-        raise UserError(
-            f"The release file {path} does not exist: mpii_human_pose_v1_u12_1.mat is part of MPII's annotations."
-        )
+    """The struct RELEASE of ``mpii_human_pose_v1_u12_1.mat``, or a UserError if the file is another one."""
+    need_file("release file", path, "mpii_human_pose_v1_u12_1.mat is part of MPII's annotations")
     try:
         release = loadmat(str(path))["RELEASE"][0, 0]
         release["annolist"], release["img_train"], release["single_person"]
@@ -70,14 +126,7 @@ def read_release(path: str | Path) -> np.ndarray:
 
 
 def single_people(release: np.ndarray) -> list[MpiiPerson]:
-    """List the persons of the single-person benchmark, in the order of the release.
-
-    Args:
-        release: What :func:`read_release` returns.
-
-    Returns:
-        Every person of a test image who is in ``single_person`` and has a position and a scale.
-    """
+    """Each person of a test image who is in ``single_person`` and has position and scale, in the release's order."""
     people = []
     images = zip(release["annolist"][0], release["img_train"].ravel(), release["single_person"].ravel())
     for image_index, (image, is_train, singles) in enumerate(images):
@@ -87,16 +136,11 @@ def single_people(release: np.ndarray) -> list[MpiiPerson]:
             rect = image["annorect"][0, rect_index]
             if not {"objpos", "scale"} <= set(rect.dtype.names) or not rect["objpos"].size or not rect["scale"].size:
                 continue  # MPII's own evaluation skips them, too
-            objpos = rect["objpos"][0, 0]
-            people.append(
-                MpiiPerson(
-                    image_index,
-                    rect_index,
-                    str(image["image"][0, 0]["name"][0]),
-                    (float(objpos["x"][0, 0]), float(objpos["y"][0, 0])),
-                    float(rect["scale"][0, 0]),
-                )
-            )
+            name, objpos = str(image["image"][0, 0]["name"][0]), rect["objpos"][0, 0]
+            center = (float(objpos["x"][0, 0]), float(objpos["y"][0, 0]))
+            people.append(MpiiPerson(image_index, rect_index, name, center, float(rect["scale"][0, 0])))
+    if not people:
+        raise UserError("The release file lists no single person in a test image: use the complete file.")
     return people
 
 
@@ -107,15 +151,12 @@ def write_submission(release: np.ndarray, people: Sequence[MpiiPerson], keypoint
         release: What :func:`read_release` returns; it is not changed.
         people: The predicted persons.
         keypoints: Their joints in MPII's order, (P, 16, 2), (x, y) in pixels of the image. The first pixel is 0 here
-            and 1 in the file, as in MATLAB.
+            and 1 in the file, as in MATLAB. A UserError refuses another shape, and values that are not finite.
         path: The file, ``pred_keypoints_mpii.mat`` for the server.
-
-    Raises:
-        UserError: If ``keypoints`` has another shape or has values that are not finite.
     """
     if keypoints.shape != (len(people), NUM_JOINTS, 2) or not np.isfinite(keypoints).all():
         raise UserError(
-            f"A submission needs finite keypoints of shape {(len(people), NUM_JOINTS, 2)}, one set for each person, "
+            f"A submission needs finite keypoints of shape {(len(people), NUM_JOINTS, 2)}, one for each person, "
             f"but got shape {keypoints.shape}: predict with a model of MPII's 16 joints."
         )
     annolist = release["annolist"].copy()

@@ -32,35 +32,15 @@ BOX_AREA = 0.53  # area of an instance as a fraction of its box, where its own i
 
 
 class COCO(pycocotools.coco.COCO):
-    """``xtcocotools.coco.COCO``.
+    """``xtcocotools.coco.COCO``, as MMPose uses it."""
 
-    Args:
-        annotation_file: Path of the json file.
-        test_index: Indices of the keypoints that are kept; ``None`` keeps all.
-        ann_data: The content of the file, if it was read before.
-    """
-
-    def __init__(
-        self, annotation_file: str | None = None, test_index: list[int] | None = None, ann_data: dict | None = None
-    ) -> None:
-        super().__init__(annotation_file if ann_data is None else None)
-        if ann_data is not None:
-            self.dataset = ann_data
-            self.createIndex()
+    def __init__(self, annotation_file: str | None = None) -> None:
+        super().__init__(annotation_file)
         for annotation in self.dataset.get("annotations", []):
             annotation.setdefault("iscrowd", False)
-            if test_index is not None:
-                annotation["keypoints"] = np.reshape(annotation["keypoints"], (-1, 3))[test_index].ravel().tolist()
 
     def loadRes(self, resFile: str | list[dict[str, Any]]) -> pycocotools.coco.COCO:
-        """Load results, also an empty list, which pycocotools does not accept.
-
-        Args:
-            resFile: Path of a results json, or its content.
-
-        Returns:
-            The results, indexed.
-        """
+        """Load results, a path or their content, also an empty list, which pycocotools does not accept."""
         results = json.loads(Path(resFile).read_text(encoding="utf-8")) if isinstance(resFile, str) else resFile
         if results:
             return super().loadRes(results)
@@ -73,15 +53,8 @@ class COCO(pycocotools.coco.COCO):
 class COCOeval(pycocotools.cocoeval.COCOeval):
     """``xtcocotools.cocoeval.COCOeval`` for keypoints.
 
-    Args:
-        cocoGt: Annotations.
-        cocoDt: Results.
-        iouType: A key of ``PARTS``, ``"bbox"`` or ``"segm"``.
-        sigmas: OKS sigma of each keypoint, (K,); ``None`` takes COCO's.
-        use_area: Whether OKS uses ``area``; otherwise it uses 0.53 of the box.
-
-    Raises:
-        NotImplementedError: For ``iouType="keypoints_crowd"``.
+    ``iouType`` is a key of ``PARTS``, ``"bbox"`` or ``"segm"``; ``sigmas`` are those of OKS, (K,), or None.
+    Without ``use_area`` the area in OKS is 0.53 of the box.
     """
 
     def __init__(
@@ -142,11 +115,7 @@ def _count(keypoints: list[float]) -> int:
 
 
 def stand_in() -> bool:
-    """Make ``import xtcocotools`` find this module, if the real package is not installed.
-
-    Returns:
-        Whether it was necessary.
-    """
+    """Make ``import xtcocotools`` find this module, if the real package is not there; whether that was needed."""
     if "xtcocotools" in sys.modules or importlib.util.find_spec("xtcocotools"):
         return False
     package = ModuleType("xtcocotools", __doc__)

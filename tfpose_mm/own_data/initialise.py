@@ -5,10 +5,10 @@ from __future__ import annotations
 import random
 import shlex
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
-from ..datasets.checks import DataReport, check_data
+from ..datasets.checks import check_data
 from ..errors import UserError
 from .categories import choose_category, complete_rows, keep_category
 from .config_text import write_files
@@ -20,23 +20,16 @@ from .yolo_pose import find_yaml, read_yolo_parts
 VAL_FRACTION, SEED = 0.2, 0  # of the split by image, if there is no validation set
 
 
-@dataclass
-class OwnData:
-    """What :func:`init_data` wrote: the path of the config, what was inferred, faults of the data, next commands."""
+class OwnData(NamedTuple):
+    """What :func:`init_data` did: the path of the config, the text about it, and the exit status of check-data."""
 
     config: Path
-    description: str
-    report: DataReport
-    commands: str
-
-    @property
-    def exit_status(self) -> int:
-        """That of ``tfpose check-data``."""
-        return self.report.exit_status
+    text: str
+    exit_status: int
 
     def __str__(self) -> str:
-        """All of it, as text."""
-        return f"{self.description}\n\n{self.report}\n\n{self.commands}"
+        """The text."""
+        return self.text
 
 
 def init_data(
@@ -81,10 +74,21 @@ def init_data(
     keypoints = infer_keypoints(chosen.keypoints, parts[0].flip_indices)
     settings = choose_settings(parts[0], keypoints)
     config = write_files(out, chosen, keypoints, parts, settings)
-    lines = [f"{chosen.name}: K = {len(keypoints)}, {len(chosen.skeleton)} links in the skeleton"]
-    lines += [*_describe_keypoints(keypoints), *_describe_parts(parts), *settings.describe(), *notes]
-    description = "\n".join([*lines, f"written: {config}, {config.with_name('keypoints.py')}"])
-    return OwnData(config, description, check_data(config), _next_commands(config, parts[1]))
+    lines = [
+        f"{chosen.name}: K = {len(keypoints)}, {len(chosen.skeleton)} links in the skeleton",
+        *_describe_keypoints(keypoints),
+        *(
+            f"{part.split}: {len(part.content['annotations'])} annotations in {len(part.content['images'])} images: "
+            f"{part.file}, images in {part.images}"
+            for part in parts
+        ),
+        *settings.describe(),
+        *notes,
+        f"written: {config}, {config.with_name('keypoints.py')}",
+    ]
+    report = check_data(config)
+    text = "\n\n".join(["\n".join(lines), str(report), _next_commands(config, parts[1])])
+    return OwnData(config, text, report.exit_status)
 
 
 def _read_parts(data: str | Path | Sequence[str], images: Path | None) -> list[Part]:
@@ -131,12 +135,6 @@ def _describe_keypoints(keypoints: Sequence[Keypoint]) -> Iterator[str]:
     defaults = sum(not keypoint.known_sigma for keypoint in keypoints)
     yield f"flip pairs: {sum(bool(keypoint.swap) for keypoint in keypoints) // 2}"
     yield f"sigmas: COCO's for {len(keypoints) - defaults} keypoints, the default {DEFAULT_SIGMA} for {defaults}"
-
-
-def _describe_parts(parts: Sequence[Part]) -> Iterator[str]:
-    for part in parts:
-        rows, images = len(part.content["annotations"]), len(part.content["images"])
-        yield f"{part.split}: {rows} annotations in {images} images: {part.file}, images in {part.images}"
 
 
 def _next_commands(config: Path, val: Part) -> str:

@@ -3,87 +3,39 @@
 from __future__ import annotations
 
 import json as json_module
-import os.path as osp
 from collections.abc import Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from mmcv.transforms import LoadImageFromFile
 from mmengine.config import Config
 from mmengine.dataset import BaseDataset
 from mmengine.registry import init_default_scope
 from mmpose.datasets.datasets.base import BaseCocoStyleDataset
 from mmpose.registry import DATASETS
-from rich.console import Console
-from rich.progress import track
 
 from ...config_files import read_config
 from ...errors import UserError
 from ..checked_dataset import CheckedCocoDataset, inspect_data_set
 from ..config_data import LOADERS, list_data_sets
-from ..findings import REFUSED, SKIPPED, WARNING, Finding, describe_groups
-from .images import ImageEntry, check_images, inspect_image
+from ..findings import REFUSED, SEVERITIES, WARNING, Finding, describe_groups
+from .images import check_images
 from .labels import check_labels
 
-TOOL = "tfpose check-data"
-TOTALS = {
-    REFUSED: "refused (a training or test stops)",
-    SKIPPED: "skipped (a training leaves the row out)",
-    WARNING: "warnings (the row is used)",
-}
 
-
-@dataclass
-class FileReport:
-    """What is found in a data set.
+class DataReport(NamedTuple):
+    """What is found in the data sets of a config.
 
     Attributes:
-        file: The annotation file.
-        loaders: Names of the dataloaders that use it.
-        num_annotations: Number of rows; 0 if the annotations are not checked.
-        num_images: Number of images that a training or test reads.
         findings: All faults.
-        not_checked: What is not checked, and why.
+        text: For each data set what is checked, and a line for each kind of fault with its first places.
     """
 
-    file: str
-    loaders: list[str]
-    num_annotations: int = 0
-    num_images: int = 0
-    findings: list[Finding] = field(default_factory=list)
-    not_checked: list[str] = field(default_factory=list)
+    findings: list[Finding]
+    text: str
 
     def __str__(self) -> str:
-        """A line for each kind of fault, with its first places, counted from 0."""
-        counts = f"{self.num_annotations:,} annotations, {self.num_images:,} images"
-        faults = [f"- {severity}: {text}." for severity, text in describe_groups(self.findings)] or ["no fault found"]
-        not_checked = [f"not checked: {text}" for text in self.not_checked]
-        return "\n".join([f"{self.file} ({', '.join(self.loaders)}): {counts}", *faults, *not_checked])
-
-
-@dataclass
-class DataReport:
-    """What is found in the data sets of a config: a report for each, and the file with all findings, if any."""
-
-    files: list[FileReport]
-    json: Path | None = None
-
-    def __str__(self) -> str:
-        """The reports of the data sets, the numbers of faults, and the file with all of them."""
-        found = [finding.severity for finding in self.findings]
-        total = ", ".join(f"{found.count(severity):,} {text}" for severity, text in TOTALS.items())
-        images = sum(file.num_images for file in self.files)
-        end = f"{len(self.files)} data set{'s' * (len(self.files) != 1)}, {images:,} images: {total}"
-        written = [f"All findings are in {self.json}."] if self.json else []
-        return "\n".join([*(f"{file}\n" for file in self.files), end, *written])
-
-    @property
-    def findings(self) -> list[Finding]:
-        """All faults of all data sets."""
-        return [finding for file in self.files for finding in file.findings]
+        """The text."""
+        return self.text
 
     @property
     def exit_status(self) -> int:
@@ -108,7 +60,7 @@ def check_data(
 
     Args:
         config: Config of a top-down estimator, or the name of a packaged one.
-        json: File for all findings, new or an earlier report. Nothing else is written.
+        json: New file for a list of all findings. Nothing else is written.
         images: Whether to read the images.
         cfg_options: Changes to the config, as in mim: key=value.
 
@@ -116,35 +68,35 @@ def check_data(
         The report.
 
     Raises:
-        UserError: If the config has no data set that can be built, or if the file for the findings is another file.
+        UserError: If the config has no data set that can be built, or if the file for the findings exists.
     """
     path = None if json is None else Path(json)
-    is_report = path and path.is_file() and path.read_bytes().startswith(f'{{\n "tool": "{TOOL}"'.encode())
-    if path and not (path.parent.is_dir() and (is_report or not path.exists())):
-        fix = "choose another name"
-        raise UserError(
-            f"The report must be a new file in a folder that exists, or replace a report, but is {path}: {fix}."
-        )
-    data_sets = _build_data_sets(read_config(config, cfg_options))
-    report = DataReport([], path)
+    if path and (path.exists() or not path.parent.is_dir()):
+        raise UserError(f"The findings need a new file in a folder that exists, but got {path}: choose another name.")
+    findings: list[Finding] = []
+    lines, read = [], 0
     trained: dict[bytes, str] = {}  # images by the hash of their file
+    data_sets = _build_data_sets(read_config(config, cfg_options))
     for data, loaders in data_sets:
-        file = FileReport(data.ann_file, loaders)
-        report.files.append(file)
-        try:
-            entries = _check_annotations(data, file)
-        except UserError as error:
-            file.findings.append(Finding("file_unreadable", REFUSED, file.file, None, str(error).rstrip(".")))
-            continue
-        file.num_images = len(entries)
+        for_training, for_test = LOADERS[0] in loaders, loaders != [LOADERS[0]]
+        rows, used, found = _check_annotations(data, for_training, for_test)
         if images:
-            _check_images(data, file, entries, trained)
-        else:
-            file.not_checked.append("images, because of --no-images")
+            faults, digests = check_images(data, used, for_test, {} if for_training else trained)
+            found += faults
+            trained.update(digests if for_training else {})
+        counts = f"{rows:,} annotations, {len(used):,} images{' (not read)' * (not images)}"
+        faults = [f"- {severity}: {text}." for severity, text in describe_groups(found)] or ["no fault found"]
+        lines += [f"{data.ann_file} ({', '.join(loaders)}): {counts}", *faults, ""]
+        findings += found
+        read += len(used)
+    severities = [finding.severity for finding in findings]
+    total = ", ".join(f"{severities.count(severity):,} {text}" for severity, text in SEVERITIES.items())
+    lines.append(f"{len(data_sets)} data set{'s' * (len(data_sets) != 1)}, {read:,} images: {total}")
     if path:
-        files = [dict(vars(file), findings=[finding._asdict() for finding in file.findings]) for file in report.files]
-        path.write_text(json_module.dumps(dict(tool=TOOL, files=files), indent=1) + "\n", encoding="utf-8")
-    return report
+        content = json_module.dumps([finding._asdict() for finding in findings], indent=1)
+        path.write_text(content + "\n", encoding="utf-8")
+        lines.append(f"All findings are in {path}.")
+    return DataReport(findings, "\n".join(lines))
 
 
 def _build_data_sets(cfg: Config) -> list[tuple[BaseDataset, list[str]]]:
@@ -169,51 +121,39 @@ def _build_data_sets(cfg: Config) -> list[tuple[BaseDataset, list[str]]]:
     return list(found.values())
 
 
-def _check_annotations(data: BaseDataset, report: FileReport) -> list[ImageEntry]:
-    """Check an annotation file and its boxes; return the images that a training or test reads."""
+def _check_annotations(
+    data: BaseDataset, for_training: bool, for_test: bool
+) -> tuple[int, dict[int, dict], list[Finding]]:
+    """Check an annotation file and its boxes.
+
+    Returns:
+        The number of annotations; by index the entries of ``images`` that a training or test reads; and the faults.
+    """
     kind, base = type(data), BaseCocoStyleDataset
     own = (base._load_annotations, CheckedCocoDataset._load_annotations)
     if getattr(kind, "parse_data_info", None) is not base.parse_data_info or kind._load_annotations not in own:
-        report.not_checked.append(f"all, because {kind.__name__} does not read all keypoints from COCO's format")
-        return []
-    for_test = report.loaders != [LOADERS[0]]
-    content, found = inspect_data_set(data, for_test)
-    report.findings += found.findings
-    if for_test and LOADERS[0] in report.loaders:
+        detail = f"{kind.__name__} does not read all keypoints from COCO's format, so nothing is checked: convert it"
+        return 0, {}, [Finding("not_checked", WARNING, data.ann_file, None, detail)]
+    try:
+        content, found = inspect_data_set(data, for_test)
+    except UserError as error:
+        return 0, {}, [Finding("file_unreadable", REFUSED, data.ann_file, None, str(error).rstrip("."))]
+    if for_test and for_training:
         fix = "set another ann_file of val_dataloader and test_dataloader"
         detail = f"a test should have its own data, but this file is used for training and for testing: {fix}"
-        report.findings.append(Finding("test_on_training_data", WARNING, report.file, None, detail))
+        found.add("test_on_training_data", WARNING, None, detail)
     if found.instances is None:
-        report.not_checked.append("labels, images and boxes, because the annotation file is refused")
-        return []
+        return 0, {}, found.findings
     if data.bbox_file:
         try:
             data._load_detection_results()
         except Exception as error:
-            report.findings.append(Finding("boxes_unreadable", REFUSED, data.bbox_file, None, str(error).rstrip(".")))
+            detail = str(error).rstrip(".")
+            found.findings.append(Finding("boxes_unreadable", REFUSED, data.bbox_file, None, detail))
+    for check, detail in check_labels(found.instances, found.skipped, data.metainfo, content["categories"]):
+        found.add(check, WARNING, None, detail)
     rows = content.get("annotations", [])
-    report.num_annotations = len(rows)
-    faults, not_checked = check_labels(found.instances, found.skipped, data.metainfo, content["categories"])
-    report.findings += [Finding(check, WARNING, report.file, None, detail) for check, detail in faults]
-    report.not_checked += not_checked
     used = found.images if data.bbox_file else {rows[index]["image_id"] for index in found.instances.index}
-    folder, usable = data.data_prefix.get("img", ""), {id(found.images[number]) for number in used}
-    return [
-        ImageEntry(row, osp.join(folder, image["file_name"]), (image["width"], image["height"]))
-        for row, image in enumerate(content["images"])
-        if id(image) in usable
-    ]
-
-
-def _check_images(data: BaseDataset, report: FileReport, entries: list[ImageEntry], trained: dict[bytes, str]) -> None:
-    """Read and check the images of a data set; those of a training, which comes first, go into ``trained``."""
-    loaders = [step for step in data.pipeline.transforms if isinstance(step, LoadImageFromFile)]
-    color_type, backend = (loaders[0].color_type, loaders[0].imdecode_backend) if loaders else ("color", "cv2")
-    with ThreadPoolExecutor() as pool:
-        read = pool.map(partial(inspect_image, color_type=color_type, backend=backend), entries)
-        name, console = f"images of {Path(report.file).name}", Console(stderr=True)
-        inspected = list(track(read, name, len(entries), console=console, transient=True))
-    for_training, for_test = LOADERS[0] in report.loaders, report.loaders != [LOADERS[0]]
-    report.findings += check_images(entries, inspected, report.file, for_test, {} if for_training else trained)
-    if for_training:
-        trained.update((digest, entry.path) for entry, (digest, _) in zip(entries, inspected) if digest)
+    usable = {id(found.images[number]) for number in used}
+    images = {row: image for row, image in enumerate(content["images"]) if id(image) in usable}
+    return len(rows), images, found.findings

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Iterator
+import os.path as osp
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 import cv2
 import mmcv
+from mmcv.transforms import LoadImageFromFile
+from mmpose.datasets.datasets.base import BaseCocoStyleDataset
 from PIL import Image
+from rich.console import Console
+from rich.progress import track
 
 from ..config_data import LARGEST
 from ..findings import REFUSED, SKIPPED, WARNING, Finding
@@ -23,30 +29,52 @@ EXIF_FIX = "save the image without an EXIF orientation, or set color_type='color
 Fault = tuple[str, str, str]  # check, severity, sentence without its subject
 
 
-class ImageEntry(NamedTuple):
-    """An image of an annotation file: index in ``images``, path, width and height in pixels by the file."""
-
-    row: int
-    path: str
-    size: tuple[float, float]
-
-
-def inspect_image(entry: ImageEntry, color_type: str, backend: str) -> tuple[bytes, list[Fault]]:
-    """Read an image, decode it as LoadImage does, and find its faults.
+def check_images(
+    data: BaseCocoStyleDataset, images: Mapping[int, dict], for_test: bool, trained: Mapping[bytes, str]
+) -> tuple[list[Finding], dict[bytes, str]]:
+    """Read the images of a data set, decode them as its LoadImage does, and find their faults and copies.
 
     Args:
-        entry: The image.
-        color_type: That of LoadImage.
-        backend: The ``imdecode_backend`` of LoadImage.
+        data: The data set.
+        images: Entries of ``images`` by their index in the annotation file.
+        for_test: Whether a test uses them: it stops if one is missing, a training leaves it out.
+        trained: Paths of the images that a training uses, by the hash of their file.
 
     Returns:
-        A hash of the file, empty if the image cannot be decoded; and the faults.
+        The faults, and the paths of the images by the hash of their file.
     """
+    loader = next((step for step in data.pipeline.transforms if isinstance(step, LoadImageFromFile)), None)
+    decode = partial(_inspect, loader=loader or LoadImageFromFile())
+    paths = [osp.join(data.data_prefix.get("img", ""), image["file_name"]) for image in images.values()]
+    sizes = [(image["width"], image["height"]) for image in images.values()]
+    with ThreadPoolExecutor() as pool:
+        name, console = f"images of {Path(data.ann_file).name}", Console(stderr=True)
+        read = list(track(pool.map(decode, paths, sizes), name, len(paths), console=console, transient=True))
+    missing = sum(fault[0] == "image_missing" for _, faults in read for fault in faults)
+    stops = for_test or 2 * missing > len(paths)
+    findings: list[Finding] = []
+    known: dict[bytes, str] = {}
+    for row, path, (digest, faults) in zip(images, paths, read):
+        if digest in known:
+            faults.append(("image_repeated", WARNING, f"is a copy of {known[digest]}: use one of both"))
+        if digest in trained:
+            fix = "delete one of both, because images of the training make the score of a test too high"
+            faults.append(("image_in_training", WARNING, f"is also the training image {trained[digest]}: {fix}"))
+        if digest:
+            known.setdefault(digest, path)
+        for name, severity, text in faults:
+            severity = REFUSED if stops and name == "image_missing" else severity
+            findings.append(Finding(name, severity, data.ann_file, row, f"in 'images', {path} {text}"))
+    return findings, known
+
+
+def _inspect(path: str, size: tuple[float, float], loader: LoadImageFromFile) -> tuple[bytes, list[Fault]]:
+    """A hash of the file of an image, empty if it cannot be decoded; and its faults."""
     try:
-        content = Path(entry.path).read_bytes()
-        image = mmcv.imfrombytes(content, flag=color_type, backend=backend)
+        content = Path(path).read_bytes()
+        image = mmcv.imfrombytes(content, flag=loader.color_type, backend=loader.imdecode_backend)
         if image is None:
-            raise ValueError(f"{backend} cannot decode it")
+            raise ValueError(f"{loader.imdecode_backend} cannot decode it")
     except FileNotFoundError:
         fix = "correct data_root or data_prefix in the config, file_name in the annotation file, or copy the image"
         return b"", [("image_missing", SKIPPED, f"must exist, but does not: {fix}")]
@@ -54,7 +82,7 @@ def inspect_image(entry: ImageEntry, color_type: str, backend: str) -> tuple[byt
         reason = f"{type(error).__name__}: {error}".split("\n")[0][:200]
         detail = f"must be a complete image, but decoding fails with {reason}: {COPY}"
         return b"", [("image_unreadable", REFUSED, detail)]
-    return hashlib.blake2b(content, digest_size=16).digest(), [*_faults(content, image.shape[1::-1], entry.size)]
+    return hashlib.blake2b(content, digest_size=16).digest(), [*_faults(content, image.shape[1::-1], size)]
 
 
 def _faults(content: bytes, size: tuple[int, int], expected: tuple[float, float]) -> Iterator[Fault]:
@@ -85,34 +113,3 @@ def _faults(content: bytes, size: tuple[int, int], expected: tuple[float, float]
     if max(size) > LARGEST:
         detail = f"must have no side longer than {LARGEST} pixels, but is {size[0]} x {size[1]}: scale or cut it"
         yield "image_too_long", REFUSED, detail
-
-
-def check_images(
-    entries: list[ImageEntry],
-    inspected: list[tuple[bytes, list[Fault]]],
-    file: str,
-    for_test: bool,
-    trained: dict[bytes, str],
-) -> Iterator[Finding]:
-    """Find the faults of the images of a data set, and copies.
-
-    Args:
-        entries: The images.
-        inspected: The hash and the faults of each, see `inspect_image`.
-        file: Name of the annotation file.
-        for_test: Whether a test uses them: it stops if one is missing, a training leaves it out.
-        trained: Images of other files that a training uses, by hash.
-    """
-    missing = sum(fault[0] == "image_missing" for _, faults in inspected for fault in faults)
-    stops = for_test or 2 * missing > len(entries)
-    first: dict[bytes, ImageEntry] = {}
-    for entry, (digest, faults) in zip(entries, inspected):
-        faults = [(name, REFUSED if stops and name == "image_missing" else sev, text) for name, sev, text in faults]
-        earlier = first.setdefault(digest, entry)
-        if digest and earlier is not entry:
-            faults.append(("image_repeated", WARNING, f"is a copy of {earlier.path}: use one of both"))
-        if digest in trained:
-            fix = "delete one of both, because images of the training make the score of a test too high"
-            faults.append(("image_in_training", WARNING, f"is also the training image {trained[digest]}: {fix}"))
-        for name, severity, text in faults:
-            yield Finding(name, severity, file, entry.row, f"in 'images', {entry.path} {text}")

@@ -33,8 +33,8 @@ Faults = Iterator[tuple[str, str]]  # names of checks, and sentences
 
 def check_labels(
     instances: Instances, skipped: Iterable[int], metainfo: dict[str, Any], categories: Sequence[dict[str, Any]]
-) -> tuple[list[tuple[str, str]], list[str]]:
-    """Check the metainfo and the labels of a file.
+) -> Faults:
+    """Check the metainfo and the labels of a file; what needs names or links that the metainfo has not is left out.
 
     Args:
         instances: The instances without faults of their keys.
@@ -42,31 +42,25 @@ def check_labels(
         metainfo: MMPose's parsed metainfo.
         categories: Those of the file.
 
-    Returns:
-        The faults: name of the check and sentence; and what is not checked, and why.
+    Yields:
+        The faults: name of the check and sentence.
     """
-    faults, not_checked = [*check_metainfo(metainfo, categories)], []
+    yield from check_metainfo(metainfo, categories)
     instances = instances[(instances.box[:, 2:] > 0).all(1)]
     if len(instances) >= MIN_ROWS:
-        faults += _units(instances)
+        yield from _units(instances)
     instances = instances[~np.isin(instances.index, list(skipped))]
-    if not len(instances):
-        not_checked.append("left and right, order and lengths of the keypoints, because no row can be used")
-    elif metainfo["skeleton_links"]:
-        faults += [*_sides(instances, metainfo), *_distances(instances, metainfo)]
-    else:
-        not_checked.append("left and right, order and lengths, because the metainfo has no skeleton_info")
+    if len(instances) and metainfo["skeleton_links"]:
+        yield from _sides(instances, metainfo)
+        yield from _distances(instances, metainfo)
     if set(FACE) <= set(keypoint_names(metainfo)):
-        faults += _faces(instances, metainfo)
-    else:
-        not_checked.append("mirrored labels, because this needs the keypoints nose, left_eye and right_eye")
-    return faults, not_checked
+        yield from _faces(instances, metainfo)
 
 
 def check_metainfo(metainfo: dict[str, Any], categories: Sequence[dict[str, Any]]) -> Faults:
     """Check flip pairs and sigmas of a metainfo, and its names against those of the categories of a file."""
     names, flip = keypoint_names(metainfo), metainfo["flip_indices"]
-    plain = [_plain(name) for name in names]
+    plain, sigmas = [_plain(name) for name in names], list(map(float, metainfo["sigmas"]))
     for category in categories:
         given = category.get("keypoints")
         given = list(map(_plain, given)) if isinstance(given, list) and len(given) == len(names) else plain
@@ -75,6 +69,9 @@ def check_metainfo(metainfo: dict[str, Any], categories: Sequence[dict[str, Any]
             detail = "the keypoints of the file's category should be in the order of the metainfo, but keypoint"
             fix = f"{wrong[0]} is {given[wrong[0]]} in the file and {names[wrong[0]]} in the metainfo: use one order"
             yield "keypoint_names", f"{detail} {fix}"
+    if sigmas and len(sigmas) != len(names):
+        yield "sigmas", f"the metainfo should have {len(names)} sigmas, but has {len(sigmas)}: give one per keypoint"
+        sigmas = []
     for index, partner in enumerate(flip):
         other = mirror_name(plain[index])
         if other != plain[index] and other in plain and plain[partner] != other:
@@ -83,23 +80,16 @@ def check_metainfo(metainfo: dict[str, Any], categories: Sequence[dict[str, Any]
                 f"the metainfo should pair {names[index]} with {names[plain.index(other)]}, but pairs it with "
                 f"{names[partner]}: correct the swap, or flip augmentation and the flip test mix up keypoints",
             )
-    sigmas = [float(sigma) for sigma in metainfo["sigmas"]]
-    wrong = [index for index, sigma in enumerate(sigmas) if not 0 < sigma <= MAX_SIGMA]
-    if sigmas and len(sigmas) != len(names):
-        yield "sigmas", f"the metainfo should have {len(names)} sigmas, but has {len(sigmas)}: give one per keypoint"
-    elif wrong:
-        detail = f"a sigma should be above 0 and at most {MAX_SIGMA}, but that of {names[wrong[0]]} is"
-        yield "sigmas", f"{detail} {sigmas[wrong[0]]:g}: correct it"
-    else:
-        for first, second in [pair for pair in enumerate(flip) if pair[0] < pair[1] and sigmas]:
-            low, high = sorted((sigmas[first], sigmas[second]))
-            if high >= SMALL_SIGMA and high > SIGMA_RATIO * low:
-                yield (
-                    "sigmas",
-                    f"the sigmas of a flip pair should be nearly equal, but {names[first]} has {sigmas[first]:g} and "
-                    f"{names[second]} {sigmas[second]:g}: put the sigmas into the order of the keypoints",
-                )
-                return
+        low, high = sorted((sigmas[index], sigmas[partner])) if sigmas else (1, 1)
+        if sigmas and not 0 < sigmas[index] <= MAX_SIGMA:
+            detail = f"a sigma should be above 0 and at most {MAX_SIGMA}, but that of {names[index]} is"
+            yield "sigmas", f"{detail} {sigmas[index]:g}: correct it"
+        elif index < partner and high >= SMALL_SIGMA and high > SIGMA_RATIO * low:
+            yield (
+                "sigmas",
+                f"the sigmas of a flip pair should be nearly equal, but {names[index]} has {sigmas[index]:g} and "
+                f"{names[partner]} {sigmas[partner]:g}: put the sigmas into the order of the keypoints",
+            )
 
 
 def _plain(name: object) -> str:

@@ -94,17 +94,16 @@ class Person:
     def visibility(self, canvas: Canvas) -> np.ndarray:
         """Visibility of each keypoint on the finished scene, as in COCO, (17,) int.
 
-        2: visible. 1: labelled, but hidden by a limb or an object. 0: not labelled, because it is outside the image, or
-        on a face that is turned away: annotators do not label these either.
+        2: visible. 1: labelled, but hidden by a limb or an object. 0: not labelled, because it is on a face that is
+        turned away: annotators do not label these either.
         """
         return np.array([self._see(name, canvas.owner) for name in COCO_KEYPOINTS])
 
     def _see(self, name: str, owner: np.ndarray) -> int:
         side, _, joint = name.rpartition("_")
-        x, y = (round(float(value)) for value in self.joints[name])
-        inside = 0 <= x < owner.shape[1] and 0 <= y < owner.shape[0]
-        if not inside or (joint in _SEEN_FROM and not self._turned_here(name)):
+        if joint in _SEEN_FROM and not self._turned_here(name):
             return 0
+        x, y = (round(float(value)) for value in self.joints[name])
         parts = ("head",) if joint in _SEEN_FROM else _SEEN_ON[joint]
         return 2 if owner[y, x] in [OWNERS.get(f"{side}_{part}", OWNERS.get(part)) for part in parts] else 1
 
