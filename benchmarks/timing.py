@@ -17,7 +17,7 @@ from torch import nn
 
 from tfpose_mm.comparison.latency import Timing, summarise, timed
 from tfpose_mm.comparison.memory import labelled_batch
-from tfpose_mm.recipe.parameter_groups import build_optimizer
+from tfpose_mm.recipe import build_optimizer
 
 
 def ratio_of(timing: Timing, other: Timing) -> float:

@@ -19,8 +19,7 @@ from torch import nn
 
 from tests.helpers.models import labelled, randomise, samples
 from tests.helpers.paths import MAIN, ROOT
-from tfpose_mm.recipe.config_checks import find_problems
-from tfpose_mm.recipe.parameter_groups import parameter_groups
+from tfpose_mm.recipe import find_problems, parameter_groups
 
 FOLDERS = (ROOT / "configs", ROOT / "benchmarks/configs")
 CONFIGS = sorted(path for folder in FOLDERS for path in folder.rglob("*.py") if "_base_" not in path.parts)

@@ -36,7 +36,7 @@ COMMANDS = {
     "export": "export.exporter:export_onnx",
     "compare": "comparison.table:compare_models",
     "check-data": "datasets.checks.checking:check_data",
-    "recipe": "recipe.parameter_groups:show_recipe",
+    "recipe": "recipe:show_recipe",
     "publish": "publishing:publish",
     "submission": "evaluation.mpii_submission:submit_mpii",
     "synthesize": "datasets.synthetic.dataset:write_dataset",

@@ -25,7 +25,7 @@ from .datasets.config_data import (
 from .engine.running import KeepSamples, need_checkpoint, run_test
 from .errors import UserError
 from .evaluation.metrics_table import format_table
-from .recipe.config_checks import find_worker_problems
+from .recipe import find_worker_problems
 
 Launcher = Literal["none", "pytorch", "slurm", "mpi"]
 

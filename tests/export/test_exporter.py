@@ -3,12 +3,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -68,10 +66,7 @@ def test_all_engines_agree_with_torch(exported):
     assert all(item.scores <= 1e-3 for item in result.parities)
     assert result.variation > 5
     assert result.persons.startswith("32 persons of synthetic images, because fewer than 32 images of the test data")
-    model, runner, _, *engines = str(result).splitlines()
-    assert model.startswith(f"model:   {result.path} (")
-    assert runner == f"runner:  {result.path.parent}/onnx_runner.py"
-    assert [line.split()[0] for line in engines] == ENGINES
+    assert f"runner:  {result.path.parent}/onnx_runner.py\n" in str(result)
 
 
 def test_the_runner_predicts_what_the_predictor_predicts(exported, people):
@@ -115,6 +110,10 @@ def test_the_file_describes_the_model(exported):
     assert metadata["keypoint_scores"] == "heatmap"
     assert metadata["checkpoint_sha256"] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     assert metadata["versions"]["torch"] == torch.__version__.partition("+")[0]
+    graph = pytest.importorskip("onnx").load(str(result.path))
+    assert {node.domain for node in graph.graph.node} <= {"", "ai.onnx"}  # standard operators
+    assert not [node.op_type for node in graph.graph.node if node.op_type.startswith("Sequence")]
+    assert [(opset.domain, opset.version) for opset in graph.opset_import if opset.domain == ""] == [("", 17)]
 
 
 @pytest.fixture(scope="module")
@@ -134,34 +133,18 @@ def test_the_batch_has_any_size(exported, crowd, engine):
             np.testing.assert_allclose(got, expected, atol=1e-3)
 
 
-def test_openvino_keeps_persons_apart(exported, crowd):
-    """Several at the same time, and several calls in threads."""
+def test_openvino_in_threads_and_in_reduced_precision(exported, crowd):
     pytest.importorskip("openvino")
     path, (image, boxes) = str(exported[2].path), crowd
+    full, reduced = (PoseRunner(path, "openvino", precision=name)(image)[0] for name in ("f32", "bf16"))
+    assert 0 < np.abs(full - reduced).max() < 5
     expected = PoseRunner(path, "openvino", batch_size=1)(image, boxes)[0]
     runner = PoseRunner(path, "openvino", batch_size=5, hint="THROUGHPUT")
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(2) as pool:  # calls with several persons, or one
         for got, _ in pool.map(lambda _: runner(image, boxes), range(20)):
             np.testing.assert_allclose(got, expected, atol=1e-3)
         for got, _ in pool.map(lambda part: runner(image, part), np.array_split(boxes[[3] * 20], 20)):
             np.testing.assert_allclose(got, expected[[3]], atol=1e-3)
-
-
-def test_openvino_computes_in_reduced_precision_on_request(exported, crowd):
-    pytest.importorskip("openvino")
-    path = str(exported[2].path)
-    full, reduced = (PoseRunner(path, "openvino", precision=name)(crowd[0])[0] for name in ("f32", "bf16"))
-    assert 0 < np.abs(full - reduced).max() < 5
-
-
-def test_only_standard_operators(exported):
-    import onnx
-
-    _, _, result = exported
-    model = onnx.load(str(result.path))
-    assert {node.domain for node in model.graph.node} <= {"", "ai.onnx"}
-    assert not [node.op_type for node in model.graph.node if node.op_type.startswith("Sequence")]
-    assert [(opset.domain, opset.version) for opset in model.opset_import if opset.domain == ""] == [("", 17)]
 
 
 @pytest.mark.slow
@@ -195,38 +178,24 @@ def test_half_precision_on_the_command_line(exported, tmp_path):
 
 @pytest.mark.slow
 def test_the_runner_needs_no_other_package(exported, people, tmp_path):
-    """Beside the model: a folder with the runner, numpy, OpenCV and ONNX Runtime, and nothing else."""
+    """Only numpy, OpenCV and ONNX Runtime can be imported: an import fails if the module is None in sys.modules."""
     _, _, result = exported
-    import onnxruntime
-
-    packages = tmp_path / "packages"
-    packages.mkdir()
-    for name, module in (("numpy", np), ("cv2", cv2), ("onnxruntime", onnxruntime)):
-        folder = Path(module.__file__).parent
-        (packages / name).symlink_to(folder)
-        for libraries in (*folder.parent.glob(f"{name}*.libs"), *folder.parent.glob("opencv_python*.libs")):
-            if not (packages / libraries.name).exists():
-                (packages / libraries.name).symlink_to(libraries)
-    shutil.copy(result.runner, tmp_path)
-    shutil.copy(people / "val/000000000001.jpg", tmp_path / "image.jpg")
+    image = str(people / "val/000000000001.jpg")
     code = f"""
-import importlib, json, sys
-sys.path = [path for path in sys.path if "site-packages" not in path] + [{str(packages)!r}, {str(tmp_path)!r}]
-for name in ("torch", "mmpose", "mmcv", "mmengine", "tfpose_mm", "scipy"):
-    try:
-        importlib.import_module(name)
-    except ImportError:
-        continue
-    sys.exit(f"{{name}} is there")
+import json, pkgutil, sys
+installed = {{module.name for module in pkgutil.iter_modules([path for path in sys.path if "site-packages" in path])}}
+assert "torch" in installed
+sys.modules.update(dict.fromkeys({{"tfpose_mm", *installed}} - {{"numpy", "cv2", "onnxruntime"}} - set(sys.modules)))
+sys.path.insert(0, {str(result.runner.parent)!r})
 import cv2
 from onnx_runner import PoseRunner
-keypoints, scores = PoseRunner({str(result.path)!r})(cv2.imread({str(tmp_path / "image.jpg")!r}), [[5, 6, 80, 90]])
+keypoints, scores = PoseRunner({str(result.path)!r})(cv2.imread({image!r}), [[5, 6, 80, 90]])
 print(json.dumps([keypoints.tolist(), scores.tolist()]))
 """
-    command = [sys.executable, "-I", "-S", "-c", code]
+    command = [sys.executable, "-I", "-c", code]
     process = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert process.returncode == 0, process.stderr
-    expected = PoseRunner(str(result.path))(cv2.imread(str(tmp_path / "image.jpg")), [[5, 6, 80, 90]])
+    expected = PoseRunner(str(result.path))(cv2.imread(image), [[5, 6, 80, 90]])
     for got, wanted in zip(json.loads(process.stdout), expected):
         np.testing.assert_allclose(got, wanted, atol=1e-4)
 

@@ -102,9 +102,8 @@ def test_no_boxes_and_no_persons(runner):
 IMAGE = np.zeros((9, 9, 3), np.uint8)
 
 
-@pytest.mark.parametrize(
-    ("image", "boxes", "message"),
-    [
+def test_wrong_input_is_refused(runner):
+    for image, boxes, message in (
         (IMAGE[..., 0], None, r"must be \(H, W, 3\) uint8, BGR as from cv2.imread, but got \(9, 9\)"),
         (np.zeros((2, 32767, 3), np.uint8), None, "No side of the image may be longer than 32766 pixels"),
         (IMAGE.astype(float), None, r"but got \(9, 9, 3\) float64"),
@@ -112,29 +111,22 @@ IMAGE = np.zeros((9, 9, 3), np.uint8)
         (IMAGE, [[1, 2, 3]], r"boxes must be \(P, 4\).*, but got \(1, 3\)"),
         (IMAGE, [[0, 0, 5, 5], [4, 0, 4, 9]], "x1 < x2 and y1 < y2, but box 1 is"),
         (IMAGE, [[0, 0, np.nan, 5]], "x1 < x2 and y1 < y2, but box 0 is"),
-    ],
-)
-def test_wrong_input_is_refused(runner, image, boxes, message):
-    with pytest.raises(ValueError, match=message):
-        runner()(image, boxes)
+    ):
+        with pytest.raises(ValueError, match=message):
+            runner()(image, boxes)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (dict(engine="tensorrt"), "engine must be one of onnxruntime, openvino, but got 'tensorrt'"),
-        (dict(batch_size=0), "batch size must be at least 1, but got 0"),
-        (dict(hint="fast"), "hint must be one of LATENCY, THROUGHPUT, but got 'fast'"),
-        ({}, r"model.onnx has no metadata input_size, .*: give a file that tfpose export"),
-    ],
-)
-def test_wrong_arguments_are_refused(arguments, message, monkeypatch):
-    monkeypatch.setattr(onnx_runner, "start_onnxruntime", lambda *arguments: (None, {}))
-    with pytest.raises(ValueError, match=message):
-        PoseRunner("model.onnx", **arguments)
-
-
-def test_a_missing_engine_is_named(monkeypatch):
+def test_wrong_arguments_are_refused(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(onnx_runner, "start_onnxruntime", lambda *arguments: (None, {}))
+        for arguments, message in (
+            (dict(engine="tensorrt"), "engine must be one of onnxruntime, openvino, but got 'tensorrt'"),
+            (dict(batch_size=0), "batch size must be at least 1, but got 0"),
+            (dict(hint="fast"), "hint must be one of LATENCY, THROUGHPUT, but got 'fast'"),
+            ({}, r"model.onnx has no metadata input_size, .*: give a file that tfpose export"),
+        ):
+            with pytest.raises(ValueError, match=message):
+                PoseRunner("model.onnx", **arguments)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ImportError, match=r"needs onnxruntime, .*: pip install onnxruntime"):
         PoseRunner("model.onnx")

@@ -5,7 +5,6 @@ import json
 import mmdet
 import numpy as np
 import pytest
-import torch
 
 from tfpose_mm.errors import UserError
 from tfpose_mm.inference import FromDetector
@@ -36,26 +35,19 @@ def write(tmp_path):
     return write_boxes
 
 
-@pytest.mark.parametrize(
-    ("boxes", "expected"),
-    [
+def test_boxes_without_a_file():
+    for boxes, expected in (
         (None, [[0, 0, 80, 60, 1, 1]]),
         (np.array([[1, 2, 3, 4]]), [[1, 2, 3, 4, 1, 1]]),
-        (lambda image: [[1, 2, image.shape[1], 9]], [[1, 2, 80, 9, 1, 1]]),
-        (lambda image: [[1, 2, 3, 4, 0.5]], [[1, 2, 3, 4, 0.5, 1]]),
+        (lambda image: [[1, 2, image.shape[1], 9, 0.5]], [[1, 2, 80, 9, 0.5, 1]]),
         (lambda image: [], []),
-    ],
-)
-def test_boxes_without_a_file(boxes, expected):
-    assert find(boxes, frame("a.jpg"))[1] == [expected]
-
-
-@pytest.mark.parametrize("wrong", [3, [1, 2, 3, 4], [[1, 2, 3]], [["a"] * 4], [[5, 5, 5, 9]], [[0, 0, np.nan, 1]]])
-def test_wrong_boxes_are_a_sentence(wrong):
+    ):
+        assert find(boxes, frame("a.jpg"))[1] == [expected]
+    for wrong in (3, [1, 2, 3, 4], [[1, 2, 3]], [["a"] * 4], [[5, 5, 5, 9]], [[0, 0, np.nan, 1]]):
+        with pytest.raises(UserError, match="The boxes must give"):
+            find(wrong, frame("a.jpg"))
     with pytest.raises(UserError, match=r"The box function, for a\.jpg, must give boxes \(P, 4\) or"):
-        find(lambda image: wrong, frame("a.jpg"))
-    with pytest.raises(UserError, match="The boxes must give"):
-        find(wrong, frame("a.jpg"))
+        find(lambda image: [[1, 2, 3]], frame("a.jpg"))
 
 
 def test_coco_annotations(write, tmp_path, monkeypatch):
@@ -100,22 +92,18 @@ def test_boxes_of_a_video_are_those_of_a_frame_or_of_every_frame(write):
     assert [[box[3] for box in boxes] for boxes in found] == [[1, 7], [7], [3, 7], [7]]
 
 
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
+def test_wrong_files(write):
+    for content, message in (
         ("{", r"must be json with COCO annotations .* \(JSONDecodeError"),
         ("3", "does not fit"),
         ('[{"bbox": [1, 2, 3, 4]}]', "does not fit"),
         ('{"a.jpg": [[0, 0, 5, 5]]}', "does not fit"),
         ('[{"file_name": "b.jpg", "bbox": [5, 5, 0, 9], "score": 1}]', r"b\.jpg, must give boxes .* but gave \[\[5"),
-        ('{"images": [], "annotations": [{"image_id": 1, "bbox": [0, 0, 1, 1]}]}', "does not fit"),
         ('[{"file_name": "b.jpg", "bbox": [0, 0, 5, 5], "score": 1}]', r"none of its 1 names .*b\.jpg.*a/1\.jpg\)"),
         ('[{"file_name": "1.jpg", "bbox": [0, 0, 5, 5], "score": 1}]', r"1\.jpg ends those of a/1\.jpg and b/1\.jpg: "),
-    ],
-)
-def test_wrong_files(content, message, write):
-    with pytest.raises(UserError, match=message):
-        find(write(content), frame("a/1.jpg"), frame("b/1.jpg"))
+    ):
+        with pytest.raises(UserError, match=message):
+            find(write(content), frame("a/1.jpg"), frame("b/1.jpg"))
 
 
 @pytest.mark.parametrize(
@@ -154,15 +142,10 @@ def test_the_categories_of_the_model_are_chosen(found, descriptions, wanted, exp
 def test_a_detector_of_mmdetection(tmp_path):
     """With random weights, because there are no others here: persons above the score, without duplicates."""
     config = f"{mmdet.__path__[0]}/.mim/configs/rtmdet/rtmdet_tiny_8xb32-300e_coco.py"
-    (tmp_path / "detector.py").write_text(
-        f"_base_ = {config!r}\nmodel = dict(backbone=dict(init_cfg=None))\ntest_cfg = None\n"
-    )
-    torch.manual_seed(0)
+    (tmp_path / "detector.py").write_text(f"_base_ = {config!r}\nmodel = dict(backbone=dict(init_cfg=None))\n")
     detector = FromDetector(str(tmp_path / "detector.py"), None, threshold=0.0)
     image = np.zeros((96, 128, 3), np.uint8)
-    boxes = detector(image)
-    assert boxes.ndim == 2
-    assert boxes.shape[1] == 5
+    assert detector(image).shape[1:] == (5,)
     detector.threshold = 0.999
     assert detector(image).shape == (0, 5)
     with pytest.raises(UserError, match=r"The detector's config nowhere\.py does not exist"):

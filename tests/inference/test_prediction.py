@@ -29,10 +29,6 @@ PREDICT = [sys.executable, "-m", "tfpose_mm", "predict"]
 NAME = "tfpose_tiny_synthetic_128x96"
 
 
-def predict_json(checkpoint, inputs, out, **options):
-    return predict(TINY, checkpoint, inputs, out=out, drawings=False, **options)
-
-
 def test_a_picture_for_each_image_and_a_video_that_plays(checkpoint, people, tmp_path):
     (tmp_path / "other").mkdir()
     shutil.copy(people / "val/000000000001.jpg", tmp_path / "other/000000000001.jpg")
@@ -75,26 +71,20 @@ def test_images_without_persons_are_kept(checkpoint, people, tmp_path):
     assert len(list((tmp_path / "out/drawn").iterdir())) == 3
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
+def test_wrong_options_write_nothing(checkpoint, people, tmp_path):
+    for options, message in (
         (dict(batch_size=0), "batch-size must be 1 or more, but got 0"),
         (dict(boxes="nowhere.json"), r"The box file nowhere\.json does not exist"),
         (dict(detector="detector.py"), "A detector needs --detector and --detector-weights"),
         (dict(keypoint_scores="keypoint_map"), "are auto, heatmap, one, but got keypoint_map"),
-    ],
-)
-def test_wrong_options_write_nothing(options, message, checkpoint, people, tmp_path):
-    with pytest.raises(UserError, match=message):
-        predict_json(checkpoint, people / "val", tmp_path / "out", **options)
+    ):
+        with pytest.raises(UserError, match=message):
+            predict(TINY, checkpoint, people / "val", out=tmp_path / "out", **options)
     assert not (tmp_path / "out").exists()
-
-
-def test_results_are_not_overwritten(checkpoint, people, tmp_path):
     (tmp_path / "results.json").write_text("before")
     for out in (tmp_path, tmp_path / "results.json"):
         with pytest.raises(UserError, match="--out must be a folder without results"):
-            predict_json(checkpoint, people / "val", out)
+            predict(TINY, checkpoint, people / "val", out=out)
     assert (tmp_path / "results.json").read_text() == "before"
 
 
@@ -149,18 +139,20 @@ def test_the_tool_names_unreadable_files_and_does_the_rest(checkpoint, people, t
     assert len(json.loads((tmp_path / "out/predictions.json").read_text())["instance_info"]) == count
 
 
-def test_an_error_leaves_complete_files(checkpoint, people, tmp_path):
-    """Also a second Ctrl-C, which does not wait."""
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_an_end_in_between_leaves_complete_files(error, checkpoint, people, tmp_path):
     calls = []
 
     def boxes(image):
         calls.append(1)
         if len(calls) == 3:
-            raise KeyboardInterrupt
+            raise error
         return [[0, 0, 40, 60]] * 2
 
-    with pytest.raises(KeyboardInterrupt):
-        predict_json(checkpoint, people / "val", tmp_path, boxes=boxes, batch_size=1)
+    ends = contextlib.nullcontext() if error is KeyboardInterrupt else pytest.raises(error)
+    with ends:
+        summary = predict(TINY, checkpoint, people / "val", out=tmp_path, boxes=boxes, batch_size=1, drawings=False)
+        assert (summary.exit_status, summary.images) == (130, 2)
     assert len(json.loads((tmp_path / "predictions.json").read_text())["instance_info"]) == 2
     assert {entry["image_id"] for entry in json.loads((tmp_path / "results.json").read_text())} == {1, 2}
 

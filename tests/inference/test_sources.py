@@ -66,22 +66,17 @@ def test_folders_globs_files_and_webcams(folder):
     assert (found[2].frames, found[2].fps) == (4, 12.0)
 
 
-@pytest.mark.parametrize(
-    ("inputs", "message"),
-    [
+def test_wrong_inputs(folder):
+    for inputs, message in (
         ([], "needs at least one input, but got none"),
         (["nowhere.jpg"], r"The input nowhere\.jpg must be .* but there is none"),
-        ("*.gif", r"The input \*\.gif must be .* but there is none"),
         ("sub", "The input sub must be .* but there is none: check the path. Known endings in a folder are .avif"),
         ([np.zeros((5, 7, 3), np.uint8), np.zeros((5, 7, 4), np.uint8)], r"but input 1 is uint8 \(5, 7, 4\)"),
-        (np.zeros((5, 7, 3), np.float32), r"array \(H, W, 3\) uint8 BGR, but input 0 is float32 \(5, 7, 3\)"),
         (3, "input 0 is a int: convert it"),
         ("", "An input must be the path of an image"),
-    ],
-)
-def test_wrong_inputs(inputs, message, folder):
-    with pytest.raises(UserError, match=message):
-        find_sources(inputs)
+    ):
+        with pytest.raises(UserError, match=message):
+            find_sources(inputs)
 
 
 def test_frames_are_read_in_order_one_at_a_time(folder, monkeypatch):
@@ -98,58 +93,50 @@ def test_frames_are_read_in_order_one_at_a_time(folder, monkeypatch):
     assert unreadable == []
 
 
-@pytest.mark.parametrize("numbers", [[0], [3, 11, 12], [19], range(5, 18)], ids=str)
-def test_damaged_frames_of_a_video(tmp_path, numbers, reliability):
+def test_damaged_and_cut_videos(tmp_path, reliability):
     path = tmp_path / "clip.avi"
-    data = write_video(path)
-    for start, length in [frames_of(data)[number] for number in numbers]:
-        data[start : start + length] = bytes(length)
-    path.write_bytes(data)
+    whole = write_video(path)
     write_image(tmp_path / "good.png")
-    frames, unreadable = read(path, tmp_path / "good.png")
-    left = [number for number in range(FRAMES) if number not in numbers]
-    assert [frame.index for frame in frames] == [*left, 0]
-    last_only = [*numbers] == [FRAMES - 1]  # some formats estimate the number of frames, so 1 less is no fault
-    expected = f"{path} could not be read: {len(numbers)} of its {FRAMES} frames cannot be decoded."
-    assert unreadable == ([] if last_only else [expected])
+    for numbers in ([0], [3, 11, 12], [19], range(5, 18)):
+        data = bytearray(whole)
+        for start, length in [frames_of(data)[number] for number in numbers]:
+            data[start : start + length] = bytes(length)
+        path.write_bytes(data)
+        frames, unreadable = read(path, tmp_path / "good.png")
+        assert [frame.index for frame in frames] == [*(n for n in range(FRAMES) if n not in numbers), 0]
+        last_only = [*numbers] == [FRAMES - 1]  # some formats estimate the number of frames, so 1 less is no fault
+        expected = f"{path} could not be read: {len(numbers)} of its {FRAMES} frames cannot be decoded."
+        assert unreadable == ([] if last_only else [expected])
+    for fraction in (0.3, 0.8):
+        end = int(fraction * len(whole))
+        path.write_bytes(whole[:end])
+        complete = sum(start + length <= end for start, length in frames_of(whole))
+        frames, (sentence,) = read(path)
+        assert complete <= len(frames) <= complete + 1  # of a cut JPEG the decoder may give a part
+        assert sentence.endswith(f"{FRAMES - len(frames)} of its {FRAMES} frames cannot be decoded.")
     fault = "damaged frames in a video: first, middle, two places, most"
     outcome = "the other frames are predicted with their own numbers; one sentence has the number of the missing ones"
     reliability.row("inputs", fault, 1, outcome, "these frames")
-
-
-@pytest.mark.parametrize("fraction", [0.3, 0.8])
-def test_a_cut_video(tmp_path, fraction, reliability):
-    path = tmp_path / "clip.avi"
-    data = write_video(path)
-    end = int(fraction * len(data))
-    path.write_bytes(data[:end])
-    whole = sum(start + length <= end for start, length in frames_of(data))
-    frames, (sentence,) = read(path)
-    assert whole <= len(frames) <= whole + 1  # of a cut JPEG the decoder may give a part
-    assert sentence.endswith(f"{FRAMES - len(frames)} of its {FRAMES} frames cannot be decoded.")
     reliability.row("inputs", "a video without its end", 1, "as damaged frames", "the frames that are not in the file")
 
 
-@pytest.mark.parametrize(
-    ("a", "b", "x", "y", "turn"),
-    [
-        (0, 1, SIZE[1], 0, cv2.ROTATE_90_CLOCKWISE),
-        (-1, 0, *SIZE, cv2.ROTATE_180),
-        (0, -1, 0, SIZE[0], cv2.ROTATE_90_COUNTERCLOCKWISE),
-    ],
-)
-def test_a_rotated_video_is_turned_as_players_turn_it(tmp_path, a, b, x, y, turn, reliability):
+def test_a_rotated_video_is_turned_as_players_turn_it(tmp_path, reliability):
     """The matrix in tkhd turns the picture; a phone writes it."""
     path = tmp_path / "phone.mp4"
     data = write_video(path, "mp4v")
     upright = read(path)[0][3].image
     place = data.index(b"tkhd") + 4 + 4 + 20 + 16
-    matrix = [value << 16 for value in (a, b, 0, -b, a, 0, x, y)]
-    data[place : place + 36] = struct.pack(">9i", *matrix, 1 << 30)
-    path.write_bytes(data)
-    frames, unreadable = read(path)
-    assert unreadable == []
-    assert np.array_equal(frames[3].image, cv2.rotate(upright, turn))
+    for a, b, x, y, turn in (
+        (0, 1, SIZE[1], 0, cv2.ROTATE_90_CLOCKWISE),
+        (-1, 0, *SIZE, cv2.ROTATE_180),
+        (0, -1, 0, SIZE[0], cv2.ROTATE_90_COUNTERCLOCKWISE),
+    ):
+        matrix = [value << 16 for value in (a, b, 0, -b, a, 0, x, y)]
+        data[place : place + 36] = struct.pack(">9i", *matrix, 1 << 30)
+        path.write_bytes(data)
+        frames, unreadable = read(path)
+        assert unreadable == []
+        assert np.array_equal(frames[3].image, cv2.rotate(upright, turn))
     reliability.row("inputs", "a phone's video, turned by 90, 180, 270 degrees", 1, "upright, as players show it")
 
 
@@ -210,19 +197,14 @@ def test_what_no_decoder_reads_is_named_and_loses_nothing_else(tmp_path, reliabi
     reliability.row("inputs", "ten files that no decoder reads, or at which one raises an error", 1, outcome)
 
 
-def test_an_image_that_is_too_long_is_named(tmp_path, reliability):
+def test_sizes_and_orientations_of_images(tmp_path, reliability):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees
+    Image.fromarray(np.zeros((9, 7, 3), np.uint8)).save(tmp_path / "a.jpg", exif=exif)
     write_image(tmp_path / "long.png", (2, LARGEST + 1))
     write_image(tmp_path / "most.png", (2, LARGEST))
     frames, unreadable = read(tmp_path)
-    assert names(frames) == ["most.png"]
+    assert [frame.image.shape[:2] for frame in frames] == [(7, 9), (2, LARGEST)]
     size = f"the size is {LARGEST + 1} x 2, but no side may be longer than {LARGEST} pixels"
     assert unreadable == [f"{tmp_path}/long.png could not be read: {size}."]
     reliability.row("inputs", "an image longer than OpenCV's warpAffine takes", 1, "named in a sentence, exit status 3")
-
-
-def test_images_are_turned_by_exif(tmp_path):
-    exif = Image.Exif()
-    exif[0x0112] = 6  # turn by 90 degrees
-    Image.fromarray(np.zeros((9, 7, 3), np.uint8)).save(tmp_path / "turned.jpg", exif=exif)
-    (frame,), _ = read(tmp_path)
-    assert frame.image.shape == (7, 9, 3)

@@ -12,8 +12,7 @@ from projects.poseur.poseur import PoseurHead, PoseurLoss, PoseurStart
 from tests.helpers.models import build, flip_indices, images, randomise, samples, tiny_model_cfg
 from tests.helpers.paths import ROOT
 from tfpose_mm.inference import Predictor
-from tfpose_mm.recipe.config_checks import find_problems
-from tfpose_mm.recipe.parameter_groups import parameter_groups
+from tfpose_mm.recipe import find_problems, parameter_groups
 
 pytestmark = pytest.mark.slow
 CONFIGS = sorted((ROOT / "projects/poseur/configs").glob("*.py"))

@@ -18,7 +18,7 @@ from ..engine.running import need_device
 from ..errors import UserError, need_at_least
 from ..evaluation.metrics_table import format_table, metric_rows
 from ..host.requirements import list_versions
-from ..recipe.parameter_groups import describe
+from ..recipe import describe
 from ..version import __version__
 from .curves import Curve, draw_curves, read_log, split_labels
 from .error_analysis import analyse_checkpoint

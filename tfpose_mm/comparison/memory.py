@@ -45,7 +45,7 @@ def labelled_batch(cfg: Config, batch: int, device: str) -> tuple[torch.Tensor, 
 
 
 def measure_memory(cfg: Config, batch: int, device: str) -> Memory:
-    """Measure the peak memory of a forward pass and of a training iteration, each in a separate process.
+    """Measure the peak memory of a forward pass, then of a training iteration, in a process that does nothing else.
 
     Args:
         cfg: A config of a top-down estimator. ``activation_checkpointing`` is used in training, as in MMEngine.
@@ -55,39 +55,37 @@ def measure_memory(cfg: Config, batch: int, device: str) -> Memory:
     Raises:
         UserError: If Linux kills the process because memory runs out.
     """
-    context = multiprocessing.get_context("spawn")
-    peaks = []
-    for training in (False, True):
-        with ProcessPoolExecutor(1, mp_context=context) as pool:
-            try:
-                peaks.append(pool.submit(_peak, cfg.to_dict(), batch, device, training).result())
-            except BrokenProcessPool:
-                raise UserError(
-                    f"Measuring the memory of batch size {batch}{' in training' if training else ''} failed, because "
-                    "the process was killed, probably for lack of memory: choose a smaller batch size."
-                ) from None
-    return Memory(*peaks)
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        try:
+            return pool.submit(_measure, cfg.to_dict(), batch, device).result()
+        except BrokenProcessPool:
+            raise UserError(
+                f"Measuring the memory of batch size {batch} failed, because the process was killed, probably for lack "
+                "of memory: choose a smaller batch size."
+            ) from None
 
 
-def _peak(cfg: dict, batch: int, device: str, training: bool) -> float:
-    """Measure the peak memory of this process, which does nothing else."""
+def _measure(cfg: dict, batch: int, device: str) -> Memory:
     register_all_modules()  # MMPose's; this package's are registered by importing this module
     cfg = Config(cfg)
     images, samples = labelled_batch(cfg, batch, device)
     gc.collect()
     before = _resident("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")  # resets the peak, which imports have raised
-    model = MODELS.build(cfg["model"]).to(device).train(training)
-    if training:
-        turn_on_activation_checkpointing(model, cfg.get("activation_checkpointing") or [])
-        losses, _ = model.parse_losses(model.loss(images, samples))
-        losses.backward()
-    else:
-        with torch.inference_mode():
-            model.head.forward(model.extract_feat(images))
-    if device != "cpu":
-        return torch.cuda.max_memory_allocated(device) / 2**20
-    return (_resident("VmHWM") - before) / 1024
+
+    def peak() -> float:  # that of training is higher
+        if device != "cpu":
+            return torch.cuda.max_memory_allocated(device) / 2**20
+        return (_resident("VmHWM") - before) / 1024
+
+    model = MODELS.build(cfg["model"]).to(device).eval()
+    with torch.inference_mode():
+        model.head.forward(model.extract_feat(images))
+    inference = peak()
+    turn_on_activation_checkpointing(model.train(), cfg.get("activation_checkpointing") or [])
+    losses, _ = model.parse_losses(model.loss(images, samples))
+    losses.backward()
+    return Memory(inference, peak())
 
 
 def _resident(field: str) -> int:

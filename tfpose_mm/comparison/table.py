@@ -26,9 +26,9 @@ COLUMNS = {
     "GFLOPs": "{gflops:.3g}",
     "latency, ms (quartiles)": "{latency_ms:.1f} ({latency_low_ms:.1f}..{latency_high_ms:.1f})",
     "backbone + neck + head, ms": "{parts}",
-    "images/s (batch)": "{images_per_second:.1f} ({best_batch})",
-    "memory, MiB (batch): inference": "{memory_inference_mib:.0f} ({memory_batch})",
-    "training": "{memory_training_mib:.0f} ({memory_batch})",
+    "images/s (batch size)": "{images_per_second:.1f} ({batch_size})",
+    "memory, MiB (batch size): inference": "{memory_inference_mib:.0f} ({batch_size})",
+    "training": "{memory_training_mib:.0f} ({batch_size})",
 }
 
 
@@ -51,7 +51,7 @@ def compare_models(
     configs: Sequence[str | Path | Config],
     *,
     checkpoints: Sequence[str] = (),
-    batches: Sequence[int] = (1, 8),
+    batch_size: int = 8,
     repeats: int = 20,
     device: str = "cpu",
     out: str | Path = "work_dirs/comparison",
@@ -59,13 +59,13 @@ def compare_models(
 ) -> Comparison:
     """Compare models: size, GFLOPs, latency, memory and, with checkpoints, accuracy.
 
-    Latency is given by part. All models run in turns in one process; the table has medians and quartiles. Compare the
-    rows of one table, not absolute times of different machines.
+    Latency is given by part. All models run in turns; the table has medians and quartiles. Compare the rows of one
+    table, not absolute times of different machines.
 
     Args:
         configs: One or several configs of top-down estimators, names of packaged ones, or MMPose's own as mmpose::path.
         checkpoints: A checkpoint for each config, or 'none' for no accuracy. Defaults to none.
-        batches: Batch sizes for the throughput; latency is always measured with batch size 1.
+        batch_size: Batch size of throughput and memory; latency is measured with batch size 1.
         repeats: Timed rounds.
         device: cpu, or a GPU as cuda:0.
         out: Folder for comparison.json and the logs of tests.
@@ -77,7 +77,7 @@ def compare_models(
     Raises:
         UserError: If the device or a checkpoint is missing, or if the numbers of configs and checkpoints differ.
     """
-    need_at_least(1, repeats=repeats, batches=min(batches, default=1))
+    need_at_least(1, repeats=repeats, batch_size=batch_size)
     need_device(device)
     cfgs = [read_config(config, cfg_options) for config in configs]
     files = [None if name == "none" else name for name in checkpoints or ["none"] * len(cfgs)]
@@ -98,28 +98,24 @@ def compare_models(
     shapes = [(cfg.codec.input_size[1], cfg.codec.input_size[0]) for cfg in cfgs]
     costs = [count_complexity(model, shape) for model, shape in zip(models, shapes)]
     models = [model.to(device).eval() for model in models]
-    by_batch = {batch: time_parts(models, shapes, batch, repeats, device) for batch in sorted({1, *batches})}
+    alone, many = (time_parts(models, shapes, batch, repeats, device) for batch in (1, batch_size))
     rows = Comparison()
-    for index, cfg in enumerate(cfgs):
-        latency = by_batch[1][index]
-        throughput = {batch: batch / timings[index]["total"].median for batch, timings in by_batch.items()}
-        best = max(throughput, key=throughput.__getitem__)
-        memory = measure_memory(cfg, max(by_batch), device)
+    for cfg, name, cost, latency, throughput, accuracy in zip(cfgs, names, costs, alone, many, accuracies):
+        memory = measure_memory(cfg, batch_size, device)
         row = dict(
-            model=names[index],
-            params_millions=costs[index].params,
-            gflops=costs[index].gflops,
+            model=name,
+            params_millions=cost.params,
+            gflops=cost.gflops,
             latency_ms=1e3 * latency["total"].median,
             latency_low_ms=1e3 * latency["total"].low,
             latency_high_ms=1e3 * latency["total"].high,
             **{f"{part}_ms": 1e3 * latency[part].median if part in latency else None for part in PARTS},
-            images_per_second=throughput[best],
-            best_batch=best,
+            images_per_second=batch_size / throughput["total"].median,
+            batch_size=batch_size,
             memory_inference_mib=memory.inference,
             memory_training_mib=memory.training,
-            memory_batch=max(by_batch),
             device=describe_device(device),
-            **accuracies[index],
+            **accuracy,
         )
         rows.append(row)
     out.mkdir(parents=True, exist_ok=True)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import signal
-import threading
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -131,31 +129,17 @@ def predict(
     writers: list[PredictionWriter | DrawingWriter] = [PredictionWriter(out, predictor.metainfo, coco)]
     if drawings:
         writers.append(DrawingWriter(out / "drawn", predictor.metainfo, threshold))
-    with _collect_interrupts() as interrupts, contextlib.ExitStack() as stack:
+    with contextlib.ExitStack() as stack:
         for writer in writers:
             stack.callback(writer.close)
-        for prediction in tqdm(predictions, total=total, unit=" images"):
-            for writer in writers:
-                writer.write(prediction)
-            prediction.image = None
-            summary.images += 1
-            summary.persons += len(prediction.boxes)
-            if interrupts:
-                summary.interrupted = True
-                break
+        try:
+            for prediction in tqdm(predictions, total=total, unit=" images"):
+                for writer in writers:
+                    writer.write(prediction)
+                prediction.image = None
+                summary.images += 1
+                summary.persons += len(prediction.boxes)
+        except KeyboardInterrupt:
+            summary.interrupted = True
     summary.seconds = time.monotonic() - start
     return summary
-
-
-@contextlib.contextmanager
-def _collect_interrupts() -> Generator[list, None, None]:
-    """Collect the first Ctrl-C, so that all files get the same images; the next one raises KeyboardInterrupt."""
-    interrupts = []
-    if threading.current_thread() is not threading.main_thread():  # other threads get none
-        yield interrupts
-        return
-    before = signal.signal(signal.SIGINT, lambda *_: interrupts.append(signal.signal(signal.SIGINT, before)))
-    try:
-        yield interrupts
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -33,9 +33,12 @@ class PredictionWriter:
         """Write an image or frame to both files."""
         self.images += prediction.name != self.last_name
         self.last_name = prediction.name
-        self.predictions.add(dict(image=prediction.name, frame_id=prediction.index, instances=_instances(prediction)))
         image_id = self.images if prediction.image_id is None else prediction.image_id
-        self.results.add(*coco_results(prediction, image_id, self.sigmas, **self.coco))
+        record = dict(image=prediction.name, frame_id=prediction.index, instances=_instances(prediction))
+        results = map(json.dumps, coco_results(prediction, image_id, self.sigmas, **self.coco))
+        texts = json.dumps(record), ",\n".join(results)
+        self.predictions.add(texts[0])  # both at once, so that Ctrl-C does not come in between
+        self.results.add(texts[1])
 
     def close(self) -> None:
         """Complete the files."""
@@ -51,9 +54,9 @@ class _JsonList:
         self.file.write(before)
         self.after, self.separator = after, "\n"
 
-    def add(self, *entries: dict) -> None:
-        for entry in entries:
-            self.file.write(self.separator + json.dumps(entry))
+    def add(self, entries: str) -> None:
+        if entries:
+            self.file.write(self.separator + entries)
             self.separator = ",\n"
 
     def close(self) -> None:
