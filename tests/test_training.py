@@ -216,7 +216,7 @@ def test_images_that_are_missing_or_cut_are_named(people, tmp_path):
     process = mim("train", "--work-dir", "work", cwd=tmp_path, data=tmp_path / "people")
     assert process.returncode != 0
     assert "000000000004.jpg" in process.stderr
-    assert "the image must be readable, but fails with" in process.stderr
+    assert "the pipeline must load it and give finite numbers, but has" in process.stderr
     image.unlink()
     log = succeed(mim("train", "--work-dir", "work", cwd=tmp_path, data=tmp_path / "people"))
     assert "1 of 9 images are missing, as '" in log

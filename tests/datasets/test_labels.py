@@ -221,6 +221,6 @@ def test_the_metainfo_of_mmpose():
     """No false alarm; the contradictions are in these files."""
     folder = Path(mmpose.__path__[0]) / ".mim/configs/_base_/datasets"
     found = {path.stem: dict(check_metainfo(parse(dict(from_file=str(path))), [])) for path in folder.glob("*.py")}
-    wrong = dict.fromkeys(("atrw", "coco_openpose", "coco_wholebody_openpose"), {"sigmas"})
+    wrong = {name: {"sigmas"} for name in ("atrw", "coco_openpose", "coco_wholebody_openpose")}
     wrong["deepfashion2"] = {"flip_pair_one_sided"}
     assert {name: set(faults) for name, faults in found.items() if faults} == wrong

@@ -32,7 +32,7 @@ PARTS = {
 HEAD = """# Reliability
 
 Each row is a fault that a test causes, or a class of inputs that a test tries. *Tried* is the number of times with
-torch 2.1 / with torch 2.11, on a CPU. *Lost* is the work that is lost. The tests write this page:
+torch 2.1 / with torch 2.13, on a CPU. *Lost* is the work that is lost. The tests write this page:
 
 ```bash
 make test-faults                 # at most 15 minutes on 2 cores

@@ -12,6 +12,7 @@ from mmpose.registry import MODELS
 from mmpose.utils import register_all_modules
 
 from ..config_files import read_config
+from ..datasets.config_data import input_size, need_annotations
 from ..engine.running import KeepSamples, need_checkpoint, need_device, run_test
 from ..errors import UserError, need_at_least
 from ..tables import markdown_table
@@ -86,16 +87,20 @@ def compare_models(
             f"--checkpoints needs one for each of the {len(cfgs)} configs, or 'none' to measure no accuracy, "
             f"but got {len(checkpoints)}."
         )
-    for checkpoint in filter(None, files):
-        need_checkpoint(checkpoint)
+    for cfg, checkpoint in zip(cfgs, files):
+        if isinstance(cfg.get("codec"), list):
+            raise UserError("Memory is measured with one codec, but the config has a list of them: choose another.")
+        if checkpoint:
+            need_checkpoint(checkpoint)
+            need_annotations(cfg)
     register_all_modules()
-    out, names = Path(out), [Path(cfg.filename).stem for cfg in cfgs]
+    out, names = Path(out), [Path(cfg.filename or "config").stem for cfg in cfgs]
     accuracies = [  # first: a wrong checkpoint ends here
         run_test(cfg, checkpoint, out / f"test_{name}", KeepSamples(0))[1] if checkpoint else {}
         for cfg, checkpoint, name in zip(cfgs, files, names)
     ]
     models = [MODELS.build(cfg.model) for cfg in cfgs]
-    shapes = [(cfg.codec.input_size[1], cfg.codec.input_size[0]) for cfg in cfgs]
+    shapes = [input_size(cfg)[::-1] for cfg in cfgs]
     costs = [count_complexity(model, shape) for model, shape in zip(models, shapes)]
     models = [model.to(device).eval() for model in models]
     alone, many = (time_parts(models, shapes, batch, repeats, device) for batch in (1, batch_size))

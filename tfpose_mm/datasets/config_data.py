@@ -63,10 +63,9 @@ def input_size(cfg: Config) -> tuple[int, int]:
     raise UserError("The test pipeline must have a TopdownAffine, which gives the input size, but has none: add it.")
 
 
-def predicted_keypoints(cfg: Config) -> int | None:
-    """The number K of keypoints that the head of a config predicts; ``None`` if the head takes it from elsewhere."""
-    head = cfg.model.head
-    return head.get("num_joints", head.get("out_channels"))
+def predicted_keypoints(cfg: Config) -> int:
+    """The number K of keypoints that the head of a config predicts; 0 if the config does not have it."""
+    return cfg.model.head.get("num_joints", cfg.model.head.get("out_channels", 0))
 
 
 def read_metainfo(described: dict) -> dict:
