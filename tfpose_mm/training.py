@@ -69,8 +69,6 @@ def train(
         cfg.load_from = str(load_from)
     elif resume:
         cfg.load_from = None  # as MMPose does: else MMEngine resumes from the weights that the config begins with
-    for loader in LOADERS[:2]:
-        need_annotation_files(cfg, loader)
     if amp:
         if get_device() in ("cpu", "mps"):
             raise UserError(f"--amp needs a GPU, but torch finds only the device {get_device()}: leave --amp out.")
@@ -79,6 +77,8 @@ def train(
         if "base_batch_size" not in cfg.get("auto_scale_lr", {}):
             raise UserError("--auto-scale-lr needs auto_scale_lr.base_batch_size, but the config has none: set it.")
         cfg.auto_scale_lr.enable = True
+    for loader in LOADERS[:2]:
+        need_annotation_files(cfg, loader)
     runner, handler = Runner.from_cfg(cfg), signal.getsignal(signal.SIGTERM)
     try:
         runner.train()

@@ -18,7 +18,7 @@ from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
 from mmpose.utils import register_all_modules
 
-from ..datasets.config_data import input_size, predicted_keypoints
+from ..datasets.config_data import predicted_keypoints
 from ..errors import UserError
 
 
@@ -31,7 +31,7 @@ class Memory(NamedTuple):
 
 def labelled_batch(cfg: Config, batch: int, device: str) -> tuple[torch.Tensor, list[PoseDataSample]]:
     """Random images (B, 3, h, w), and targets that a config's codec encodes from random keypoints."""
-    (width, height), joints = input_size(cfg), predicted_keypoints(cfg)
+    (width, height), joints = cfg.codec.input_size, predicted_keypoints(cfg)
     encode, pack = GenerateTarget(encoder=cfg.codec), PackPoseInputs(meta_keys=())
     rng = np.random.default_rng(0)
     packed = []
