@@ -36,9 +36,8 @@ class EnvironmentReport(NamedTuple):
 def check_env() -> EnvironmentReport:
     """Check the installation, and print fixes for what does not work.
 
-    It prints the versions, whether mmcv's operators load, and deformable attention on every device beside a reference.
-    It also runs where import tfpose_mm fails, and then lists all problems, not only the first. The exit status is 1 if
-    there are problems.
+    It prints the versions, whether mmcv's operators load, and how much deformable attention differs from a reference on
+    each device. It also runs if import tfpose_mm fails, and prints fixes. The exit status is 1 if there are problems.
 
     Returns:
         The report.

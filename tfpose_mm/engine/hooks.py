@@ -151,9 +151,9 @@ class ResumeHook(Hook):
     """Before a training resumes, find its newest complete checkpoint and log which files are skipped.
 
     MMEngine resumes from the file that ``last_checkpoint`` names. If the training was killed while it saved, that file
-    can be incomplete, or a later one complete. This hook looks at ``preempted.pth``, ``epoch_*.pth`` and ``iter_*.pth``
-    in the work directory, the one that was written last first, and names the first complete one in ``last_checkpoint``.
-    It also removes temporary files of a killed training.
+    can be incomplete, or a later one complete. This hook writes the newest complete file of ``preempted.pth``,
+    ``epoch_*.pth`` and ``iter_*.pth`` in the work directory into ``last_checkpoint``. It also removes temporary files
+    of a killed training.
     """
 
     priority = "VERY_HIGH"

@@ -39,7 +39,7 @@ def submit_mpii(
     """Predict MPII's test set, and write the file that MPII's evaluation takes.
 
     The test annotations of MPII are not public: MPII's authors compute PCKh (Table 7 of the paper) from this file,
-    pred_keypoints_mpii.mat. The single persons of the test images are predicted.
+    pred_keypoints_mpii.mat. It has the persons of the test images that the release lists as single persons.
 
     Args:
         config: Config for MPII, as tfpose_r50_mpii_256x256.

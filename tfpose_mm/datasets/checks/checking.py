@@ -52,11 +52,11 @@ def check_data(
 ) -> DataReport:
     """Find the faults of the data sets of a config before a training.
 
-    The annotations, images, flip pairs and keypoint order of the three dataloaders are checked, a data set of several
-    of them once. For each kind of fault, a line has what a training does (refused: it stops; skipped: it leaves the
-    row out; warning: it uses the row), the number of faults and the first rows or images, counted from 0.
-    docs/check_data.md lists the checks. The exit status is 0 if nothing is refused or skipped, 1 if something is, and
-    2 if the config cannot be read.
+    It checks annotations, images, flip pairs and keypoint order in the data of the three dataloaders. A data set that
+    several dataloaders use is checked once. For each kind of fault it prints a line: what a training does (refused: it
+    stops; skipped: it leaves the row out; warning: it uses the row), the number of faults, and the first rows or
+    images, counted from 0. docs/check_data.md lists the checks. The exit status is 0 if nothing is refused or skipped,
+    1 if something is, and 2 if the config cannot be read.
 
     Args:
         config: Config of a top-down estimator, or the name of a packaged one.
