@@ -220,7 +220,7 @@ def test_images_that_are_missing_or_cut_are_named(people, tmp_path):
     image.unlink()
     log = succeed(mim("train", "--work-dir", "work", cwd=tmp_path, data=tmp_path / "people"))
     assert "1 of 9 images are missing, as '" in log
-    assert "8 instances are used" in log
+    assert "8 samples of 9 annotations are used" in log
 
 
 @pytest.mark.slow

@@ -46,7 +46,7 @@ def test_an_epoch_begins_again_with_its_weights(make_runner, tmp_path):
     assert meta_of(folder) == (1, 2)
     first, stopped = (torch.load(folder / name, weights_only=True) for name in ("epoch_1.pth", "preempted.pth"))
     assert any(not torch.equal(first["state_dict"][name], value) for name, value in stopped["state_dict"].items())
-    expected = "after iteration 4; --resume continues from the begin of epoch 2, with these weights."
+    expected = "after iteration 4; --resume continues from the beginning of epoch 2, with these weights."
     assert f"SIGTERM: preempted.pth is saved in {folder} {expected}" in log_of(folder)
     signal.signal(signal.SIGTERM, before)
     runner = make_runner(3, hooks=[EMA], resume=True, **changes)

@@ -268,7 +268,7 @@ class PreemptionHook(Hook):
         barrier()
         runner.logger.warning(
             f"SIGTERM: {PREEMPTED} is saved in {runner.work_dir} after iteration {runner.iter + 1}; --resume continues "
-            f"from {f'the begin of epoch {runner.epoch + 1}, with these weights' if by_epoch else 'there'}."
+            f"from {f'the beginning of epoch {runner.epoch + 1}, with these weights' if by_epoch else 'there'}."
         )
         sys.exit(128 + signal.SIGTERM)
 

@@ -35,7 +35,8 @@ class Settings(NamedTuple):
     def describe(self) -> list[str]:
         """The settings and their rules, a line each."""
         flips = "yes" if self.flips else "no, the partner of a keypoint is not known"
-        half_bodies = "yes" if self.half_bodies else "no, it needs keypoints of the upper and of the lower body"
+        needed = f"no, it needs {MIN_KEYPOINTS} keypoints or more, each of the upper or the lower body"
+        half_bodies = "yes" if self.half_bodies else needed
         return [
             f"flip augmentation and flip test: {flips}",
             f"half-body augmentation: {half_bodies}",
