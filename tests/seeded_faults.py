@@ -40,6 +40,20 @@ FAULTS = (
         "tests/evaluation/test_error_kinds.py",
     ),
     Fault(
+        "instances whose box has no area are trained",
+        "tfpose_mm/datasets/annotation_checks.py",
+        '("bbox_without_area", SKIPPED,',
+        '("bbox_without_area", WARNING,',
+        "tests/datasets",
+    ),
+    Fault(
+        "the flip pair of an inferred keypoint is itself",
+        "tfpose_mm/own_data/keypoints.py.jinja",
+        "swap={{ quote(point.swap) }}",
+        "swap={{ quote(point.name) }}",
+        "tests/own_data",
+    ),
+    Fault(
         "a sign in equation (4)",
         f"{LAYERS}/decoder.py",
         "inverse_sigmoid(coordinates) + step",
