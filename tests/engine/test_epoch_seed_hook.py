@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +19,7 @@ from mmengine.registry import FUNCTIONS
 from torch.utils.data import DataLoader
 
 from tests.helpers.trainings import EMA, STATEFUL, differences
+from tfpose_mm.engine.hooks import EpochSeedHook
 
 WORKERS = {0: {}, 2: {"train_dataloader.num_workers": 2}}
 
@@ -132,3 +134,12 @@ def test_workers_end_when_the_main_process_is_killed(reliability):
         time.sleep(0.2)
     assert not any(map(is_alive, workers))
     reliability.row("inputs", "kill -9 of a training with 2 workers", 1, "its workers end within 15 s", "the epoch")
+
+
+def test_the_sampler_has_the_seed_of_the_training_but_the_same_on_all_ranks():
+    for randomness, expected in ((dict(seed=5), 5), (dict(seed=5, diff_rank_seed=True), 3)):
+        sampler = SimpleNamespace(seed=3)
+        runner = SimpleNamespace(cfg=dict(randomness=randomness), seed=5)
+        runner.train_dataloader = SimpleNamespace(sampler=sampler)
+        EpochSeedHook().before_train(runner)
+        assert sampler.seed == expected

@@ -138,7 +138,8 @@ class EpochSeedHook(Hook):
 
     def before_train(self, runner: Runner) -> None:
         """Seed the sampler: a resumed training without a seed takes that of the checkpoint."""
-        runner.train_dataloader.sampler.seed = runner.seed
+        if not (runner.cfg.get("randomness") or {}).get("diff_rank_seed"):  # samplers of all ranks need the same seed
+            runner.train_dataloader.sampler.seed = runner.seed
 
     def before_train_epoch(self, runner: Runner) -> None:
         """Seed the generators."""
