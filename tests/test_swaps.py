@@ -140,3 +140,8 @@ def test_the_neck_before_any_head(kind, num_joints):
         model(images(), None, mode="tensor")
         predicted = model.predict(images(), batch)
     assert predicted[2].pred_instances.keypoints.shape == (1, num_joints, 2)
+
+
+def test_a_sequential_neck_without_necks_is_refused():
+    with pytest.raises(ValueError, match="at least one neck, but got none"):
+        build(dict(type="SequentialNeck", necks=[]))
