@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -17,6 +18,7 @@ from mmpose.utils import register_all_modules
 
 from tests.helpers.processes import free_port, in_process_config
 from tests.helpers.trainings import EMA, SHORT, STATEFUL, log_of, start_training, training_command, wait_for_iterations
+from tfpose_mm.engine.hooks import PreemptionHook
 
 
 class Terminate(Hook):
@@ -110,3 +112,12 @@ def test_a_signal_to_one_process_stops_all_after_the_same_iteration(people, tmp_
         process.join(120)
     assert [process.exitcode for process in processes] == [143, 143]
     assert meta_of(tmp_path / "work") == (1, 3)  # 3 iterations in an epoch
+
+
+def test_a_training_in_another_thread_has_no_handler():
+    """Python sets handlers of signals in the main thread only."""
+    hook, handler = PreemptionHook(), signal.getsignal(signal.SIGTERM)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(hook.before_train, None).result()
+        pool.submit(hook.after_train, None).result()
+    assert signal.getsignal(signal.SIGTERM) is handler
