@@ -21,6 +21,7 @@ from tests.helpers.models import randomise
 from tests.helpers.paths import MAIN, ROOT, TINY
 from tests.helpers.processes import NO_WORKERS, SMALL, mim, start
 from tfpose_mm import training
+from tfpose_mm.datasets.config_data import need_annotation_files
 from tfpose_mm.errors import UserError
 
 TFPOSE = (sys.executable, "-m", "tfpose_mm")
@@ -134,6 +135,8 @@ def test_options_that_cannot_work_are_a_sentence(tmp_path, monkeypatch):
 def test_data_that_are_missing_are_a_sentence(tmp_path):
     with pytest.raises(UserError, match=r"The annotation file /nowhere/.*train2017.json does not exist"):
         training.train(MAIN, work_dir=tmp_path, cfg_options=["train_dataloader.dataset.data_root=/nowhere"])
+    for data in (dict(type="Own"), dict(type="Own", data_root="s3://bucket", ann_file="a.json")):
+        need_annotation_files(Config(dict(train_dataloader=dict(dataset=data))), "train_dataloader")
 
 
 def test_resuming_does_not_begin_with_the_weights_of_the_config(trained, people, monkeypatch):

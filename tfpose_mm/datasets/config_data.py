@@ -132,8 +132,8 @@ def annotation_file(cfg: Config) -> Path:
 def need_annotation_files(cfg: Config, loader: str) -> None:
     """Raise a UserError if an annotation file of a dataloader does not exist; remote ones are not looked for."""
     for data, _ in list_data_sets(cfg, loader):
-        if "://" not in f"{data.get('data_root')}{data.get('ann_file')}":
-            path = Path(data.get("data_root") or "", data.get("ann_file") or "")
+        path = Path(data.get("data_root") or "", data.get("ann_file") or "")
+        if data.get("ann_file") and "://" not in f"{data.get('data_root')}{data['ann_file']}":
             need_file("annotation file", path, "point the config's data_root to the data, as the README shows")
 
 

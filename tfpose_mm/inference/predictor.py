@@ -17,7 +17,7 @@ from mmengine.registry import init_default_scope
 from mmpose.apis.inference import dataset_meta_from_config
 
 from ..config_files import read_config
-from ..datasets.config_data import list_data_sets
+from ..datasets.config_data import list_data_sets, predicted_keypoints
 from ..engine import load_model
 from ..engine.running import need_device
 from ..errors import UserError, need_at_least
@@ -89,8 +89,8 @@ class Predictor:
         if not sets:
             raise UserError("The config needs a test_dataloader, whose data name the keypoints, but has none: set it.")
         self.metainfo = dataset_meta_from_config(self.cfg, dataset_mode="test")
-        predicted, number = getattr(head, "num_joints", None), self.metainfo["num_keypoints"]
-        if predicted not in (None, number):
+        predicted, number = predicted_keypoints(self.cfg), self.metainfo["num_keypoints"]
+        if predicted not in (0, number):
             raise UserError(
                 f"The model predicts {predicted} keypoints, but the data have {number}: use its own config."
             )
