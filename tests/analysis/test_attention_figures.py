@@ -36,9 +36,8 @@ def axes_of(figure):
 def corners(axis, count):
     """Where the image of each panel begins: its pixels are those of the image."""
     canvas = np.asarray(axis.get_images()[0].get_array())
-    tops, lefts = np.nonzero(
-        (np.lib.stride_tricks.sliding_window_view(canvas, IMAGE.shape)[:, :, 0] == IMAGE).all((2, 3, 4))
-    )
+    windows = np.lib.stride_tricks.sliding_window_view(canvas, IMAGE.shape)[:, :, 0]
+    tops, lefts = np.nonzero((windows == IMAGE).all((2, 3, 4)))
     assert len(tops) == count
     assert len(set(tops)) == -(-count // figures.COLUMNS)
     return np.column_stack([lefts, tops])
@@ -56,11 +55,13 @@ def test_query_attention(drawn):
         assert [label.get_text() for label in labels] == NAMES
 
 
-def test_each_panel_has_its_points_on_its_image(drawn):
-    """Figure 7: points and circles; a keypoint that is not annotated has no circle."""
+def test_each_panel_has_its_points_and_lines_on_its_image(drawn):
+    """As in Figures 7 and 10; a keypoint that is not annotated has no circle."""
     locations, target = RNG.uniform(-300, 300, (K, 16, 2)), RNG.uniform(0, 48, (K, 2))
     circles = [None if index == 2 else target[index] for index in range(K)]
-    figures.draw_panels([Panel(NAMES[k], IMAGE, locations[k], circle=circles[k]) for k in range(K)], "unused")
+    lines = [[(figures.GREEN, points[:2]), (figures.BLUE, points[1:3])] for points in locations]
+    panels = [Panel(NAMES[k], IMAGE, locations[k], lines=lines[k], circle=circles[k]) for k in range(K)]
+    figures.draw_panels(panels, "unused")
     (axis,) = axes_of(drawn[0])
     assert [text.get_text() for text in axis.texts] == NAMES
     drawings = iter(scatters(axis))
@@ -74,7 +75,9 @@ def test_each_panel_has_its_points_on_its_image(drawn):
         assert abs(axis.texts[index].get_position()[0] - corner[0] - 24) <= 1
         if circles[index] is not None:
             np.testing.assert_allclose(next(drawings).get_offsets() - corner, target[index : index + 1])
+        np.testing.assert_allclose(axis.lines[2 * index + 1].get_xydata() - corner, locations[index, 1:3])
     assert not list(drawings)
+    assert [line.get_color() for line in axis.lines] == [figures.GREEN, figures.BLUE] * K
     height, width = axis.get_images()[0].get_array().shape[:2]  # points outside do not move the images
     assert (axis.get_xlim(), axis.get_ylim()) == ((-0.5, width - 0.5), (height - 0.5, -0.5))
 
@@ -95,16 +98,6 @@ def test_weighted_points(drawn):
             np.testing.assert_allclose(place, locations[head, level, point])
         np.testing.assert_allclose(cross.get_offsets() - corner, [[3, 5]])
         assert points.get_clim() == (0, weights.max())
-
-
-def test_lines_and_colours(drawn):
-    """As in the refinement and in Figure 10."""
-    points = RNG.uniform(0, 48, (LAYERS + 1, 2))
-    lines = [(figures.GREEN, points[[0, 1]]), (figures.BLUE, points[[1, 2]])]
-    figures.draw_panels([Panel("", IMAGE, points, [figures.BLUE] * 3, lines)] * 2, "unused")
-    (axis,) = axes_of(drawn[0])
-    assert [line.get_color() for line in axis.lines] == [figures.GREEN, figures.BLUE] * 2
-    np.testing.assert_allclose(axis.lines[3].get_xydata() - corners(axis, 2)[1], points[[1, 2]])
 
 
 def test_skeleton(drawn):

@@ -93,10 +93,7 @@ def test_it_has_all_pictures_and_nothing_is_outside(report):
 @pytest.mark.parametrize("width", [1200, 400])
 def test_a_browser_shows_it(report, width):
     opened = open_in_chromium(report[2], width)
-    assert opened.messages == []
-    assert opened.requests == []
-    assert opened.width == width
-    assert opened.clipped == []
+    assert (opened.messages, opened.requests, opened.clipped, opened.width) == ([], [], [], width)
     assert len(opened.images) > 15
     assert min(opened.images) > 300
 

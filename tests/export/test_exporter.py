@@ -15,8 +15,8 @@ import pytest
 import torch
 from mmpose.registry import MODELS
 
-from tests.helpers.models import randomise
-from tests.helpers.paths import ROOT
+from tests.helpers.models import build, randomise
+from tests.helpers.paths import ROOT, TINY
 from tfpose_mm import cli
 from tfpose_mm.config_files import read_config
 from tfpose_mm.errors import UserError
@@ -44,8 +44,7 @@ def make_checkpoint(cfg, path, spread=1.0):
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _drawn_once():
-    """The persons of the check."""
+def _persons_of_the_check_are_drawn_once():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(parity, "_drawn", functools.lru_cache(parity._drawn))
         yield
@@ -88,11 +87,7 @@ def test_test_data_with_faults_are_not_used(people, tmp_path):
     """CheckedCocoDataset refuses a test set of which an image is missing."""
     shutil.copytree(people, tmp_path / "people")
     next((tmp_path / "people/val").iterdir()).unlink()
-    cfg = read_config(
-        ROOT / "configs/tfpose_tiny_synthetic_128x96.py",
-        {"test_dataloader.dataset.data_root": str(tmp_path / "people")},
-    )
-    persons, origin = parity.find_persons(cfg)
+    persons, origin = parity.find_persons(read_config(TINY, [f"test_dataloader.dataset.data_root={tmp_path}/people"]))
     assert (len(persons), origin[:19]) == (32, "of synthetic images")
 
 
@@ -212,8 +207,19 @@ def test_nothing_is_overwritten(exported, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
-def test_an_export_that_differs_is_not_written(exported, tmp_path, monkeypatch):
-    cfg, checkpoint, _ = exported
+@pytest.fixture
+def refused(exported, tmp_path):
+    """Export, see that it is refused with a sentence and leaves no file."""
+
+    def export(message, config=exported[0], weights=exported[1]):
+        with pytest.raises(UserError, match=message):
+            export_onnx(config, weights, out=tmp_path / "out/model.onnx", runner=True)
+        assert not list((tmp_path / "out").glob("*"))
+
+    return export
+
+
+def test_an_export_that_differs_is_not_written(refused, monkeypatch):
     real = PoseRunner.__call__
 
     def shifted(self, image, bboxes=None):
@@ -221,31 +227,10 @@ def test_an_export_that_differs_is_not_written(exported, tmp_path, monkeypatch):
         return keypoints + np.array([0.02, 0]), scores
 
     monkeypatch.setattr(PoseRunner, "__call__", shifted)
-    message = r"agree with torch within 0.01 pixels, but onnxruntime .* differs by 0.02\d*: nothing was written"
-    with pytest.raises(UserError, match=message):
-        export_onnx(cfg, checkpoint, out=tmp_path / "out/model.onnx", runner=True)
-    assert not list((tmp_path / "out").iterdir())
+    refused(r"agree with torch within 0.01 pixels, but onnxruntime .* differs by 0.02\d*: nothing was written")
 
 
-def test_predictions_must_depend_on_the_image(tmp_path):
-    cfg = read_config(LSPET)
-    model = MODELS.build(cfg.model)
-    model.init_weights()  # its last layers are zero, so it predicts y_0
-    torch.save(dict(state_dict=model.state_dict()), tmp_path / "untrained.pth")
-    with pytest.raises(
-        UserError, match=r"differ between persons by more than 5 pixels, .*: export a trained checkpoint"
-    ):
-        export_onnx(cfg, tmp_path / "untrained.pth", out=tmp_path / "model.onnx")
-
-
-def test_what_cannot_be_exported_is_a_sentence(exported, checkpoint, tmp_path, monkeypatch):
-    cfg, fitting, _ = exported
-
-    def refused(message, config=cfg, weights=fitting):
-        with pytest.raises(UserError, match=message):
-            export_onnx(config, weights, out=tmp_path / "model.onnx")
-        assert not list(tmp_path.iterdir())
-
+def test_what_cannot_be_exported_is_a_sentence(refused, checkpoint, tmp_path, monkeypatch):
     for name in ("onnx", "onnxruntime"):
         with monkeypatch.context() as patch:
             patch.setitem(sys.modules, name, None)
@@ -255,5 +240,9 @@ def test_what_cannot_be_exported_is_a_sentence(exported, checkpoint, tmp_path, m
     refused("does not fit", weights=checkpoint)
     refused("does not exist", weights=tmp_path / "none.pth")
     changed = read_config(LSPET)
+    untrained = build(changed.model)  # its last layers are zero, so it predicts y_0
+    torch.save(dict(state_dict=untrained.state_dict()), tmp_path / "untrained.pth")
+    sentence = r"differ between persons by more than 5 pixels, .*: export a trained checkpoint"
+    refused(sentence, weights=tmp_path / "untrained.pth")
     changed.test_dataloader.dataset.pipeline.insert(1, dict(type="PhotometricDistortion"))
     refused("PackPoseInputs, but has PhotometricDistortion: remove it", changed)

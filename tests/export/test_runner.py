@@ -7,7 +7,6 @@ import sys
 import numpy as np
 import pytest
 import torch
-from mmcv.transforms import Compose
 from mmpose.registry import MODELS, TRANSFORMS
 
 from tfpose_mm.export import runner as onnx_runner
@@ -50,21 +49,15 @@ def runner(monkeypatch):
 @pytest.mark.parametrize("box", [[10, 20, 90, 70], [-9.5, 3, 40.25, 200], [0, 0, 161, 120]])
 def test_it_crops_as_mmpose_does(runner, use_udp, padding, box):
     image = np.random.default_rng(0).integers(0, 255, (120, 161, 3), dtype=np.uint8)
-    pipeline = Compose(
-        [
-            TRANSFORMS.build(dict(type="GetBBoxCenterScale", padding=padding)),
-            TRANSFORMS.build(dict(type="TopdownAffine", input_size=(96, 128), use_udp=use_udp)),
-        ]
-    )
-    expected = pipeline(dict(img=image, bbox=np.array([box], np.float32)))
+    expected = dict(img=image, bbox=np.array([box], np.float32))
+    TRANSFORMS.build(dict(type="GetBBoxCenterScale", padding=padding))(expected)
+    TRANSFORMS.build(dict(type="TopdownAffine", input_size=(96, 128), use_udp=use_udp))(expected)
     built = runner(use_udp=use_udp, padding=padding, mean=[0, 0, 0], std=[1, 1, 1], bgr_to_rgb=False)
     keypoints, _ = built(image, [box])
     pixels = built.batches[0][0].transpose(1, 2, 0)
     np.testing.assert_array_equal(pixels, expected["img"])
-    corner = expected["input_center"] - 0.5 * expected["input_scale"]
-    np.testing.assert_allclose(keypoints[0, 0], corner, rtol=1e-5, atol=1e-3)
-    np.testing.assert_allclose(keypoints[0, 1], corner + expected["input_scale"], rtol=1e-5, atol=1e-3)
-    np.testing.assert_allclose(keypoints[0, 2], expected["input_center"], rtol=1e-5, atol=1e-3)
+    center, half = expected["input_center"], 0.5 * expected["input_scale"]
+    np.testing.assert_allclose(keypoints[0], [center - half, center + half, center], rtol=1e-5, atol=1e-3)
 
 
 def test_it_normalises_as_the_preprocessor(runner):
@@ -99,18 +92,16 @@ def test_no_boxes_and_no_persons(runner):
     np.testing.assert_allclose(with_score, whole)
 
 
-IMAGE = np.zeros((9, 9, 3), np.uint8)
-
-
 def test_wrong_input_is_refused(runner):
+    good = np.zeros((9, 9, 3), np.uint8)
     for image, boxes, message in (
-        (IMAGE[..., 0], None, r"must be \(H, W, 3\) uint8, BGR as from cv2.imread, but got \(9, 9\)"),
+        (good[..., 0], None, r"must be \(H, W, 3\) uint8, BGR as from cv2.imread, but got \(9, 9\)"),
         (np.zeros((2, 32767, 3), np.uint8), None, "No side of the image may be longer than 32766 pixels"),
-        (IMAGE.astype(float), None, r"but got \(9, 9, 3\) float64"),
+        (good.astype(float), None, r"but got \(9, 9, 3\) float64"),
         (None, None, "but got no array"),
-        (IMAGE, [[1, 2, 3]], r"boxes must be \(P, 4\).*, but got \(1, 3\)"),
-        (IMAGE, [[0, 0, 5, 5], [4, 0, 4, 9]], "x1 < x2 and y1 < y2, but box 1 is"),
-        (IMAGE, [[0, 0, np.nan, 5]], "x1 < x2 and y1 < y2, but box 0 is"),
+        (good, [[1, 2, 3]], r"boxes must be \(P, 4\).*, but got \(1, 3\)"),
+        (good, [[0, 0, 5, 5], [4, 0, 4, 9]], "x1 < x2 and y1 < y2, but box 1 is"),
+        (good, [[0, 0, np.nan, 5]], "x1 < x2 and y1 < y2, but box 0 is"),
     ):
         with pytest.raises(ValueError, match=message):
             runner()(image, boxes)
