@@ -117,13 +117,6 @@ class Outcome(str):
     errors = ("one.jpg could not be read",)
 
 
-def raising(error):
-    def command():
-        raise error
-
-    return command
-
-
 def test_a_result_has_an_exit_status_and_errors(capsys):
     assert cli.run(lambda: Outcome("done"), "x", []) == 3
     printed = capsys.readouterr()
@@ -132,8 +125,12 @@ def test_a_result_has_an_exit_status_and_errors(capsys):
 
 def test_errors_of_a_command(capsys, monkeypatch):
     """A mistake of the user is a sentence, a bug keeps its traceback, a known issue also gets a fix."""
+
+    def command():
+        raise error
+
+    monkeypatch.setattr(cli, "_load", lambda _: command)
     error = UserError("The file must exist: create it.")
-    monkeypatch.setattr(cli, "_load", lambda _: raising(error))
     assert cli.main(["predict"]) == 2
     assert capsys.readouterr().err == "error: The file must exist: create it.\n"
     error = KeyboardInterrupt()

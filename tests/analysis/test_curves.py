@@ -9,35 +9,24 @@ from tfpose_mm.analysis.curves import Curve, draw_curves, read_curves, read_log
 from tfpose_mm.errors import UserError
 
 
-@pytest.fixture
-def figures(monkeypatch):
-    kept = []
-    monkeypatch.setattr(Figure, "savefig", lambda self, *args, **options: kept.append(self))
-    return kept
-
-
-def test_every_name_has_a_look_of_its_own_and_seeds_share_it(figures):
-    curves = [Curve(f"model {index}", {2: 0.1 * index, 1: 0.0}) for index in range(13)]
+def test_every_name_has_a_look_of_its_own_which_seeds_and_panels_share(monkeypatch):
+    figures = []
+    monkeypatch.setattr(Figure, "savefig", lambda self, *args, **options: figures.append(self))
+    curves = [Curve(f"model {index}", {2: index / 10, 1: 0.0}) for index in range(13)]
     curves.append(Curve("model 3", {1: 0.05, 2: 0.25}))
-    draw_curves({"PCK@0.2": curves}, "unused")
-    (axis,) = figures[0].axes
-    looks = [(line.get_color(), line.get_linestyle()) for line in axis.get_lines()]
-    assert (len(looks), len(set(looks))) == (14, 13)
-    assert all(list(line.get_xdata()) == [1, 2] for line in axis.get_lines())
+    draw_curves({"PCK@0.2": curves, "lr": [Curve("model 3", {1: 0.1})]}, "unused", "iteration")
+    assert [axis.get_title() for axis in figures[0].axes] == ["PCK@0.2", "lr"]
+    panels = [axis.get_lines() for axis in figures[0].axes]
+    looks = [[(line.get_color(), line.get_linestyle()) for line in lines] for lines in panels]
+    assert (len(looks[0]), len(set(looks[0]))) == (14, 13)
+    assert looks[1] == [looks[0][9]]  # curves are drawn from the best to the worst
+    assert [line.get_ydata().tolist() for line in panels[0][9:11]] == [[0.0, 0.3], [0.05, 0.25]]
+    assert all(list(line.get_xdata()) == [1, 2] for line in panels[0])
     (legend,) = figures[0].legends
     labels = [text.get_text() for text in legend.get_texts()]
     assert labels[0] == "model 12"  # the best
     assert "model 3 (2 seeds)" in labels
     assert len(labels) == 13
-
-
-def test_a_name_has_one_look_in_all_panels(figures):
-    panels = dict(loss=[Curve("a", {1: 3.0, 2: 2.0}), Curve("b", {1: 1.0})], lr=[Curve("b", {1: 0.1})])
-    draw_curves(panels, "unused", "iteration")
-    loss, lr = figures[0].axes
-    assert (loss.get_title(), lr.get_title()) == ("loss", "lr")
-    assert [line.get_ydata().tolist() for line in loss.get_lines()] == [[3.0, 2.0], [1.0]]
-    assert loss.get_lines()[1].get_color() == lr.get_lines()[0].get_color() != loss.get_lines()[0].get_color()
 
 
 def write(folder, name, entries):

@@ -14,15 +14,13 @@ from tests.helpers.paths import TINY
 from tfpose_mm.errors import UserError
 
 
-def sample(errors, labelled, side=200.0):
-    """A person in a box of 100 x side, whose keypoints have the given errors in longer sides of the box."""
-    annotated, predicted = InstanceData(), InstanceData()
+def sample(errors, labelled):
+    """A person in a box of 100 x 200, whose keypoints have the given errors in longer sides of the box."""
     points = np.random.default_rng(0).uniform(0, 100, (1, len(errors), 2))
-    annotated.keypoints, annotated.keypoints_visible = points, np.array([labelled], dtype=float)
-    annotated.bboxes = np.array([[10.0, 20.0, 110.0, 20.0 + side]])
-    predicted.keypoints = points + np.array(errors)[None, :, None] * side * np.array([0.6, 0.8])
+    labelled, box = np.array([labelled], dtype=float), np.array([[10.0, 20.0, 110.0, 220.0]])
     person = PoseDataSample()
-    person.gt_instances, person.pred_instances = annotated, predicted
+    person.gt_instances = InstanceData(keypoints=points, keypoints_visible=labelled, bboxes=box)
+    person.pred_instances = InstanceData(keypoints=points + 200 * np.array(errors)[:, None] * np.array([0.6, 0.8]))
     return person
 
 

@@ -10,21 +10,19 @@ from mmpose.structures import PoseDataSample
 from benchmarks.score_quality import auroc, by_threshold, calibration_error, judge, reliability
 
 
-def sample(offsets, scores, visible, box=(10.0, 20.0, 60.0, 120.0)):
-    """An instance whose keypoints have the given errors in x."""
-    joints = len(offsets)
-    annotated = np.random.default_rng(0).uniform(20, 60, (1, joints, 2))
-    predicted = annotated + np.stack([offsets, np.zeros(joints)], -1)
-    packed = PoseDataSample()
-    packed.gt_instances = InstanceData(
-        keypoints=annotated, keypoints_visible=np.array([visible], dtype=float), bboxes=np.array([box])
-    )
-    packed.pred_instances = InstanceData(keypoints=predicted, keypoint_scores=np.array([scores]))
-    return packed
+def sample(offsets, scores, visible):
+    """A person in a box of 50 x 100, whose keypoints have the given errors in x."""
+    points = np.random.default_rng(0).uniform(20, 60, (1, len(offsets), 2))
+    visible, box = np.array([visible], dtype=float), np.array([[10.0, 20.0, 60.0, 120.0]])
+    person = PoseDataSample()
+    person.gt_instances = InstanceData(keypoints=points, keypoints_visible=visible, bboxes=box)
+    moved = points + np.stack([offsets, np.zeros(len(offsets))], axis=-1)
+    person.pred_instances = InstanceData(keypoints=moved, keypoint_scores=np.array([scores]))
+    return person
 
 
 def test_right_means_within_a_fifth_of_the_longer_side():
-    first = sample([19.9, 20.1, 0.0], [0.9, 0.4, 0.7], [1, 1, 0])  # the box is 50 x 100; the last is not labelled
+    first = sample([19.9, 20.1, 0.0], [0.9, 0.4, 0.7], [1, 1, 0])  # the last is not labelled
     second = sample([0.0, 50.0, -19.0], [0.1, 0.2, 0.3], [1, 1, 1])
     scores, correct = judge([first, second])
     assert scores.tolist() == [0.9, 0.4, 0.1, 0.2, 0.3]

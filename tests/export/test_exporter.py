@@ -95,15 +95,14 @@ def test_the_file_describes_the_model(exported):
     _, checkpoint, result = exported
     metadata = PoseRunner(str(result.path)).metadata
     assert metadata == json.loads(json.dumps(result.metadata))
-    assert metadata["input_size"] == [96, 128]
+    assert (metadata["input_size"], metadata["padding"], metadata["keypoint_scores"]) == ([96, 128], 1.25, "heatmap")
+    assert (metadata["bgr_to_rgb"], metadata["use_udp"]) == (True, True)
     assert metadata["mean"] == pytest.approx([123.675, 116.28, 103.53])
-    assert (metadata["bgr_to_rgb"], metadata["use_udp"], metadata["padding"]) == (True, True, 1.25)
     names = metadata["keypoint_names"]
     assert len(names) == len(metadata["sigmas"]) == 14
     sides = [{names[index].split("_")[0] for index in pair} for pair in metadata["flip_pairs"]]
     assert sides == [{"left", "right"}] * 6
     assert all(0 <= end < 14 for link in metadata["skeleton_links"] for end in link)
-    assert metadata["keypoint_scores"] == "heatmap"
     assert metadata["checkpoint_sha256"] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     assert metadata["versions"]["torch"] == torch.__version__.partition("+")[0]
     graph = pytest.importorskip("onnx").load(str(result.path))

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 
 import numpy as np
@@ -9,6 +8,8 @@ import pytest
 import torch
 from mmpose.registry import MODELS, TRANSFORMS
 
+from tests.helpers.paths import ROOT
+from tests.helpers.processes import start
 from tfpose_mm.export import runner as onnx_runner
 from tfpose_mm.export.runner import PoseRunner
 
@@ -108,19 +109,18 @@ def test_wrong_input_is_refused(runner):
 
 
 def test_wrong_arguments_are_refused(monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(onnx_runner, "start_onnxruntime", lambda *arguments: (None, {}))
-        for arguments, message in (
-            (dict(engine="tensorrt"), "engine must be one of onnxruntime, openvino, but got 'tensorrt'"),
-            (dict(batch_size=0), "batch size must be at least 1, but got 0"),
-            (dict(hint="fast"), "hint must be one of LATENCY, THROUGHPUT, but got 'fast'"),
-            ({}, r"model.onnx has no metadata input_size, .*: give a file that tfpose export"),
-        ):
-            with pytest.raises(ValueError, match=message):
-                PoseRunner("model.onnx", **arguments)
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ImportError, match=r"needs onnxruntime, .*: pip install onnxruntime"):
         PoseRunner("model.onnx")
+    monkeypatch.setattr(onnx_runner, "start_onnxruntime", lambda *arguments: (None, {}))
+    for arguments, message in (
+        (dict(engine="tensorrt"), "engine must be one of onnxruntime, openvino, but got 'tensorrt'"),
+        (dict(batch_size=0), "batch size must be at least 1, but got 0"),
+        (dict(hint="fast"), "hint must be one of LATENCY, THROUGHPUT, but got 'fast'"),
+        ({}, r"model.onnx has no metadata input_size, .*: give a file that tfpose export"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            PoseRunner("model.onnx", **arguments)
 
 
 @pytest.mark.slow
@@ -139,12 +139,10 @@ def test_a_signal_after_models_of_openvino_are_deleted(tmp_path):
     openvino.save_model(openvino.Model(outputs, [crops]), tmp_path / "model.xml")
     code = (
         "import signal, subprocess, sys, numpy; from tfpose_mm.export.runner import start_openvino;"
-        "first, second = (start_openvino(sys.argv[1], 1, 'f32', 'LATENCY')[0] for _ in range(2));"
+        "first, second = (start_openvino('model.xml', 1, 'f32', 'LATENCY')[0] for _ in range(2));"
         "crops = numpy.ones((1, 3, 5, 4), numpy.float32);"
         "print(first(crops)[0].sum(), second(crops)[0].sum()); del first; del second;"
         "signal.signal(signal.SIGUSR1, lambda *_: print('handled')); signal.raise_signal(signal.SIGUSR1)"
     )
-    process = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "model.xml")], capture_output=True, text=True, check=False
-    )
+    process = start(sys.executable, "-c", code, cwd=tmp_path, PYTHONPATH=ROOT)
     assert (process.returncode, process.stdout.split()) == (0, ["60.0", "60.0", "handled"]), process.stderr
