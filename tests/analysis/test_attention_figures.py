@@ -1,5 +1,3 @@
-"""The figures show the recorded values: their number, their positions and their colours."""
-
 from __future__ import annotations
 
 import numpy as np

@@ -1,5 +1,3 @@
-"""The recorded attention, coordinates and distances are those of the model; heat maps are compared with the decoder."""
-
 from __future__ import annotations
 
 import json

@@ -1,5 +1,3 @@
-"""The report: its numbers are those of the evaluation, and a browser shows it without errors or requests."""
-
 from __future__ import annotations
 
 import copy

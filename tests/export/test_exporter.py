@@ -62,8 +62,7 @@ def exported(tmp_path_factory):
 def test_all_engines_agree_with_torch(exported):
     _, _, result = exported
     assert [item.engine.split()[0] for item in result.parities] == ENGINES
-    assert all(item.keypoints <= 0.01 for item in result.parities)
-    assert all(item.scores <= 1e-3 for item in result.parities)
+    assert all(item.keypoints <= 0.01 and item.scores <= 1e-3 for item in result.parities)
     assert result.variation > 5
     assert result.persons.startswith("32 persons of synthetic images, because fewer than 32 images of the test data")
     assert f"runner:  {result.path.parent}/onnx_runner.py\n" in str(result)
