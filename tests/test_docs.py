@@ -21,6 +21,7 @@ from tests.helpers.models import build, images, labelled, load_tiny, randomise, 
 from tests.helpers.paths import ROOT, pinned_versions
 from tfpose_mm import cli
 from tfpose_mm.export import export_onnx
+from tfpose_mm.recipe import find_problems
 
 OTHER_PINS = {  # of packages that make env does not install
     "opencv-python": ["4.11.0.86"],
@@ -146,14 +147,10 @@ def test_config_snippet_trains_and_predicts(page, block, tmp_path):
     path.write_text(block, encoding="utf-8")
     cfg = Config.fromfile(str(path))
     cfg.model.backbone.init_cfg = None
-    assert cfg.model.head.type == "TFPoseHead"
-    steps = {step.type: step for step in cfg.train_pipeline}
-    assert dict(steps["GenerateTarget"].encoder) == dict(cfg.model.head.decoder)
-    assert steps["TopdownAffine"].use_udp
-    width, height = cfg.model.head.decoder.input_size
-    assert tuple(steps["TopdownAffine"].input_size) == (width, height)
-
+    assert (cfg.model.head.type, cfg.codec.type) == ("TFPoseHead", "TFPoseLabel")
     model = MODELS.build(cfg.model)
+    assert find_problems(cfg, model) == []  # codec, pipelines, head and data agree
+    width, height = cfg.codec.input_size
     batch, packed = torch.randn(1, 3, height, width), labelled(cfg.model.head.decoder, cfg.model.head, batch=1)
     losses, _ = model.parse_losses(model.loss(batch, packed))
     losses.backward()

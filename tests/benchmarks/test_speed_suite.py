@@ -77,8 +77,7 @@ def test_growth_is_measured_over_each_size_and_drawn(tmp_path, monkeypatch):
         speed_suite, "time_parts", lambda models, *rest: [{"total": summarise([0.001])} for _ in models]
     )
     panels = speed_suite.growth("cpu", 1)
-    labels = ["batch", "input size, w x h", "keypoints K", "encoder layers N_E"]
-    assert [panel.label for panel in panels] == labels
+    assert [panel.label for panel in panels] == ["batch", "input size, w x h", "keypoints K", "encoder layers N_E"]
     assert all(len(times) == len(panel.ticks) for panel in panels for times in panel.latencies.values())
     assert {((192, 256), 6, 133), ((384, 512), BASELINE, 17)} <= {*built}
     draw_growth(panels, tmp_path / "speed.png")

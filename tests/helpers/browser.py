@@ -39,11 +39,9 @@ def open_in_chromium(path, width):
         page.on("request", lambda request: requests.append(request.url))
         page.goto(path.as_uri())
         page.evaluate("document.querySelectorAll('details').forEach(element => element.open = true)")
-        found = dict(
-            width=page.evaluate("document.documentElement.scrollWidth"),
-            images=page.evaluate("[...document.images].map(image => image.naturalWidth)"),
-            clipped=page.evaluate(CLIPPED),
-        )
+        width = page.evaluate("document.documentElement.scrollWidth")
+        images = page.evaluate("[...document.images].map(image => image.naturalWidth)")
+        clipped = page.evaluate(CLIPPED)
         browser.close()
     requests = [url for url in requests if not url.startswith("data:") and url != path.as_uri()]
-    return SimpleNamespace(messages=messages, requests=requests, **found)
+    return SimpleNamespace(messages=messages, requests=requests, width=width, images=images, clipped=clipped)
