@@ -44,9 +44,8 @@ def test_each_command_describes_each_argument(name, capsys):
 
 def test_a_mistyped_command_gets_a_suggestion(capsys):
     assert cli.main(["predcit", "x"]) == 2
-    assert capsys.readouterr().err == (
-        "error: There is no command predcit. Did you mean predict? 'tfpose --help' lists all commands.\n"
-    )
+    sentence = "There is no command predcit. Did you mean predict? 'tfpose --help' lists all commands."
+    assert capsys.readouterr().err == f"error: {sentence}\n"
     assert cli.main(["qqq"]) == 2
     assert "Did you mean" not in capsys.readouterr().err
 

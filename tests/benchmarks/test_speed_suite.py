@@ -36,9 +36,8 @@ def test_a_missed_bound_is_named_and_one_that_holds_is_not(tmp_path):
     assert page.judge("b", 1.6, False, ">= 2") == "1.60 (>= 2, MISSED)"
     page.add("Section", "Text.", [["model", "ratio"], ["a", "1.40"]])
     text = page.path.read_text()
-    assert text.startswith(
-        "# Head\n\n**Missed**: b: 1.60, but must be >= 2.\n**Not finished.**\n\n## Section\n\nText.\n"
-    )
+    missed = "**Missed**: b: 1.60, but must be >= 2.\n**Not finished.**"
+    assert text.startswith(f"# Head\n\n{missed}\n\n## Section\n\nText.\n")
     assert "| a     | 1.40  |" in text
     page.missed.clear()
     page.finish()
@@ -73,9 +72,8 @@ def test_growth_is_measured_over_each_size_and_drawn(tmp_path, monkeypatch):
     monkeypatch.setattr(speed_suite, "tfpose", lambda size, layers, joints=17: built.append((size, layers, joints)))
     monkeypatch.setattr(speed_suite, "peer", lambda name, size, joints=17: built.append((size, name, joints)))
     monkeypatch.setattr(speed_suite, "build", lambda cfg, device: None)
-    monkeypatch.setattr(
-        speed_suite, "time_parts", lambda models, *rest: [{"total": summarise([0.001])} for _ in models]
-    )
+    timing = {"total": summarise([0.001])}
+    monkeypatch.setattr(speed_suite, "time_parts", lambda models, *rest: [timing] * len(models))
     panels = speed_suite.growth("cpu", 1)
     assert [panel.label for panel in panels] == ["batch", "input size, w x h", "keypoints K", "encoder layers N_E"]
     assert all(len(times) == len(panel.ticks) for panel in panels for times in panel.latencies.values())
