@@ -102,6 +102,7 @@ def test_wrong_input_is_refused(runner):
         (None, None, "but got no array"),
         (good, [[1, 2, 3]], r"boxes must be \(P, 4\).*, but got \(1, 3\)"),
         (good, [[0, 0, 5, 5], [4, 0, 4, 9]], "x1 < x2 and y1 < y2, but box 1 is"),
+        (good, [[0, 9, 5, 9]], "x1 < x2 and y1 < y2, but box 0 is"),
         (good, [[0, 0, np.nan, 5]], "x1 < x2 and y1 < y2, but box 0 is"),
     ):
         with pytest.raises(ValueError, match=message):
