@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from tests.helpers.mpii import from_coco, write_release
+from tests.helpers.mpii import write_mpii, write_release
 from tfpose_mm.evaluation.mpii_submission import read_release, single_people, write_submission
 
 
 @pytest.fixture
 def release(people, tmp_path):
-    listed = from_coco(people, "val", tmp_path)
-    write_release(tmp_path / "release.mat", [entry["image"] for entry in listed], listed)
+    listed = write_mpii(people, tmp_path)
+    write_release(tmp_path / "release.mat", listed)
     return read_release(tmp_path / "release.mat"), listed
 
 

@@ -12,22 +12,14 @@ from mmengine.config import Config
 from tests.helpers.paths import ROOT, pinned_versions
 from tfpose_mm.host import requirements as host
 
-
-@pytest.mark.parametrize(
-    ("text", "numbers"), [("2.1.0", (2, 1, 0)), ("2.0.0rc4", (2, 0, 0)), ("2.1.2+cu121", (2, 1, 2)), ("dev", ())]
-)
-def test_parse_version(text, numbers):
-    assert host.parse_version(text) == numbers
-
-
 CLASSIC = dict(torch="2.1.2", mmengine="0.10.7", mmcv="2.1.0", mmdet="3.3.0", mmpose="1.3.2")
-MODERN = {
-    "torch": "2.13.0",
-    "onedl-mmengine": "0.10.12",
-    "onedl-mmcv": "2.3.6",
-    "onedl-mmdetection": "3.5.1",
-    "mmpose": "1.3.2",
-}
+MODERN = {"onedl-mmengine": "0.10.12", "onedl-mmcv": "2.3.6", "onedl-mmdetection": "3.5.1"}
+MODERN.update(torch="2.13.0", mmpose="1.3.2")
+
+
+def test_the_numbers_of_a_version():
+    versions = {"2.1.0": (2, 1, 0), "2.0.0rc4": (2, 0, 0), "2.1.2+cu121": (2, 1, 2), "dev": ()}
+    assert {text: host.parse_version(text) for text in versions} == versions
 
 
 def install(monkeypatch, versions):
@@ -62,8 +54,10 @@ def test_a_wrong_host_is_one_sentence(monkeypatch, base, changes, message):
 @pytest.mark.parametrize(
     ("message", "fix"),
     [
-        ("No module named 'mmcv._ext'", "onedl-mmcv==2.3.6"),
-        ("/x/mmcv/_ext.cpython-311.so: undefined symbol: _ZN3c10ng", "--no-cache-dir"),
+        (
+            "/x/mmcv/_ext.cpython-311.so: undefined symbol: _ZN3c10ng",
+            "--no-cache-dir --force-reinstall --no-deps --no-build-isolation onedl",
+        ),
         ("numpy.dtype size changed, may indicate binary incompatibility", "--no-binary xtcocotools"),
         ("No module named 'xtcocotools'", "import tfpose_mm before mmpose"),
         ("No module named 'pkg_resources'", "setuptools<82"),
@@ -103,9 +97,10 @@ def test_a_broken_import_is_one_sentence(monkeypatch, capsys, recwarn, missing, 
     assert not recwarn
 
 
-# what reads the command line
-COMMAND_LINE = "attr attrs cyclopts docstring_parser markdown_it mdurl pygments rich rich_rst typing_extensions.py"
-COMMAND_LINE += " docutils eval_type_backport tomli"
+COMMAND_LINE = (  # what reads the command line
+    "attr attrs cyclopts docstring_parser docutils eval_type_backport markdown_it mdurl pygments rich rich_rst tomli "
+    "typing_extensions.py"
+)
 
 
 def test_without_the_host_import_is_one_sentence_and_check_env_runs(tmp_path):
