@@ -37,12 +37,9 @@ def test_good_data_has_no_fault_and_nothing_changes_on_disk(data):
     assert (report.findings, report.exit_status) == ([], 0)
     assert snapshot() == before
     assert data.cfg.to_dict() == cfg.to_dict()
-    assert str(report).splitlines()[:5] == [
-        f"{data.path()} (train_dataloader): 9 annotations, 9 images",
-        *("no fault found", ""),
-        f"{data.path('val')} (val_dataloader, test_dataloader): 5 annotations, 5 images",
-        "no fault found",
-    ]
+    used = f"{data.path()} (train_dataloader): 9 annotations, 9 images\nno fault found\n\n"
+    used += f"{data.path('val')} (val_dataloader, test_dataloader): 5 annotations, 5 images\nno fault found\n"
+    assert str(report).startswith(used)
 
 
 def test_faults_of_all_files_are_found_in_their_rows(data, tmp_path):
@@ -55,11 +52,12 @@ def test_faults_of_all_files_are_found_in_their_rows(data, tmp_path):
     data.image(0, "val").write_bytes(b"GIF")
     path = tmp_path / "report.json"
     report = check_data(data.cfg, json=path)
+    train, val = str(data.path()), str(data.path("val"))
     assert sorted(finding[:4] for finding in report.findings) == [
-        *(("area_not_positive", "warning", str(data.path()), index) for index in (2, 3, 5, 7)),
-        ("bbox_type", "skipped", str(data.path()), 4),
-        ("image_unreadable", "refused", str(data.path("val")), 0),
-        ("keypoints_type", "refused", str(data.path("val")), 1),  # a test stops at rows that a training leaves out
+        *(("area_not_positive", "warning", train, index) for index in (2, 3, 5, 7)),
+        ("bbox_type", "skipped", train, 4),
+        ("image_unreadable", "refused", val, 0),
+        ("keypoints_type", "refused", val, 1),  # a test stops at rows that a training leaves out
     ]
     assert json.loads(path.read_text()) == [finding._asdict() for finding in report.findings]
     for other in (path, tmp_path / "nowhere/report.json"):
@@ -122,6 +120,10 @@ def orient(path, orientation):
     Image.open(path).copy().save(path, exif=exif)
 
 
+def shrink(path):
+    Image.open(path).reduce(2).save(path)
+
+
 def make_folder(path):
     path.unlink()
     path.mkdir()
@@ -135,12 +137,7 @@ FAULTS = {
     "folder with its name": (make_folder, *UNREADABLE, "Is a directory"),
     "exif quarter turn": (lambda path: orient(path, 6), "image_exif_rotated", "warning", "EXIF orientation 6: save"),
     "exif half turn": (lambda path: orient(path, 3), "image_exif_orientation", "warning", "has 3, and the size"),
-    "half the size": (
-        lambda path: Image.open(path).reduce(2).save(path),
-        "image_size",
-        "warning",
-        "the annotation file",
-    ),
+    "half the size": (shrink, "image_size", "warning", "should have the size of the annotation file"),
 }
 
 

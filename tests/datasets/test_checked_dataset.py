@@ -130,8 +130,14 @@ def test_missing_images(data, logged):
     assert len(build(data, pipeline=remote)) == 9  # files of other storage cannot be listed
 
 
-def test_an_image_that_cannot_be_read(data):
+def test_a_sample_that_cannot_be_loaded(data):
     dataset, path = build(data), data.root / "train/000000000001.jpg"
+    failing = build(data, pipeline=[dict(type="LoadImage"), dict(type="TopdownAffine", input_size=(96, 128))])
+    with pytest.raises(UserError, match=r"annotation id 1\): the pipeline must .*, but has 'KeyError"):
+        failing[0]
+    dataset.data_list[0]["keypoints"][0, 3] = NAN  # as a transform may give it
+    with pytest.raises(UserError, match=r"annotation id 1\): .*, but has 'gt_instances.* is not finite"):
+        dataset[0]
     for content in (b"", b"text", b"\xff\xd8\xff\xe0" + b"\0" * 50, None):
         path.unlink()
         if content is not None:
@@ -143,16 +149,6 @@ def test_an_image_that_cannot_be_read(data):
         assert raised.value.__cause__ is not None
     with pytest.raises(UserError, match="the pipeline must load it"):
         list(DataLoader(dataset, num_workers=1, collate_fn=list))
-
-
-def test_a_sample_that_fails(data):
-    dataset = build(data, pipeline=[dict(type="LoadImage"), dict(type="TopdownAffine", input_size=(96, 128))])
-    with pytest.raises(UserError, match=r"annotation id 1\): the pipeline must .*, but has 'KeyError"):
-        dataset[0]
-    dataset = build(data)
-    dataset.data_list[0]["keypoints"][0, 3] = np.nan  # as a transform may give it
-    with pytest.raises(UserError, match=r"annotation id 1\): .*, but has 'gt_instances.* is not finite"):
-        dataset[0]
 
 
 def test_subsets_and_lazy_loading(data):

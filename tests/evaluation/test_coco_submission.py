@@ -9,38 +9,34 @@ from mmpose.registry import METRICS
 from xtcocotools.coco import COCO
 
 NAME = "person_keypoints_test-dev2017_our-method_results"
+KEYS = ("category_id", "image_id", "keypoints", "score")
 
 
-def predicted(image_id, person_id, box_score, offset=0.0):
+def predicted(image_id, person_id, box_score, offset):
     pose = dict(keypoints=np.arange(34).reshape(1, 17, 2) * 3.33333 + offset, keypoint_scores=np.full((1, 17), 0.5))
-    box = dict(bbox_scores=np.array([box_score]), bbox_scales=np.array([[125.0, 250.0]]))
     pose["bboxes"] = np.array([[0.0, 0.0, 100.0, 200.0]])
+    box = dict(bbox_scores=np.array([box_score]), bbox_scales=np.array([[125.0, 250.0]]))
     return dict(id=person_id, img_id=image_id, pred_instances=pose, gt_instances=box)
 
 
 def test_the_file_is_what_the_server_takes(tmp_path):
-    settings = dict(type="CocoSubmission", split="test-dev2017")
+    settings = dict(type="CocoSubmission", split="test-dev2017", folder=str(tmp_path / "a/b"))
     with pytest.raises(ValueError, match=r"letters, digits, '-' and '_', but got 'a/b'"):
-        METRICS.build(dict(settings, algorithm="a/b", folder=str(tmp_path)))
-    metric = METRICS.build(dict(settings, algorithm="our-method", folder=str(tmp_path / "a/b")))
-    metric.dataset_meta = dict(
-        dataset_name="coco_testdev", num_keypoints=17, sigmas=np.full(17, 0.05), CLASSES=("person",)
-    )
-    apart, twice = dict(offset=300.0), dict(offset=0.1)  # from the first person
+        METRICS.build(dict(settings, algorithm="a/b"))
+    metric = METRICS.build(dict(settings, algorithm="our-method"))
+    metric.dataset_meta = dict(dataset_name="a", num_keypoints=17, sigmas=np.full(17, 0.05), CLASSES=("person",))
     samples = [
-        predicted(7, 0, 0.9),
-        predicted(7, 1, 0.8, **apart),
-        predicted(7, 2, 0.7, **twice),
-        predicted(11, 3, 0.6),
-    ]
-    metric.process({}, samples)
+        (7, 0, 0.9, 0.0),
+        (7, 1, 0.8, 300.0),
+        (7, 2, 0.7, 0.1),
+        (11, 3, 0.6, 0.0),
+    ]  # the third is the first again
+    metric.process({}, [predicted(*sample) for sample in samples])
     assert metric.evaluate(4) == {}
 
     people = json.loads((tmp_path / f"a/b/{NAME}.json").read_text())
-    assert [person["image_id"] for person in people] == [7, 7, 11]
-    assert {(*sorted(person), person["category_id"], len(person["keypoints"])) for person in people} == {
-        ("category_id", "image_id", "keypoints", "score", 1, 51)
-    }
+    assert [(person["image_id"], person["category_id"]) for person in people] == [(7, 1), (7, 1), (11, 1)]
+    assert {(*sorted(person), len(person["keypoints"])) for person in people} == {(*KEYS, 51)}
     assert people[0]["keypoints"][3:6] == [6.67, 10.0, 0.5]
     assert [person["score"] for person in people] == pytest.approx([0.45, 0.4, 0.3])
     with zipfile.ZipFile(tmp_path / f"a/b/{NAME}.zip") as archive:

@@ -81,7 +81,7 @@ def test_a_broken_import_is_one_sentence(monkeypatch, capsys, recwarn):
     with pytest.raises(host.HostError, match=r"^torch does not import \(broken\): follow 'Install'"):
         host.require()
     missing, error = "mmcv._ext", ModuleNotFoundError("No module named 'mmcv._ext'")
-    with pytest.raises(host.HostError, match="^mmcv has no compiled operators"):
+    with pytest.raises(host.HostError, match=r"^mmcv has no compiled operators"):
         host.require()
     assert capsys.readouterr().out == ""
     assert not recwarn

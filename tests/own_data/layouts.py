@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from functools import partial
 
 import yaml
 
@@ -27,10 +28,6 @@ def copy_images(people, split, folder, name):
         (folder / image["file_name"]).parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(source, folder / image["file_name"])
     return content
-
-
-def mmpose(people, root):
-    return shutil.copytree(people, root)
 
 
 def roboflow(people, root):
@@ -84,11 +81,5 @@ def label(row, width, height, values):
     return " ".join(["0", *(f"{number:.6f}" for number in numbers)])
 
 
-LAYOUTS = dict(
-    mmpose=mmpose,
-    roboflow=roboflow,
-    cvat=cvat,
-    label_studio=label_studio,
-    yolo=yolo,
-    yolo_of_roboflow=lambda people, root: yolo(people, root, values=2, images="{}/images"),
-)
+LAYOUTS = dict(mmpose=shutil.copytree, roboflow=roboflow, cvat=cvat, label_studio=label_studio, yolo=yolo)
+LAYOUTS["yolo_of_roboflow"] = partial(yolo, values=2, images="{}/images")
