@@ -15,6 +15,7 @@ from tests.helpers.models import randomise
 from tests.helpers.mpii import as_matlab_evaluates, write_mpii, write_release
 from tests.helpers.paths import ROOT, TINY
 from tests.helpers.processes import NO_WORKERS, SCRIPTS, SMALL, start
+from tests.own_data.layouts import read, write
 from tfpose_mm.config_files import read_config
 from tfpose_mm.engine.running import KeepSamples, run_test
 
@@ -118,22 +119,19 @@ def test_testdev_writes_what_the_server_takes(people, tmp_path):
         "test_dataloader = dict(dataset=dict(bbox_file=boxes, **_base_.testdev.dataset))\n"
         "test_evaluator = dict(_delete_=True, folder='out', **_base_.testdev.evaluator)\n"
     )
-    (tmp_path / "data/annotations").mkdir(parents=True)
-    (tmp_path / "data/person_detection_results").mkdir()
-    (tmp_path / "data/test2017").symlink_to(people / "val")
-    content = json.loads((people / "annotations/person_keypoints_val.json").read_text())
+    data, content = tmp_path / "data", read(people, "val")
     boxes = [dict(image_id=a["image_id"], category_id=1, bbox=a["bbox"], score=0.5) for a in content.pop("annotations")]
-    (tmp_path / "data/annotations/image_info_test-dev2017.json").write_text(json.dumps(content))
-    detections = "person_detection_results/COCO_test-dev2017_detections_AP_H_609_person.json"
-    (tmp_path / "data" / detections).write_text(json.dumps(boxes))
+    write(data / "annotations/image_info_test-dev2017.json", content)
+    write(data / "person_detection_results/COCO_test-dev2017_detections_AP_H_609_person.json", boxes)
+    (data / "test2017").symlink_to(people / "val")
     save_moved(TINY, tmp_path / "moved.pth")
 
     command = [sys.executable, SCRIPTS / "test.py", config, "moved.pth", "--cfg-options", *NO_WORKERS[2:4]]
     refused = [sys.executable, "-m", "tfpose_mm", "report", config, "moved.pth", "--out", "report"]
-    process = start(*refused, cwd=tmp_path, SYNTHETIC_ROOT=tmp_path / "data")
+    process = start(*refused, cwd=tmp_path, SYNTHETIC_ROOT=data)
     assert process.returncode == 2
     assert "writes a submission: run mim test mmpose" in process.stderr.splitlines()[-1]
-    run(*command, cwd=tmp_path, SYNTHETIC_ROOT=tmp_path / "data")
+    run(*command, cwd=tmp_path, SYNTHETIC_ROOT=data)
     written = tmp_path / "out/person_keypoints_test-dev2017_tfpose_results.json"
     assert written.with_suffix(".zip").is_file()
     predicted = json.loads(written.read_text())

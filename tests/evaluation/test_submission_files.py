@@ -1,3 +1,5 @@
+"""Submission files of COCO and of MPII."""
+
 from __future__ import annotations
 
 import json
@@ -6,7 +8,11 @@ import zipfile
 import numpy as np
 import pytest
 from mmpose.registry import METRICS
+from scipy.io import savemat
 from xtcocotools.coco import COCO
+
+from tests.helpers.mpii import write_mpii, write_release
+from tfpose_mm.evaluation.mpii_submission import read_release, single_people, write_submission
 
 NAME = "person_keypoints_test-dev2017_our-method_results"
 KEYS = ("category_id", "image_id", "keypoints", "score")
@@ -19,7 +25,7 @@ def predicted(image_id, person_id, box_score, offset):
     return dict(id=person_id, img_id=image_id, pred_instances=pose, gt_instances=box)
 
 
-def test_the_file_is_what_the_server_takes(tmp_path):
+def test_coco_s_file_is_what_the_server_takes(tmp_path):
     settings = dict(type="CocoSubmission", split="test-dev2017", folder=str(tmp_path / "a/b"))
     with pytest.raises(ValueError, match=r"letters, digits, '-' and '_', but got 'a/b'"):
         METRICS.build(dict(settings, algorithm="a/b"))
@@ -48,3 +54,28 @@ def test_the_file_is_what_the_server_takes(tmp_path):
     read = COCO(str(tmp_path / "images.json")).loadRes(str(tmp_path / f"a/b/{NAME}.json"))
     x, y = np.array(people[0]["keypoints"]).reshape(17, 3)[:, :2].T
     assert read.anns[1]["area"] == pytest.approx(np.ptp(x) * np.ptp(y))  # of the keypoints, not of the box
+
+
+def test_mpii_s_people_and_what_does_not_fit(people, tmp_path):
+    listed = write_mpii(people, tmp_path)
+    write_release(tmp_path / "release.mat", listed)
+    release = read_release(tmp_path / "release.mat")
+    found = single_people(release)  # who stand apart in test images
+    listed.append(listed[-1])  # is in two images, once in a group
+    assert [(person.image_index, person.rect_index) for person in found] == [*((i, 0) for i in range(2, 7)), (7, 2)]
+    places = [(entry["image"], tuple(entry["center"]), entry["scale"]) for entry in listed]
+    assert [(person.image, person.center, person.scale) for person in found] == places
+
+    for keypoints in (np.zeros((2, 17, 2)), np.full((6, 16, 2), np.nan)):
+        with pytest.raises(ValueError, match=r"keypoints of shape \(6, 16, 2\).*but got shape"):
+            write_submission(release, found, keypoints, tmp_path / "pred.mat")
+    assert not (tmp_path / "pred.mat").exists()
+    savemat(tmp_path / "other.mat", {"headboxes_src": np.zeros((2, 2))})
+    (tmp_path / "text.mat").write_text("no")
+    for name, words in (
+        ("nowhere.mat", r"nowhere.mat does not exist: mpii_human_pose_v1_u12_1.mat"),
+        ("other.mat", "not MPII's release file"),
+        ("text.mat", "not MPII's release file"),
+    ):
+        with pytest.raises(ValueError, match=words):
+            read_release(tmp_path / name)
