@@ -139,7 +139,8 @@ def test_few_and_unused_rows_are_not_counted(contents):
         assert not check(few, FAULTS[name][0])
     unlabelled = {key: value for key, value in rows[0].items() if key != "num_keypoints"}
     content = dict(contents[17], annotations=[dict(unlabelled, keypoints=[1.0, 2.0, 0.0] * 17), *rows[1:]])
-    assert "label_scale" in check(content, FAULTS["of an image of half the size"][0])
+    change, name, words = FAULTS["of an image of half the size"]
+    assert words in check(content, change)[name]
     found = inspect_annotations(contents[17], "file.json", 17).instances
     found.points[:, [11, 12]] = found.points[:, [12, 11]]
     assert list(check_labels(found, (), METAINFO[17], []))
