@@ -12,13 +12,14 @@ from mmengine.config import Config
 from mmpose.registry import MODELS
 
 from tests.helpers.models import randomise
-from tests.helpers.mpii import as_matlab_evaluates, from_coco, write_release
+from tests.helpers.mpii import as_matlab_evaluates, write_mpii, write_release
 from tests.helpers.paths import ROOT, TINY
 from tests.helpers.processes import NO_WORKERS, SCRIPTS, SMALL, start
+from tests.own_data.layouts import read, write
+from tfpose_mm.config_files import read_config
 from tfpose_mm.engine.running import KeepSamples, run_test
 
 pytestmark = pytest.mark.slow
-BASES = ROOT / "configs/_base_"
 HEATMAP = "topdown_heatmap/mpii/td-hm_res50_8xb64-210e_mpii-256x256.py"
 MPII_CONFIG = f"""
 _base_ = "{ROOT}/configs/tfpose_r50_mpii_256x256.py"
@@ -48,15 +49,7 @@ def save_moved(config, path):
 @pytest.fixture(scope="module")
 def mpii(people, tmp_path_factory):
     folder = tmp_path_factory.mktemp("mpii")
-    for split in ("train", "val"):
-        listed = from_coco(people, split, folder / "data")
-        (folder / "data/images").mkdir(exist_ok=True)
-        for entry in listed:  # MPII has one folder of images
-            name = entry["image"] if split == "train" else f"9{entry['image'][1:]}"
-            (folder / "data/images" / name).symlink_to(people / split / entry["image"])
-            entry["image"] = name
-        (folder / f"data/annotations/mpii_{split}.json").write_text(json.dumps(listed))
-    write_release(folder / "release.mat", [entry["image"] for entry in listed], listed)
+    write_release(folder / "release.mat", write_mpii(people, folder / "data"))
     (folder / "tiny_mpii_256x256.py").write_text(MPII_CONFIG)
     save_moved(folder / "tiny_mpii_256x256.py", folder / "moved.pth")
     return folder
@@ -74,7 +67,7 @@ def test_mpii_trains_and_is_evaluated_by_joint_group(mpii):
     assert names == ["Head", "Sho.", "Elb.", "Wri.", "Hip", "Knee", "Ank.", "Total", "Total@0.1"]
 
 
-def test_mpii_s_file_holds_what_the_model_predicts(mpii):
+def test_mpii_s_file_holds_what_the_model_predicts(mpii, monkeypatch):
     command = [sys.executable, "-m", "tfpose_mm", "submission", "tiny_mpii_256x256.py", "moved.pth"]
     arguments = ["--release", "release.mat", "--out", "submission"]
     options = ["--cfg-options", *NO_WORKERS, "test_dataloader.batch_size=4"]
@@ -83,10 +76,8 @@ def test_mpii_s_file_holds_what_the_model_predicts(mpii):
     points = as_matlab_evaluates(mpii / "submission/pred_keypoints_mpii.mat", mpii / "release.mat")
 
     # the same instances, read by MMPose's own data set
-    cfg = Config.fromfile(str(mpii / "tiny_mpii_256x256.py"))
-    cfg.merge_from_dict({"test_dataloader.dataset.data_root": str(mpii / "data")})
-    cfg.test_dataloader.dataset.headbox_file = None
-    cfg.test_dataloader.update(num_workers=0, persistent_workers=False)
+    monkeypatch.setenv("MPII_ROOT", str(mpii / "data"))
+    cfg = read_config(mpii / "tiny_mpii_256x256.py", NO_WORKERS)
     cfg.test_evaluator = []
     keep = KeepSamples()
     run_test(cfg, mpii / "moved.pth", mpii / "direct", keep)
@@ -102,22 +93,17 @@ def test_mpii_s_file_holds_what_the_model_predicts(mpii):
 
 
 @pytest.mark.parametrize(
-    ("config", "options", "message"),
+    ("config", "option", "message"),
     [
-        (ROOT / "configs/tfpose_tiny_synthetic_128x96.py", [], "The config predicts 17 joints of a CheckedCocoDataset"),
-        (f"mmpose::body_2d_keypoint/{HEATMAP}", ["model.head.out_channels=15"], "predicts 15 joints of a MpiiDataset"),
-        (None, ["model.head.num_joints=17"], "The config predicts 17 joints of a MpiiDataset: choose one that"),
-        (
-            None,
-            ["test_dataloader.dataset.data_root=/nowhere"],
-            "The image /nowhere/images/900000000001.jpg does not exist",
-        ),
-        (None, ["model.head.num_layers=3"], "| head.transformer_decoder.layers.2.norms.1.bias"),
+        (TINY, NO_WORKERS[0], "The config predicts 17 joints of a CheckedCocoDataset: choose one that"),
+        (f"mmpose::body_2d_keypoint/{HEATMAP}", "model.head.out_channels=15", "predicts 15 joints of a MpiiDataset"),
+        (None, "test_dataloader.dataset.data_root=/no", "The image /no/images/900000000001.jpg does not exist"),
+        (None, "model.head.num_layers=3", "| head.transformer_decoder.layers.2.norms.1.bias"),
     ],
 )
-def test_what_does_not_fit_is_refused_for_mpii(mpii, tmp_path, config, options, message):
+def test_what_does_not_fit_is_refused_for_mpii(mpii, tmp_path, config, option, message):
     tool = [sys.executable, "-m", "tfpose_mm", "submission", config or mpii / "tiny_mpii_256x256.py"]
-    command = [*tool, mpii / "moved.pth", "--release", mpii / "release.mat", "--cfg-options", *NO_WORKERS, *options]
+    command = [*tool, mpii / "moved.pth", "--release", mpii / "release.mat", "--cfg-options", *NO_WORKERS, option]
     process = start(*command, cwd=tmp_path, MPII_ROOT=mpii / "data")
     assert process.returncode == 2, process.stderr[-2000:]
     assert message in process.stderr
@@ -126,30 +112,26 @@ def test_what_does_not_fit_is_refused_for_mpii(mpii, tmp_path, config, options, 
 
 
 def test_testdev_writes_what_the_server_takes(people, tmp_path):
-    tiny = ROOT / "configs/tfpose_tiny_synthetic_128x96.py"
     config = tmp_path / "tiny_testdev.py"
     config.write_text(
-        f'_base_ = ["{tiny}", "{BASES}/coco_testdev.py"]\n'
+        f'_base_ = ["{TINY}", "{ROOT}/configs/_base_/coco_testdev.py"]\n'
         "boxes = f'{_base_.data_root}/{_base_.testdev.boxes}'\n"
         "test_dataloader = dict(dataset=dict(bbox_file=boxes, **_base_.testdev.dataset))\n"
         "test_evaluator = dict(_delete_=True, folder='out', **_base_.testdev.evaluator)\n"
     )
-    (tmp_path / "data/annotations").mkdir(parents=True)
-    (tmp_path / "data/person_detection_results").mkdir()
-    (tmp_path / "data/test2017").symlink_to(people / "val")
-    content = json.loads((people / "annotations/person_keypoints_val.json").read_text())
+    data, content = tmp_path / "data", read(people, "val")
     boxes = [dict(image_id=a["image_id"], category_id=1, bbox=a["bbox"], score=0.5) for a in content.pop("annotations")]
-    (tmp_path / "data/annotations/image_info_test-dev2017.json").write_text(json.dumps(content))
-    detections = "person_detection_results/COCO_test-dev2017_detections_AP_H_609_person.json"
-    (tmp_path / "data" / detections).write_text(json.dumps(boxes))
-    save_moved(tiny, tmp_path / "moved.pth")
+    write(data / "annotations/image_info_test-dev2017.json", content)
+    write(data / "person_detection_results/COCO_test-dev2017_detections_AP_H_609_person.json", boxes)
+    (data / "test2017").symlink_to(people / "val")
+    save_moved(TINY, tmp_path / "moved.pth")
 
     command = [sys.executable, SCRIPTS / "test.py", config, "moved.pth", "--cfg-options", *NO_WORKERS[2:4]]
     refused = [sys.executable, "-m", "tfpose_mm", "report", config, "moved.pth", "--out", "report"]
-    process = start(*refused, cwd=tmp_path, SYNTHETIC_ROOT=tmp_path / "data")
+    process = start(*refused, cwd=tmp_path, SYNTHETIC_ROOT=data)
     assert process.returncode == 2
     assert "writes a submission: run mim test mmpose" in process.stderr.splitlines()[-1]
-    run(*command, cwd=tmp_path, SYNTHETIC_ROOT=tmp_path / "data")
+    run(*command, cwd=tmp_path, SYNTHETIC_ROOT=data)
     written = tmp_path / "out/person_keypoints_test-dev2017_tfpose_results.json"
     assert written.with_suffix(".zip").is_file()
     predicted = json.loads(written.read_text())

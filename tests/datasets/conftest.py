@@ -20,8 +20,8 @@ def dataset_config(split, **changes):
 def check_sample(sample):
     """A sample must be finite, with a box that has an area."""
     truth, labels = sample["data_samples"].gt_instances, sample["data_samples"].get("gt_instance_labels", {})
-    for value in (truth.bboxes, truth.keypoints, truth.bbox_scales, *labels.values()):
-        assert np.isfinite(value).all()
+    values = (truth.bboxes, truth.keypoints, truth.bbox_scales, *labels.values())
+    assert all(np.isfinite(value).all() for value in values)
     assert (truth.bboxes[:, 2:] > truth.bboxes[:, :2]).all()
     assert (truth.bbox_scales > 0).all()
     if "keypoint_weights" in labels:
@@ -51,11 +51,6 @@ class Data:
         content = self.content(split)
         yield content
         self.path(split).write_text(json.dumps(content))
-
-    def set_tests(self, **settings):
-        """Change the data sets of validation and test."""
-        for loader in (self.cfg.val_dataloader, self.cfg.test_dataloader):
-            loader.dataset.update(settings)
 
 
 @pytest.fixture

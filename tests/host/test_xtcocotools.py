@@ -7,10 +7,7 @@ import subprocess
 import sys
 
 import numpy as np
-import pycocotools.mask
 import pytest
-import xtcocotools
-from mmpose.evaluation.metrics import CocoMetric
 from xtcocotools.coco import COCO as InstalledCOCO
 from xtcocotools.cocoeval import COCOeval as InstalledCOCOeval
 
@@ -19,8 +16,9 @@ from tfpose_mm.host.xtcocotools import COCO, COCOeval, stand_in
 PARTS = {"foot": 3, "face": 4, "lefthand": 2, "righthand": 2}
 IS_REAL = InstalledCOCO is not COCO
 NUM_BODY = 5
-SIGMAS = np.linspace(0.03, 0.1, NUM_BODY)
-WHOLE_SIGMAS = np.linspace(0.03, 0.1, NUM_BODY + sum(PARTS.values()))
+WHOLE = np.linspace(0.03, 0.1, NUM_BODY + sum(PARTS.values()))
+SIGMAS = dict(keypoints=np.linspace(0.03, 0.1, NUM_BODY), keypoints_wholebody=WHOLE)
+SIGMAS.update((f"keypoints_{part}", WHOLE[:count]) for part, count in PARTS.items())
 
 
 def make_data():
@@ -58,10 +56,7 @@ def evaluate(folder, coco_class, eval_class, part="keypoints", use_area=True):
     (folder / "data.json").write_text(json.dumps(data))
     (folder / "results.json").write_text(json.dumps(results))
     coco = coco_class(str(folder / "data.json"))
-    sigmas = {"keypoints": SIGMAS, "keypoints_wholebody": WHOLE_SIGMAS}.get(part)
-    if sigmas is None:
-        sigmas = WHOLE_SIGMAS[: PARTS[part.partition("_")[2]]]
-    evaluation = eval_class(coco, coco.loadRes(str(folder / "results.json")), part, sigmas, use_area)
+    evaluation = eval_class(coco, coco.loadRes(str(folder / "results.json")), part, SIGMAS[part], use_area)
     evaluation.evaluate()
     evaluation.accumulate()
     evaluation.summarize()
@@ -98,11 +93,11 @@ def test_scores_are_those_of_the_real_package(tmp_path, part, use_area):
 
 
 def test_no_results_and_unchanged_data(tmp_path):
-    data, _ = make_data()
+    data, found = make_data()
     (tmp_path / "data.json").write_text(json.dumps(data))
     coco = COCO(str(tmp_path / "data.json"))
-    for results in (make_data()[1], []):
-        evaluation = COCOeval(coco, coco.loadRes(results), sigmas=SIGMAS, use_area=False)
+    for results in (found, []):
+        evaluation = COCOeval(coco, coco.loadRes(results), sigmas=SIGMAS["keypoints"], use_area=False)
         evaluation.evaluate()
     for found, expected in zip(coco.dataset["annotations"], data["annotations"]):
         assert found == {"iscrowd": False, **expected}
@@ -136,8 +131,3 @@ assert mmpose.evaluation.metrics.coco_metric.COCO is COCO
 """
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
     assert not stand_in()  # here it is there already
-
-
-def test_mmpose_uses_it_or_the_real_package():
-    assert CocoMetric.__init__.__globals__["COCOeval"] is InstalledCOCOeval
-    assert xtcocotools.mask.decode is pycocotools.mask.decode or IS_REAL

@@ -12,12 +12,14 @@ import cv2
 import numpy as np
 import pytest
 from mmengine.config import Config
+from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.registry import DATASETS
 
-from tests.helpers.paths import TINY
+from tests.datasets.conftest import dataset_config
 from tests.helpers.processes import NO_WORKERS, SCRIPTS, start
 from tests.own_data.layouts import LAYOUTS, label, read, write, yolo
 from tfpose_mm.config_files import config_path
+from tfpose_mm.datasets.checked_dataset import CheckedCocoDataset
 from tfpose_mm.errors import UserError
 from tfpose_mm.own_data import init_data
 from tfpose_mm.own_data.keypoint_names import infer_keypoints
@@ -25,12 +27,9 @@ from tfpose_mm.own_data.layouts import Part
 from tfpose_mm.own_data.settings import choose_settings
 from tfpose_mm.recipe import show_recipe
 
-SMALL = [  # a narrow ResNet-18 and one layer
-    "model.backbone.depth=18",
-    "model.backbone.base_channels=8",
-    "model.backbone.stem_channels=8",
-    "model.backbone.init_cfg=None",
-    "model.neck.in_channels=[16,32,64]",
+SMALL = [  # a narrow ResNet-18 and few layers
+    *("model.backbone.depth=18", "model.backbone.base_channels=8", "model.backbone.stem_channels=8"),
+    *("model.backbone.init_cfg=None", "model.neck.in_channels=[16,32,64]"),
     *("model.neck.out_channels=32", "model.neck.feedforward_channels=32", "model.neck.num_layers=1"),
     *("model.head.in_channels=32", "model.head.embed_dims=32", "model.head.feedforward_channels=32"),
     *("model.head.num_layers=2", "model.head.deconv_out_channels=[8,8,8]"),
@@ -67,17 +66,11 @@ def load_data(cfg, split="train"):
     return DATASETS.build(cfg[f"{split}_dataloader"].dataset)
 
 
-def people_config(people):
-    cfg = Config.fromfile(TINY)
-    cfg.merge_from_dict({f"{split}_dataloader.dataset.data_root": str(people) for split in ("train", "val")})
-    return cfg
-
-
 def instances(dataset):
     """Boxes, keypoints and whether they are labelled, sorted: (N, 4 + 3 K)."""
     rows = [dataset.get_data_info(index) for index in range(len(dataset))]
     parts = [[row["bbox"][0], row["keypoints"][0].ravel(), row["keypoints_visible"][0] > 0] for row in rows]
-    return np.array(sorted(np.concatenate(part).round(2).tolist() for part in parts))
+    return sorted(np.concatenate(part).round(2).tolist() for part in parts)
 
 
 def image_file(folder, name):
@@ -85,7 +78,7 @@ def image_file(folder, name):
     cv2.imwrite(str(folder / name), np.random.default_rng(len(name)).integers(0, 255, (40, 60, 3)))
 
 
-def dataset_of(folder, names=("left_ear", "right_ear"), **changes):
+def dataset_of(folder, names=("left_ear", "right_ear")):
     """A small data set in one file: four random images of 60 x 40 pixels with one instance."""
     content = dict(images=[], annotations=[], categories=[dict(id=1, name="thing", keypoints=list(names))])
     for number in range(1, 5):
@@ -93,7 +86,7 @@ def dataset_of(folder, names=("left_ear", "right_ear"), **changes):
         content["images"].append(dict(id=number, file_name=f"{number}.png", width=60, height=40))
         keypoints = [value for index in range(len(names)) for value in (12 + 3 * index, 20 + index % 2, 2)]
         row = dict(id=number, image_id=number, category_id=1, bbox=[10, 10, 40, 20], keypoints=keypoints)
-        content["annotations"].append({**row, **changes})
+        content["annotations"].append(row)
     write(folder / "all.json", content)
     return content
 
@@ -107,15 +100,15 @@ def test_a_config_of_each_layout(layout, people, tmp_path, init):
     assert result.exit_status == 0, str(result)
     assert "\nflip pairs: 8\n" in str(result)
     assert "no problem found" in str(show_recipe(result.config, cfg_options=SMALL))
-    found = {split: instances(load_data(cfg, split)) for split in ("train", "val")}
+    found = [instances(load_data(cfg, split)) for split in ("train", "val")]
     assert load_data(cfg)[0]["inputs"].shape == (3, *cfg.codec.input_size[::-1])
-    expected = {split: instances(load_data(people_config(people), split)) for split in found}
+    expected = [instances(DATASETS.build(dataset_config(split, data_root=str(people)))) for split in ("train", "val")]
     if layout in ("cvat", "label_studio"):  # a part of the training images is for validation
-        assert [len(rows) for rows in found.values()] == [7, 2]
-        found = dict(train=np.array(sorted(np.concatenate([*found.values()]).tolist())))
-    for split, rows in found.items():
+        assert [len(rows) for rows in found] == [7, 2]
+        found = [sorted(found[0] + found[1])]
+    for rows, right in zip(found, expected):
         start = 4 if layout == "label_studio" else 0  # its boxes are inferred
-        assert rows[:, start:] == pytest.approx(expected[split][:, start:], abs=0.02)
+        assert np.array(rows)[:, start:] == pytest.approx(np.array(right)[:, start:], abs=0.02)
     if layout == "roboflow":  # its annotations have no num_keypoints, so they are written again
         assert cfg.test_dataloader.dataset.ann_file == str(tmp_path / "own/annotations/test.json")
         assert cfg.test_dataloader.dataset.test_mode
@@ -123,20 +116,20 @@ def test_a_config_of_each_layout(layout, people, tmp_path, init):
 
 def test_the_recommended_pipelines_and_metainfo(people, init):
     """COCO's keypoints get what the recommended config has for COCO."""
-    _, cfg = init(people)
+    result, cfg = init(people)
+    assert "half-body augmentation: yes" in str(result)
     base = Config.fromfile(config_path("tfpose_two-stage_r50_coco_256x192"))
     for loader in ("train_dataloader", "val_dataloader", "test_dataloader"):
-        steps = [
-            {key: value for key, value in step.items() if key != "_scope_"} for step in base[loader].dataset.pipeline
-        ]
-        half = [step for step in steps if step["type"] == "RandomHalfBody"]
-        assert [step.update(min_total_keypoints=9) for step in half] == [None] * (loader == "train_dataloader")
+        steps = [step.to_dict() for step in base[loader].dataset.pipeline]
+        for step in steps:
+            step.pop("_scope_", None)
+            step.update(dict(min_total_keypoints=9) if step["type"] == "RandomHalfBody" else {})
         assert [step.to_dict() for step in cfg[loader].dataset.pipeline] == steps
     assert cfg.model.head.loss.reg_loss.sigmas == base.model.head.loss.reg_loss.sigmas
-    ours, coco = (load_data(each, "val").metainfo for each in (cfg, people_config(people)))
-    assert ours["flip_indices"] == coco["flip_indices"]
+    ours, coco = load_data(cfg, "val").metainfo, parse_pose_metainfo(CheckedCocoDataset.METAINFO)
+    for key in ("flip_indices", "upper_body_ids", "lower_body_ids"):
+        assert ours[key] == coco[key]
     assert sorted(map(sorted, ours["skeleton_links"])) == sorted(map(sorted, coco["skeleton_links"]))
-    assert (ours["upper_body_ids"], ours["lower_body_ids"]) == (coco["upper_body_ids"], coco["lower_body_ids"])
 
 
 def test_one_keypoint(data, init):
@@ -175,18 +168,17 @@ def test_schedule_and_input_size(instances, batch_size, epochs, warmup, lr):
         rows += [dict(bbox=[0, 0, 1, 1], num_keypoints=0, iscrowd=0)] * instances  # not used
         return choose_settings(Part("train", dict(annotations=rows), Path(), Path()), infer_keypoints(["tip"]))
 
-    settings = choose(20)
-    assert settings.instances == instances
-    assert (settings.batch_size, settings.epochs, settings.warmup, settings.lr) == (batch_size, epochs, warmup, lr)
+    found = choose(20)
+    assert (found.instances, found.batch_size, found.epochs) == (instances, batch_size, epochs)
+    assert (found.warmup, found.lr) == (warmup, lr)
     sizes = [choose(side).input_size for side in (17, 18, 23, 24)]
     assert sizes == [(192, 256), (256, 256), (256, 256), (256, 192)]
 
 
 def test_one_of_several_categories(data, init, fails):
     content = dataset_of(data)
-    skeleton = [[0, 1], [1, 2], [0, 7]]
-    content["categories"].append(dict(id=2, name="très beau", keypoints=["a", "b", "b"], skeleton=skeleton))
-    content["categories"].append(dict(id=3, name="box"))
+    beau = dict(name="très beau", keypoints=["a", "b", "b"], skeleton=[[0, 1], [1, 2], [0, 7]])
+    content["categories"] += [dict(beau, id=2), dict(id=3, name="box")]
     content["annotations"][3].update(category_id=3)
     del content["annotations"][3]["keypoints"]
     for row in content["annotations"][:2]:
@@ -243,10 +235,7 @@ def test_wrong_yolo_data_are_a_sentence(people, data, fails):
 def test_wrong_annotations_are_a_sentence(data, fails):
     for change, words in (
         (lambda rows: [row.pop("keypoints") for row in rows], "has no annotation with 'keypoints'"),
-        (
-            lambda rows: rows[1].pop("image_id"),
-            "'annotations' must have category_id and image_id, but entry 1 does not",
-        ),
+        (lambda rows: rows[1].pop("image_id"), "'annotations' must have category_id and image_id, but entry 1 does"),
         (lambda rows: [row.update(category_id=5) for row in rows], "the data have none, .* or correct category_id"),
         (lambda rows: rows.__delitem__(slice(1, 9)), "Two images with annotations are needed, but .*all.json has 1"),
     ):
@@ -260,10 +249,9 @@ def test_files_that_do_not_fit_together(data, init, fails):
     dataset_of(data / "train", ["a", "b"])
     dataset_of(data / "valid", ["b", "a"])
     fails(r"in one order, \['a', 'b'\], but .*valid/all.json has \['b', 'a'\]")
-    shutil.move(data / "valid", data / "other")
-    fails("are both for train, but one file is needed: give the files")
     dataset_of(data / "other", ["a", "b"])
-    shutil.move(data / "other/all.json", data / "other/my_val.json")
+    fails("are both for train, but one file is needed: give the files")
+    (data / "other/all.json").rename(data / "other/my_val.json")
     _, cfg = init(data / "train/all.json", data / "other/my_val.json")
     assert [len(load_data(cfg, split)) for split in ("train", "val")] == [4, 4]
 
@@ -277,14 +265,12 @@ def test_unknown_layouts(data, fails):
     fails(r"a\.json is not a json file")
 
 
-def test_nothing_is_overwritten(data, tmp_path):
+def test_nothing_is_overwritten(data):
     dataset_of(data)
-    (tmp_path / "own").mkdir()
-    (tmp_path / "own/notes.txt").write_text("mine")
-    for out in (tmp_path / "own", tmp_path / "own/notes.txt"):
+    for out in (data, data / "all.json"):
         with pytest.raises(UserError, match="exists already and is not an empty folder"):
             init_data(data, out=out)
-    assert [path.name for path in (tmp_path / "own").iterdir()] == ["notes.txt"]
+    assert len(list(data.iterdir())) == 5
 
 
 @pytest.mark.slow
