@@ -123,13 +123,15 @@ def test_mirrored_faces_are_found_but_not_in_turned_images(contents):
     assert set(check(contents[17], everything)) == {"faces_mirrored"}
     assert "faces_mirrored" in check(contents[17], sides("eye"))
 
-    def turn(points, *_):
-        for angle, instance in zip(np.linspace(0, 6, len(points)), points):
-            matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-            middle = instance[:, :2].mean(0)
-            instance[:, :2] = (instance[:, :2] - middle) @ matrix.T + middle
+    for lowest, highest in ((0, 6), (2.5, 3.8)):  # in all directions, and with the heads down
 
-    assert not {"faces_mirrored", "flip_pair_exchanged"} & set(check(contents[17], turn))
+        def turn(points, *_, angles=(lowest, highest)):
+            for angle, instance in zip(np.linspace(*angles, len(points)), points):
+                matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+                middle = instance[:, :2].mean(0)
+                instance[:, :2] = (instance[:, :2] - middle) @ matrix.T + middle
+
+        assert not {"faces_mirrored", "flip_pair_exchanged"} & set(check(contents[17], turn))
 
 
 def test_few_and_unused_rows_are_not_counted(contents):
