@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import numpy as np
 import pytest
 import torch
 from mmengine.config import Config
 from mmpose.registry import MODELS
 
 from projects.poseur.poseur import PoseurHead, PoseurLoss, PoseurStart
-from tests.helpers.models import build, flip_indices, images, randomise, samples, tiny_model_cfg
+from tests.helpers.models import build, check_flip_test, feature_maps, images, randomise, samples, tiny_model_cfg
 from tests.helpers.paths import ROOT
 from tfpose_mm.inference import Predictor
 from tfpose_mm.recipe import find_problems, parameter_groups
@@ -21,8 +20,7 @@ CONFIGS = sorted((ROOT / "projects/poseur/configs").glob("*.py"))
 def model_cfg(num_joints=5, test_cfg=None, **head):
     cfg = tiny_model_cfg(num_joints, test_cfg=test_cfg, **head)
     cfg["head"]["type"] = "PoseurHead"
-    for key in ("aux_branch", "deconv_out_channels"):
-        cfg["head"].pop(key)
+    del cfg["head"]["aux_branch"], cfg["head"]["deconv_out_channels"]
     return cfg
 
 
@@ -86,26 +84,15 @@ def test_the_loss_of_the_last_layer_trains_the_steps_of_all_layers_before_it():
     head = randomise(build(model_cfg())).head.eval()
     for layer in head.transformer_decoder.layers:  # without this, layers are also linked by their queries
         layer.register_forward_hook(lambda module, inputs, output: output.detach())
-    feats = [torch.randn(3, 32, *shape) for shape in ((16, 12), (8, 6), (4, 3))]
-    head.forward(feats).sum().backward()
+    head.forward(feature_maps((32, 32, 32), ((16, 12), (8, 6), (4, 3)))).sum().backward()
     assert all(branch.layers[-1].bias.grad.any() for branch in head.reg_branches)
     assert head.start.coordinates.weight.grad is None  # y_0 is trained by its own loss
 
 
 @pytest.mark.parametrize("num_joints", [1, 14])
 def test_the_flip_test_is_equivariant(num_joints):
-    """A mirrored image gives mirrored keypoints and the same scores."""
     cfg = model_cfg(num_joints, test_cfg=dict(flip_test=True, keypoint_scores="sigma"))
-    model, flip = randomise(build(cfg)).eval(), flip_indices(num_joints)
-    with torch.no_grad():
-        plain, mirrored = (model.predict(batch, samples(3, num_joints)) for batch in (images(), images().flip(-1)))
-    plain, mirrored = ([sample.pred_instances for sample in results] for results in (plain, mirrored))
-    for one, other in zip(plain, mirrored):
-        expected = other.keypoints[:, flip] * [-1, 1] + [2 * 40.0, 0]
-        np.testing.assert_allclose(one.keypoints, expected, atol=1e-3)
-        np.testing.assert_allclose(one.keypoint_scores, other.keypoint_scores[:, flip], atol=1e-5)
-    scores = np.concatenate([one.keypoint_scores for one in plain])
-    assert scores.std() > 0
+    scores = check_flip_test(randomise(build(cfg)).eval(), num_joints)
     assert 0 < scores.min() < scores.max() < 1
 
 
