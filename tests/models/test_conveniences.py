@@ -118,8 +118,7 @@ def test_sizes_that_change_and_inference_mode_leave_a_model_that_trains():
         first = predict(model, inputs)
     predict(model, images())
     torch.testing.assert_close(predict(model, inputs), first.clone())
-    losses = model.train().loss(images(), samples(num_joints=7))
-    sum(losses.values()).backward()
+    sum(model.train().loss(images(), samples(num_joints=7)).values()).backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
 
 

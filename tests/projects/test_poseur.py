@@ -55,17 +55,14 @@ def test_the_loss_is_mmpose_s_rle_averaged_over_joints_and_axes():
 
 
 def test_noise_groups_are_further_losses():
-    plain, noisy = (build(model_cfg(noise_groups=groups, dropout=0.0)) for groups in (0, 2))
-    noisy.load_state_dict(randomise(plain).state_dict())
-    plain, noisy = plain.eval(), noisy.eval()
-    expected = plain.loss(images(), samples())
-    losses = noisy.loss(images(), samples())
+    plain, noisy = (randomise(build(model_cfg(noise_groups=groups, dropout=0.0))).eval() for groups in (0, 2))
+    noisy.load_state_dict(plain.state_dict())
+    expected, losses = (model.loss(images(), samples()) for model in (plain, noisy))
     assert set(losses) - set(expected) == {"loss_noise_kpt_layer1", "loss_noise_kpt"}
     for name, value in expected.items():
         torch.testing.assert_close(losses[name], value)
     noisy.head.noise_std = 0.0  # groups without noise are the same as the queries
-    losses = noisy.loss(images(), samples())
-    torch.testing.assert_close(losses["loss_noise_kpt"], expected["loss_kpt"])
+    torch.testing.assert_close(noisy.loss(images(), samples())["loss_noise_kpt"], expected["loss_kpt"])
 
 
 def test_noise_moves_a_fraction_of_the_keypoints():
@@ -74,7 +71,6 @@ def test_noise_moves_a_fraction_of_the_keypoints():
     model.head.transformer_decoder.register_forward_pre_hook(lambda module, inputs: starts.append(inputs[3]))
     model.loss(images(), samples(num_joints=133))
     before, after = starts
-    assert after.shape == (9, 133, 2)
     assert ((after >= 0) & (after <= 1)).all()
     moved = (before.repeat_interleave(3, dim=0) != after).any(-1).float()
     assert moved.mean() == pytest.approx(0.25, abs=0.05)

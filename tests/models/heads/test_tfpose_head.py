@@ -61,13 +61,10 @@ def test_every_parameter_gets_a_gradient_for_any_number_of_joints(num_joints, he
 @pytest.mark.parametrize("head", [{}, dict(start=MAPS)])
 def test_invisible_joints_give_no_gradient(head):
     head = randomise(build_head(**head))
-    losses = head.loss(maps(), samples(weights=torch.zeros(3, 5)))
-    total = sum(losses.values())
+    total = sum(head.loss(maps(), samples(weights=torch.zeros(3, 5))).values())
     total.backward()
     assert total.item() == 0  # the accuracy as well
-    for name, parameter in head.named_parameters():
-        assert torch.isfinite(parameter.grad).all(), name
-        assert not parameter.grad.any(), name
+    assert not [name for name, parameter in head.named_parameters() if parameter.grad.any()]  # NaN is any as well
 
 
 def test_the_loss_is_of_what_forward_predicts():
@@ -134,11 +131,8 @@ def test_the_auxiliary_branch_is_not_run_in_inference():
 )
 def test_any_pyramid(channels, shapes, head):
     """With records beside the same coordinates."""
-    head = randomise(build_head(**{"in_channels": list(channels), "aux_branch": False, **head}))
+    head = randomise(build_head(**{"in_channels": list(channels), "aux_branch": False, **head})).eval()
     feats = feature_maps(channels, shapes)
-    sum(head.loss(feats, samples()).values()).backward()
-    assert all(parameter.grad is not None for parameter in head.parameters())
-    head.eval()
     coordinates, records = head.forward_with_records(feats)
     torch.testing.assert_close(coordinates, head.forward(feats), atol=1e-6, rtol=0)
     assert records.spatial_shapes == shapes
