@@ -178,6 +178,7 @@ def test_its_dataloaders_fit_into_mmpose_s_own_config(people, tmp_path):
         cfg[f"{part}_dataloader"] = cfg[f"{part}_evaluator"] = cfg[f"{part}_cfg"] = None
     cfg.update(launcher="none", experiment_name=f"configs_{time.time_ns()}")
     training = Runner.from_cfg(cfg)
+    assert find_problems(cfg, training.model) == []
     branches = training.model.head.reg_branches
     before = copy.deepcopy(branches.state_dict())
     training.train()

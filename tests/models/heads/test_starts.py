@@ -1,10 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
 import torch
 
-from tests.helpers.models import build, images, randomise, samples, tiny_model_cfg
+from tests.helpers.models import INPUT_SIZE, build, images, randomise, samples, tiny_model_cfg
 from tfpose_mm.models import KeypointMapStart
-from tfpose_mm.models.layers import local_maximum
+from tfpose_mm.models.layers import local_maximum, probability_near
 
 H, W, K = 9, 7, 5
 
@@ -44,6 +45,9 @@ def test_with_the_flip_test_both_views_start_at_the_same_maximum(monkeypatch):
     feats = [model.extract_feat(images(1)) for _ in range(2)]
     batch = samples(num_joints=1)[:1]
     batch[0].set_metainfo(dict(flip_indices=[0]))
-    model.head.predict(feats, batch, dict(flip_test=True))
+    (predicted,) = model.head.predict(feats, batch, dict(flip_test=True, keypoint_scores="keypoint_map"))
     torch.testing.assert_close(starts[0], torch.tensor([[[4.5 / 6, 6.5 / 8]]]), atol=1e-4, rtol=0)
     torch.testing.assert_close(starts[1], torch.tensor([[[1.5 / 6, 6.5 / 8]]]), atol=1e-4, rtol=0)
+    points = torch.from_numpy(predicted.keypoints / INPUT_SIZE)
+    expected = probability_near((maps[0] + maps[1].flip(-1)) / 2, points)
+    np.testing.assert_allclose(predicted.keypoint_scores, expected, atol=1e-6)

@@ -64,7 +64,7 @@ def test_invisible_joints_give_no_gradient(head):
     total = sum(head.loss(maps(), samples(weights=torch.zeros(3, 5))).values())
     total.backward()
     assert total.item() == 0  # the accuracy as well
-    assert not [name for name, parameter in head.named_parameters() if parameter.grad.any()]  # NaN is any as well
+    assert not [name for name, parameter in head.named_parameters() if parameter.grad.any()]  # nor NaN
 
 
 def test_the_loss_is_of_what_forward_predicts():
@@ -108,11 +108,10 @@ def test_the_flip_test_is_the_mean_of_both_views():
     np.testing.assert_allclose(flipped[0].keypoints[..., 0] - shifted[0].keypoints[..., 0], 0.5, atol=1e-4)
 
 
-@pytest.mark.parametrize(("scores", "head"), [("heatmap", {}), ("keypoint_map", TWO_STAGE)])
-def test_the_flip_test_is_equivariant(scores, head):
-    cfg = tiny_model_cfg(test_cfg=dict(flip_test=True, keypoint_scores=scores), **head)
-    found = check_flip_test(randomise(build(cfg)).eval())
-    assert 0 <= found.min() <= found.max() <= 1
+def test_the_flip_test_of_a_two_stage_head_is_equivariant():
+    cfg = tiny_model_cfg(test_cfg=dict(flip_test=True, keypoint_scores="keypoint_map"), **TWO_STAGE)
+    scores = check_flip_test(randomise(build(cfg)).eval())
+    assert 0 <= scores.min() <= scores.max() <= 1
 
 
 def test_the_auxiliary_branch_is_not_run_in_inference():
