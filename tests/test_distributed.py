@@ -1,7 +1,5 @@
 """Train in several processes, as MMEngine's launchers do, on the CPU with gloo instead of NCCL."""
 
-from __future__ import annotations
-
 import copy
 import datetime
 

@@ -1,7 +1,5 @@
 """Small models, random images and labelled samples."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from mmengine.config import Config

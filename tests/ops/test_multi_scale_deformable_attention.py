@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import pytest
 import torch
 from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
