@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from tests.helpers.checks import check_gradients
 from tests.helpers.models import INPUT_SIZE, build, images, labelled, randomise, samples, tiny_model_cfg
 
 WIDTHS = (8, 16, 32, 64)  # of HRNet's branches
@@ -45,13 +46,6 @@ BODIES = {
 }
 
 
-def check_every_gradient(model, losses):
-    sum(value for key, value in losses.items() if "loss" in key).backward()
-    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    assert [name for name, p in trained if p.grad is None or not torch.isfinite(p.grad).all()] == []
-    return [name for name, p in trained if not p.grad.any()]
-
-
 @pytest.mark.parametrize("num_joints", [14, 17, 21, 133])
 @pytest.mark.parametrize("body", BODIES)
 def test_the_head_behind_any_body(body, num_joints):
@@ -59,7 +53,7 @@ def test_the_head_behind_any_body(body, num_joints):
     cfg = dict(tiny_model_cfg(num_joints, test_cfg=dict(flip_test=True)), backbone=backbone, neck=neck_cfg)
     cfg["head"].update(in_channels=channels, **arguments)
     model = randomise(build(cfg))
-    without = check_every_gradient(model, model.loss(images(), samples(num_joints=num_joints)))
+    without = check_gradients(model, model.loss(images(), samples(num_joints=num_joints)))
     assert not [name for name in without if name.startswith("head.")]
     model.eval()
     with torch.no_grad():
@@ -105,7 +99,7 @@ def test_the_neck_before_any_head(kind, num_joints):
     )
     model = randomise(build(cfg))
     batch = labelled(codec, cfg["head"])
-    without = check_every_gradient(model, model.loss(images(), batch))
+    without = check_gradients(model, model.loss(images(), batch))
     assert [name for name in without if name.startswith("neck.")] == []
     model.eval()
     with torch.no_grad():

@@ -112,21 +112,6 @@ def feature_maps(channels, shapes, seed=0):
     return tuple(torch.randn(3, c, *shape, generator=generator) for c, shape in zip(channels, shapes))
 
 
-def check_flip_test(model, num_joints=5):
-    """With the flip test a mirrored image gives mirrored keypoints and the same scores."""
-    flip = flip_indices(num_joints)
-    with torch.no_grad():
-        views = [model.predict(batch, samples(num_joints=num_joints)) for batch in (images(), images().flip(-1))]
-    plain, mirrored = ([sample.pred_instances for sample in results] for results in views)
-    for one, other in zip(plain, mirrored):
-        expected = other.keypoints[:, flip] * [-1, 1] + [2 * 40.0, 0]
-        np.testing.assert_allclose(one.keypoints, expected, atol=1e-3)
-        np.testing.assert_allclose(one.keypoint_scores, other.keypoint_scores[:, flip], atol=1e-5)
-    scores = np.concatenate([one.keypoint_scores for one in plain])
-    assert scores.std() > 0
-    return scores
-
-
 def load_tiny(**options):
     """Return the demo's config with changes (``__`` stands for a dot), and its model."""
     cfg = Config.fromfile(str(TINY))

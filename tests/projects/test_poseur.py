@@ -6,7 +6,8 @@ from mmengine.config import Config
 from mmpose.registry import MODELS
 
 from projects.poseur.poseur import PoseurHead, PoseurLoss, PoseurStart
-from tests.helpers.models import build, check_flip_test, feature_maps, images, randomise, samples, tiny_model_cfg
+from tests.helpers.checks import check_flip_test, check_gradients
+from tests.helpers.models import build, feature_maps, images, randomise, samples, tiny_model_cfg
 from tests.helpers.paths import ROOT
 from tfpose_mm.inference import Predictor
 from tfpose_mm.recipe import find_problems, parameter_groups
@@ -38,8 +39,7 @@ def test_it_trains_with_its_recipe(path):
     layers = {f"loss_kpt_layer{layer}" for layer in range(1, len(model.head.reg_branches))} | {"loss_kpt"}
     noise = {name.replace("loss_", "loss_noise_") for name in layers}
     assert set(losses) == {"loss_kpt_layer0", "acc_pose"} | layers | noise
-    sum(losses.values()).backward()
-    assert not [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert check_gradients(model, losses) == []
 
 
 def test_the_loss_is_mmpose_s_rle_averaged_over_joints_and_axes():
@@ -104,8 +104,7 @@ def test_bfloat16_autocast_trains():
     model = randomise(build(model_cfg(dropout=0.0)))
     with torch.autocast("cpu", dtype=torch.bfloat16):
         losses = model.loss(images(), samples())
-    sum(losses.values()).backward()
-    assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())
+    check_gradients(model, losses)
 
 
 def test_tools_of_the_package_predict_with_it(people, tmp_path):
