@@ -7,7 +7,6 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from torch._dynamo.testing import CompileCounter
 
 from tests.helpers.checks import check_gradients
 from tests.helpers.models import INPUT_SIZE, TWO_STAGE, build, images, randomise, samples, tiny_model_cfg
@@ -68,8 +67,9 @@ def test_generated_code_on_the_gpu(twins):
 @pytest.mark.slow
 def test_predict_runs_compiled_parts(twins):
     """The recipe of docs/training.md: ``predict`` runs the compiled forwards, and checkpoints keep their names."""
-    model, twin = twins
-    backend = CompileCounter()
+    from torch._dynamo.testing import CompileCounter
+
+    (model, twin), backend = twins, CompileCounter()
     for part in (twin.backbone, twin.neck, twin.head.transformer_decoder):
         part.forward = torch.compile(part.forward, fullgraph=True, backend=backend)
     with torch.no_grad():
