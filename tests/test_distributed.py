@@ -1,44 +1,31 @@
 """Train in several processes, as MMEngine's launchers do, on the CPU with gloo instead of NCCL."""
 
-from __future__ import annotations
-
 import copy
 import datetime
 
 import pytest
 import torch
 import torch.distributed as dist
-from mmengine.config import Config
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import build_optim_wrapper
 from mmengine.runner import set_random_seed
-from mmpose.registry import MODELS
 from mmpose.utils import register_all_modules
 from torch import nn
 
-from tests.helpers.models import randomise
-from tests.helpers.paths import TINY
+from tests.helpers.models import TWO_STAGE, load_tiny, randomise
 from tests.helpers.processes import free_port
 from tfpose_mm.comparison.memory import labelled_batch
 
 BATCH = 6
 SGD = dict(optimizer=dict(type="SGD", lr=0.05))
 
+HEADS = {"TFPose": {}, "without auxiliary branch": dict(aux_branch=False), "two-stage": TWO_STAGE}
 pytestmark = pytest.mark.slow
 
 
-HEADS = {
-    "TFPose": {},
-    "without auxiliary branch": dict(aux_branch=False),
-    "two-stage": dict(start=dict(type="KeypointMapStart"), reference_position=True, token_position=True),
-}
-
-
 def model_and_batch(kind):
-    cfg = Config.fromfile(str(TINY))
-    cfg.model.head.update(HEADS[kind])
     set_random_seed(0)
-    model = MODELS.build(cfg.model)
+    cfg, model = load_tiny(model__head=HEADS[kind])
     randomise(model).train()  # an untrained model has no gradient in its decoder
     for module in model.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):

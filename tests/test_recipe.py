@@ -1,14 +1,13 @@
-from __future__ import annotations
+import re
 
 import pytest
 from mmengine.config import Config
 from mmengine.hub import get_config
-from mmengine.model import BaseModel
 from mmpose.registry import MODELS
 from torch import nn
 
 from tests.helpers.models import load_tiny as load
-from tests.helpers.paths import TINY
+from tests.helpers.paths import ROOT, TINY
 from tfpose_mm.config_files import read_config
 from tfpose_mm.errors import UserError
 from tfpose_mm.recipe import describe, find_problems, parameter_groups, show_recipe
@@ -91,17 +90,7 @@ def test_what_does_not_matter_agrees():
     assert find_problems(cfg, model) == []
 
 
-class Empty(BaseModel):
-    """A model without parameters, because these checks only use the data."""
-
-    def __init__(self):
-        super().__init__()
-        self.head = nn.Identity()
-
-    def forward(self, *args):
-        raise NotImplementedError
-
-
+NO_MODEL = nn.Identity()  # checks of data need no parameters
 HEATMAP = "body_2d_keypoint/topdown_heatmap"
 
 
@@ -120,21 +109,13 @@ HEATMAP = "body_2d_keypoint/topdown_heatmap"
     ],
 )
 def test_mmpose_s_own_configs_agree(name):
-    assert find_problems(get_config(f"mmpose::{name}.py"), Empty()) == []
+    assert find_problems(get_config(f"mmpose::{name}.py"), NO_MODEL) == []
 
 
-def test_a_config_over_one_of_mmpose_s_agrees(tmp_path):
-    """MMEngine adds a scope to the dicts of a base in another package; the check ignores it."""
-    path = tmp_path / "head.py"
-    path.write_text(
-        "_base_ = 'mmpose::body_2d_keypoint/topdown_heatmap/coco/td-hm_res50_8xb64-210e_coco-256x192.py'\n"
-        "from tfpose_mm.config import change_codec\n"
-        "codec = dict(type='TFPoseLabel', input_size=(192, 256), heatmap_size=(48, 64), sigma=2)\n"
-        "change_codec(_base_, **codec)\n"
-        "model = dict(head=dict(_delete_=True, type='TFPoseHead', in_channels=2048, num_levels=1, num_joints=17, "
-        "decoder=codec), test_cfg=dict(_delete_=True, flip_test=True, shift_coords=False))\n"
-    )
-    assert find_problems(Config.fromfile(str(path)), Empty()) == []
+def test_the_readme_s_config_over_one_of_mmpose_s_agrees(tmp_path):
+    (block,) = re.findall("```python\n(_base_ = .*?)```", (ROOT / "README.md").read_text("utf-8"), re.S)
+    (tmp_path / "head.py").write_text(block, encoding="utf-8")
+    assert find_problems(Config.fromfile(str(tmp_path / "head.py")), NO_MODEL) == []
 
 
 @pytest.mark.parametrize("kind", [None, "RepeatDataset", "ConcatDataset"])

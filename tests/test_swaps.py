@@ -1,27 +1,21 @@
 """Combine TFPose's head with backbones and necks of MMPose, and TFPose's neck with heads of MMPose."""
 
-from __future__ import annotations
-
 import numpy as np
 import pytest
 import torch
 
+from tests.helpers.checks import check_gradients
 from tests.helpers.models import INPUT_SIZE, build, images, labelled, randomise, samples, tiny_model_cfg
 
-WIDTH, HEIGHT = INPUT_SIZE
-RESNET = dict(type="ResNet", depth=18, base_channels=8, stem_channels=8, out_indices=(1, 2, 3))
+WIDTHS = (8, 16, 32, 64)  # of HRNet's branches
+RESNET = tiny_model_cfg()["backbone"]
 
 
 def hrnet(multiscale):
-    stages = dict(stage1=dict(num_modules=1, num_branches=1, block="BOTTLENECK", num_blocks=(1,), num_channels=(8,)))
-    for branches in (2, 3, 4):
-        stages[f"stage{branches}"] = dict(
-            num_modules=1,
-            num_branches=branches,
-            block="BASIC",
-            num_blocks=(1,) * branches,
-            num_channels=tuple(8 * 2**index for index in range(branches)),
-        )
+    stages = {
+        f"stage{n}": dict(num_modules=1, num_branches=n, block="BASIC", num_blocks=[1] * n, num_channels=WIDTHS[:n])
+        for n in (1, 2, 3, 4)
+    }
     stages["stage4"]["multiscale_output"] = multiscale
     return dict(type="HRNet", in_channels=3, extra=stages)
 
@@ -37,47 +31,29 @@ def neck(*in_channels, num_layers=1):
     return dict(type="DeformableTransformerNeck", in_channels=list(in_channels), **sizes)
 
 
-def deconvs(number):
-    return dict(deconv_out_channels=(8,) * number or None, deconv_kernel_sizes=(4,) * number or None)
-
-
-# name: backbone, neck, channels of the maps that reach the head, deconvolutions from the last map to stride 4
+NO_DECONVS = dict(deconv_out_channels=None, deconv_kernel_sizes=None)  # after a map of stride 4
+# name: backbone, neck, channels of the maps that reach the head, other arguments of the head
 BODIES = {
-    "resnet": (RESNET, None, [16, 32, 64], 3),
-    "resnet-deformable": (RESNET, neck(16, 32, 64), [32] * 3, 3),
-    "resnet-channelmapper": (RESNET, MAPPER, [24] * 3, 3),
-    "resnet-fpn": (RESNET, FPN, [32] * 3, 3),
-    "hrnet-single": (hrnet(False), None, [8], 0),
-    "hrnet-single-deformable": (hrnet(False), neck(8), [32], 0),
-    "hrnet-multiscale": (hrnet(True), neck(8, 16, 32, 64, num_layers=0), [32] * 4, 3),
-    "mobilenetv2": (MOBILENET, neck(8, 24, 1280), [32] * 3, 3),
-    "swin": (SWIN, neck(24, 48, 96), [32] * 3, 3),
+    "resnet": (RESNET, None, [16, 32, 64], {}),
+    "resnet-deformable": (RESNET, neck(16, 32, 64), [32] * 3, {}),
+    "resnet-channelmapper": (RESNET, MAPPER, [24] * 3, {}),
+    "resnet-fpn": (RESNET, FPN, [32] * 3, {}),
+    "hrnet-single": (hrnet(False), None, [8], NO_DECONVS),
+    "hrnet-single-deformable": (hrnet(False), neck(8), [32], NO_DECONVS),
+    "hrnet-multiscale": (hrnet(True), neck(8, 16, 32, 64, num_layers=0), [32] * 4, {}),
+    "mobilenetv2": (MOBILENET, neck(8, 24, 1280), [32] * 3, {}),
+    "swin": (SWIN, neck(24, 48, 96), [32] * 3, {}),
 }
-JOINTS = (14, 17, 21, 133)
 
 
-def tfpose(body, num_joints, test_cfg=None):
-    backbone, neck_cfg, channels, number = BODIES[body]
-    cfg = tiny_model_cfg(num_joints, test_cfg=test_cfg)
-    cfg["head"].update(in_channels=channels, **deconvs(number))
-    cfg.update(backbone=dict(backbone), neck=neck_cfg)
-    if neck_cfg is None:
-        cfg.pop("neck")
-    return randomise(build(cfg))
-
-
-def check_every_gradient(model, losses):
-    sum(value for key, value in losses.items() if "loss" in key).backward()
-    trained = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-    assert [name for name, p in trained if p.grad is None or not torch.isfinite(p.grad).all()] == []
-    return [name for name, p in trained if not p.grad.any()]
-
-
-@pytest.mark.parametrize("num_joints", JOINTS)
+@pytest.mark.parametrize("num_joints", [14, 17, 21, 133])
 @pytest.mark.parametrize("body", BODIES)
 def test_the_head_behind_any_body(body, num_joints):
-    model = tfpose(body, num_joints, dict(flip_test=True))
-    without = check_every_gradient(model, model.loss(images(), samples(num_joints=num_joints)))
+    backbone, neck_cfg, channels, arguments = BODIES[body]
+    cfg = dict(tiny_model_cfg(num_joints, test_cfg=dict(flip_test=True)), backbone=backbone, neck=neck_cfg)
+    cfg["head"].update(in_channels=channels, **arguments)
+    model = randomise(build(cfg))
+    without = check_gradients(model, model.loss(images(), samples(num_joints=num_joints)))
     assert not [name for name in without if name.startswith("head.")]
     model.eval()
     with torch.no_grad():
@@ -90,24 +66,14 @@ def test_the_head_behind_any_body(body, num_joints):
     assert points.std(0).max() > 1e-3  # predictions differ between images
 
 
-GAU = dict(
-    hidden_dims=16,
-    s=8,
-    expansion_factor=2,
-    dropout_rate=0.0,
-    drop_path=0.0,
-    act_fn="SiLU",
-    use_rel_bias=False,
-    pos_enc=False,
-)
+NO_DROPOUT = dict(dropout_rate=0.0, drop_path=0.0)
+GAU = dict(hidden_dims=16, s=8, expansion_factor=2, act_fn="SiLU", use_rel_bias=False, pos_enc=False, **NO_DROPOUT)
 SIZES = dict(input_size=INPUT_SIZE, in_featuremap_size=(3, 4), simcc_split_ratio=2.0)
 POOL = dict(type="GlobalAveragePooling")
 HEATMAP_CODEC = dict(type="UDPHeatmap", input_size=INPUT_SIZE, heatmap_size=(24, 32), sigma=2)
 SIMCC_CODEC = dict(type="SimCCLabel", input_size=INPUT_SIZE, sigma=4.0, simcc_split_ratio=2.0)
 REGRESSION_CODEC = dict(type="RegressionLabel", input_size=INPUT_SIZE)
-INTEGRAL_CODEC = dict(
-    type="IntegralRegressionLabel", **{k: HEATMAP_CODEC[k] for k in ("input_size", "heatmap_size", "sigma")}
-)
+INTEGRAL_CODEC = dict(HEATMAP_CODEC, type="IntegralRegressionLabel")
 # name: codec, head, pooled
 HEADS = {
     "heatmap": (HEATMAP_CODEC, dict(type="HeatmapHead", deconv_out_channels=(8, 8, 8)), False),
@@ -126,14 +92,14 @@ def test_the_neck_before_any_head(kind, num_joints):
     joints = "num_joints" if kind in ("dsnt", "regression", "rle") else "out_channels"
     cfg = dict(
         type="TopdownPoseEstimator",
-        backbone=dict(RESNET),
+        backbone=RESNET,
         neck=dict(type="SequentialNeck", necks=[ours, POOL]) if pooled else ours,
         head=dict(head, in_channels=32, decoder=codec, **{joints: num_joints}),
         test_cfg=dict(flip_test=True, flip_mode="heatmap", shift_coords=False),
     )
     model = randomise(build(cfg))
     batch = labelled(codec, cfg["head"])
-    without = check_every_gradient(model, model.loss(images(), batch))
+    without = check_gradients(model, model.loss(images(), batch))
     assert [name for name in without if name.startswith("neck.")] == []
     model.eval()
     with torch.no_grad():

@@ -1,7 +1,5 @@
 """Small models, random images and labelled samples."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from mmengine.config import Config
@@ -15,8 +13,9 @@ from tfpose_mm.comparison.memory import labelled_batch
 from .paths import TINY
 
 INPUT_SIZE = (96, 128)  # w, h
-HEATMAP_SIZE = (24, 32)
-CODEC = dict(type="TFPoseLabel", input_size=INPUT_SIZE, heatmap_size=HEATMAP_SIZE, sigma=2)
+CODEC = dict(type="TFPoseLabel", input_size=INPUT_SIZE, heatmap_size=(24, 32), sigma=2)
+POSITIONS = dict(reference_position=True, token_position=True)
+TWO_STAGE = dict(start=dict(type="KeypointMapStart"), **POSITIONS)
 
 
 def randomise(module):
@@ -30,16 +29,12 @@ def randomise(module):
 
 def tiny_model_cfg(num_joints=5, aux_branch=True, test_cfg=None, **head):
     """A TFPose that runs in milliseconds."""
+    attention = dict(num_heads=4, feedforward_channels=48)
     return dict(
         type="TopdownPoseEstimator",
         backbone=dict(type="ResNet", depth=18, base_channels=8, stem_channels=8, out_indices=(1, 2, 3), init_cfg=None),
         neck=dict(
-            type="DeformableTransformerNeck",
-            in_channels=[16, 32, 64],
-            out_channels=32,
-            num_layers=1,
-            num_heads=4,
-            feedforward_channels=48,
+            type="DeformableTransformerNeck", in_channels=[16, 32, 64], out_channels=32, num_layers=1, **attention
         ),
         head=dict(
             type="TFPoseHead",
@@ -47,11 +42,10 @@ def tiny_model_cfg(num_joints=5, aux_branch=True, test_cfg=None, **head):
             num_joints=num_joints,
             embed_dims=32,
             num_layers=2,
-            num_heads=4,
-            feedforward_channels=48,
             aux_branch=aux_branch,
             deconv_out_channels=(8, 8, 8),
             decoder=CODEC,
+            **attention,
             **head,
         ),
         test_cfg=test_cfg or {},
@@ -72,12 +66,17 @@ def flip_indices(num_joints):
     return indices
 
 
-def samples(batch=3, num_joints=5, weights=None, heatmap_size=HEATMAP_SIZE, seed=0):
+def samples(batch=3, num_joints=5, weights=None, heatmap_size=(24, 32)):
     """Labelled data samples as MMPose's pipeline packs them."""
-    rng = np.random.default_rng(seed)
-    packed = []
+    rng, packed = np.random.default_rng(0), []
     for index in range(batch):
-        sample = PoseDataSample()
+        metainfo = dict(
+            input_size=INPUT_SIZE,
+            input_center=np.array([40.0, 80.0], dtype=np.float32),
+            input_scale=np.array([120.0, 160.0], dtype=np.float32),
+            flip_indices=flip_indices(num_joints),
+        )
+        sample = PoseDataSample(metainfo=metainfo)
         sample.gt_instance_labels = InstanceData(
             keypoint_labels=torch.from_numpy(rng.uniform(0.1, 0.9, (1, num_joints, 2)).astype(np.float32)),
             keypoint_weights=torch.ones(1, num_joints) if weights is None else weights[index : index + 1],
@@ -85,18 +84,8 @@ def samples(batch=3, num_joints=5, weights=None, heatmap_size=HEATMAP_SIZE, seed
         if heatmap_size is not None:
             shape = (num_joints, heatmap_size[1], heatmap_size[0])
             sample.gt_fields = PixelData(heatmaps=torch.from_numpy(rng.uniform(0, 1, shape).astype(np.float32)))
-        sample.gt_instances = InstanceData(
-            bboxes=np.array([[10.0, 20.0, 70.0, 140.0]], dtype=np.float32),
-            bbox_scores=np.ones(1, dtype=np.float32),
-        )
-        sample.set_metainfo(
-            dict(
-                input_size=INPUT_SIZE,
-                input_center=np.array([40.0, 80.0], dtype=np.float32),
-                input_scale=np.array([120.0, 160.0], dtype=np.float32),
-                flip_indices=flip_indices(num_joints),
-            )
-        )
+        box = np.array([[10.0, 20.0, 70.0, 140.0]], dtype=np.float32)
+        sample.gt_instances = InstanceData(bboxes=box, bbox_scores=np.ones(1, dtype=np.float32))
         packed.append(sample)
     return packed
 
@@ -105,9 +94,8 @@ def labelled(codec, head, batch=3):
     """Samples with the targets of any codec for any of MMPose's heads, and with the metainfo for prediction."""
     joints = head.get("num_joints") or head["out_channels"]
     packed = samples(batch, joints)
-    for sample, target in zip(
-        packed, labelled_batch(Config(dict(codec=codec, model=dict(head=head))), batch, "cpu")[1]
-    ):
+    _, targets = labelled_batch(Config(dict(codec=codec, model=dict(head=head))), batch, "cpu")
+    for sample, target in zip(packed, targets):
         sample.gt_instance_labels = target.gt_instance_labels
         if "gt_fields" in target:
             sample.gt_fields = target.gt_fields
@@ -115,13 +103,13 @@ def labelled(codec, head, batch=3):
     return packed
 
 
-def images(batch=3, seed=0):
-    return torch.randn(batch, 3, INPUT_SIZE[1], INPUT_SIZE[0], generator=torch.Generator().manual_seed(seed))
+def images(batch=3):
+    return torch.randn(batch, 3, INPUT_SIZE[1], INPUT_SIZE[0], generator=torch.Generator().manual_seed(0))
 
 
-def feature_maps(channels, shapes, batch=3, seed=0, dtype=torch.float32):
+def feature_maps(channels, shapes, seed=0):
     generator = torch.Generator().manual_seed(seed)
-    return tuple(torch.randn(batch, c, *shape, generator=generator, dtype=dtype) for c, shape in zip(channels, shapes))
+    return tuple(torch.randn(3, c, *shape, generator=generator) for c, shape in zip(channels, shapes))
 
 
 def load_tiny(**options):

@@ -1,7 +1,6 @@
 """Reference attention and decoder, written from the formulas in plain torch with loops."""
 
-from __future__ import annotations
-
+import itertools
 import math
 
 import torch
@@ -21,22 +20,17 @@ def bilinear(image, x, y):
 
 
 def attend(value, shapes, locations, weights):
-    """Deformable DETR, eq. (3): loops over everything. Shapes as in tfpose_mm.ops."""
+    """Deformable DETR, eq. (3), for one sampling point after the other. Shapes as in tfpose_mm.ops."""
     batch, _, heads, dims = value.shape
-    num_queries, levels, points = locations.shape[1], locations.shape[3], locations.shape[4]
-    output = torch.zeros(batch, num_queries, heads, dims, dtype=value.dtype)
-    for b in range(batch):
-        for head in range(heads):
-            start = 0
-            for level in range(levels):
-                h, w = shapes[level]
-                image = value[b, start : start + h * w, head].T.reshape(dims, h, w)
-                start += h * w
-                for q in range(num_queries):
-                    for p in range(points):
-                        x, y = locations[b, q, head, level, p].tolist()
-                        sampled = bilinear(image, x * w - 0.5, y * h - 0.5)
-                        output[b, q, head] += weights[b, q, head, level, p] * sampled
+    output = torch.zeros(batch, locations.shape[1], heads, dims, dtype=value.dtype)
+    start = 0
+    for level, (h, w) in enumerate(shapes):
+        images = value[:, start : start + h * w].permute(0, 2, 3, 1).reshape(batch, heads, dims, h, w)
+        start += h * w
+        for b, q, head, p in itertools.product(*map(range, weights[:, :, :, level].shape)):
+            x, y = locations[b, q, head, level, p].tolist()
+            sampled = bilinear(images[b, head], x * w - 0.5, y * h - 0.5)
+            output[b, q, head] += weights[b, q, head, level, p] * sampled
     return output.flatten(2)
 
 
@@ -50,10 +44,8 @@ def deformable_attention(module, query, query_pos, memory, reference, shapes):
     logits = F.linear(located, module.attention_weights.weight, module.attention_weights.bias)
     weights = torch.softmax(logits.reshape(batch, num_queries, heads, -1), -1)
     weights = weights.reshape(batch, num_queries, heads, levels, points)
-    locations = torch.zeros_like(offsets)
-    for level, (h, w) in enumerate(shapes):
-        size = torch.tensor([w, h], dtype=query.dtype)
-        locations[:, :, :, level] = reference[:, :, None, None] + offsets[:, :, :, level] / size
+    sizes = torch.tensor([(w, h) for h, w in shapes], dtype=query.dtype)[:, None]
+    locations = reference[:, :, None, None, None] + offsets / sizes
     value = F.linear(memory, module.value_proj.weight, module.value_proj.bias)
     value = value.reshape(batch, memory.shape[1], heads, channels // heads)
     output = attend(value, shapes, locations, weights)
@@ -63,17 +55,18 @@ def deformable_attention(module, query, query_pos, memory, reference, shapes):
 def self_attention(module, query, query_pos):
     """Multi-head attention between the queries, with its residual."""
     attn = module.attn
-    channels, heads = query.shape[-1], attn.num_heads
-    positioned = query + query_pos
-    parts = []
-    for index, source in enumerate((positioned, positioned, query)):
-        rows = slice(index * channels, (index + 1) * channels)
-        projected = source @ attn.in_proj_weight[rows].T + attn.in_proj_bias[rows]
-        parts.append(projected.reshape(*query.shape[:2], heads, channels // heads).transpose(1, 2))
-    q, k, v = parts
-    attention = torch.softmax(q @ k.transpose(-1, -2) / math.sqrt(channels // heads), -1)
-    mixed = (attention @ v).transpose(1, 2).reshape(query.shape)
-    return query + mixed @ attn.out_proj.weight.T + attn.out_proj.bias
+    located = query + query_pos
+    parts = zip((located, located, query), attn.in_proj_weight.chunk(3), attn.in_proj_bias.chunk(3))
+    q, k, v = (F.linear(*part).unflatten(-1, (attn.num_heads, -1)).transpose(1, 2) for part in parts)
+    attention = torch.softmax(q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]), -1)
+    mixed = (attention @ v).transpose(1, 2).flatten(2)
+    return query + F.linear(mixed, attn.out_proj.weight, attn.out_proj.bias)
+
+
+def ffn(module, x):
+    """Two linear layers with a ReLU between them, and the residual."""
+    (first, *_), second, _ = module.layers
+    return x + F.linear(torch.relu(F.linear(x, first.weight, first.bias)), second.weight, second.bias)
 
 
 def decode(decoder, reg_branches, query, query_pos, memory, y0, shapes):
@@ -91,18 +84,14 @@ def decode(decoder, reg_branches, query, query_pos, memory, y0, shapes):
             query = layer_norm(layer.norms[0], self_attention(layer.self_attn, query, query_pos))
         query = deformable_attention(layer.cross_attn, query, query_pos, memory, y, shapes)
         query = layer_norm(layer.norms[1], query)
-        hidden = torch.relu(query @ layer.ffn.layers[0][0].weight.T + layer.ffn.layers[0][0].bias)
-        query = query + hidden @ layer.ffn.layers[1].weight.T + layer.ffn.layers[1].bias
-        query = layer_norm(layer.norms[2], query)
+        query = layer_norm(layer.norms[2], ffn(layer.ffn, query))
         step = query
         for index, linear in enumerate(branch.layers):
-            step = step @ linear.weight.T + linear.bias
-            step = torch.relu(step) if index < 2 else step
+            step = F.linear(torch.relu(step) if index else step, linear.weight, linear.bias)
         y = 1 / (1 + torch.exp(-(torch.log(y / (1 - y)) + step)))
         coordinates.append(y)
     return torch.stack(coordinates)
 
 
 def layer_norm(norm, x):
-    mean, variance = x.mean(-1, keepdim=True), x.var(-1, unbiased=False, keepdim=True)
-    return (x - mean) / torch.sqrt(variance + norm.eps) * norm.weight + norm.bias
+    return F.layer_norm(x, x.shape[-1:], norm.weight, norm.bias, norm.eps)

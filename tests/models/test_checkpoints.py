@@ -1,7 +1,5 @@
 """Check that the names of parameters and the predictions of a model do not change."""
 
-from __future__ import annotations
-
 import json
 import zlib
 from pathlib import Path
@@ -11,7 +9,7 @@ import pytest
 import torch
 from mmpose.registry import MODELS
 
-from tests.helpers.models import INPUT_SIZE, load_tiny, samples
+from tests.helpers.models import INPUT_SIZE, TWO_STAGE, load_tiny, samples
 
 # Names, shapes and predictions of three models with the weights of ``state_of``, written by the code of 2026-11-23.
 # Those of the two-stage model were written on 2026-11-29, when its head had a class of its own and other names.
@@ -19,14 +17,13 @@ REFERENCE = json.loads((Path(__file__).parents[1] / "data/reference_predictions.
 
 
 def model_of(name):
-    cfg, _ = load_tiny()
-    model = cfg.model.to_dict()
+    model = load_tiny()[0].model.to_dict()
     if name == "variant":
         model["backbone"].update(base_channels=24, stem_channels=24)
         model["neck"].update(in_channels=[48, 96, 192], num_layers=0)
         model["head"].update(num_joints=5, query_attention=False, aux_branch=False)
     if name == "two-stage":
-        model["head"].update(start=dict(type="KeypointMapStart"), reference_position=True, token_position=True)
+        model["head"].update(TWO_STAGE)
     return MODELS.build(model).eval()
 
 

@@ -1,7 +1,5 @@
 """Features that other models of MMPose support: compilation, memory formats, precisions, inference mode."""
 
-from __future__ import annotations
-
 import copy
 import warnings
 from functools import partial
@@ -9,17 +7,10 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from torch import nn
 
-from tests.helpers.models import INPUT_SIZE, build, images, randomise, samples, tiny_model_cfg
+from tests.helpers.checks import check_gradients
+from tests.helpers.models import INPUT_SIZE, TWO_STAGE, build, images, randomise, samples, tiny_model_cfg
 from tfpose_mm.models import set_attn_implementation
-
-TWO_STAGE = dict(start=dict(type="KeypointMapStart"), reference_position=True, token_position=True)
-
-
-@pytest.fixture
-def model():
-    return randomise(build(tiny_model_cfg(num_joints=7))).eval()
 
 
 @pytest.fixture
@@ -76,18 +67,14 @@ def test_generated_code_on_the_gpu(twins):
 @pytest.mark.slow
 def test_predict_runs_compiled_parts(twins):
     """The recipe of docs/training.md: ``predict`` runs the compiled forwards, and checkpoints keep their names."""
-    model, twin = twins
-    graphs = []
+    from torch._dynamo.testing import CompileCounter
 
-    def backend(graph, inputs):
-        graphs.append(graph)
-        return graph.forward
-
+    (model, twin), backend = twins, CompileCounter()
     for part in (twin.backbone, twin.neck, twin.head.transformer_decoder):
         part.forward = torch.compile(part.forward, fullgraph=True, backend=backend)
     with torch.no_grad():
         output, expected = (one.predict(images(), samples(num_joints=7)) for one in (twin, model))
-    assert len(graphs) == 3
+    assert backend.frame_count == 3
     assert list(twin.state_dict()) == list(model.state_dict())
     for ours, theirs in zip(output, expected):
         assert abs(ours.pred_instances.keypoints - theirs.pred_instances.keypoints).max() < 1e-3
@@ -104,8 +91,7 @@ def test_channels_last():
     model.to(memory_format=torch.channels_last)
     inputs = images().to(memory_format=torch.channels_last)
     torch.testing.assert_close(predict(model, inputs), expected, atol=1e-5, rtol=0)
-    sum(model.train().loss(inputs, samples(num_joints=7)).values()).backward()
-    assert all(parameter.grad.isfinite().all() for parameter in model.parameters())
+    check_gradients(model, model.train().loss(inputs, samples(num_joints=7)))
 
 
 @pytest.mark.parametrize(("scores", "head"), [("heatmap", {}), ("keypoint_map", TWO_STAGE)])
@@ -123,40 +109,27 @@ def test_a_model_in_bfloat16_predicts_nearly_the_same(scores, head):
         np.testing.assert_allclose(ours.pred_instances.keypoint_scores, theirs.pred_instances.keypoint_scores, atol=0.1)
 
 
-def test_sizes_that_change_and_inference_mode_leave_a_model_that_trains(model):
+def test_sizes_that_change_and_inference_mode_leave_a_model_that_trains():
     """No tensor of one size or of inference mode is kept for the next call."""
-    inputs = torch.randn(3, 3, 160, 96)
+    model, inputs = randomise(build(tiny_model_cfg(num_joints=7))).eval(), torch.randn(3, 3, 160, 96)
     with torch.inference_mode():
         first = predict(model, inputs)
     predict(model, images())
     torch.testing.assert_close(predict(model, inputs), first.clone())
-    losses = model.train().loss(images(), samples(num_joints=7))
-    sum(losses.values()).backward()
-    assert all(parameter.grad is not None for parameter in model.parameters())
-
-
-class Coordinates(nn.Module):
-    def __init__(self, model):
-        super().__init__()
-        self.model = model
-
-    def forward(self, inputs):
-        return predict(self.model, inputs)
+    check_gradients(model, model.train().loss(images(), samples(num_joints=7)))
 
 
 @pytest.mark.parametrize("head", [{}, TWO_STAGE])
 def test_a_traced_network_takes_any_batch_size(head):
     """What an exporter sees. Sizes of the maps are constants on purpose: these are the only warnings."""
-    model = randomise(build(tiny_model_cfg(7, **head))).eval()
+    model = randomise(build(tiny_model_cfg(7, **head))).eval().requires_grad_(False)
     set_attn_implementation(model, "grid_sample")
-    with torch.no_grad(), warnings.catch_warnings(record=True) as caught:
+    with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        traced = torch.jit.trace(Coordinates(model), images(2), check_trace=False)
+        traced = torch.jit.trace(lambda inputs: predict(model, inputs), images(2), check_trace=False)
         for batch in (1, 5):
             torch.testing.assert_close(traced(images(batch)), predict(model, images(batch)), atol=1e-5, rtol=0)
-    lines = {
-        str(warning.message).split(" might")[0] for warning in caught if warning.category is torch.jit.TracerWarning
-    }
+    lines = {str(line.message).split(" might")[0] for line in caught if line.category is torch.jit.TracerWarning}
     assert lines <= {"Converting a tensor to a Python boolean", "Converting a tensor to a Python integer"}
     names = {node.kind() for node in traced.inlined_graph.nodes()}
     assert not {"aten::tensor_split", "aten::unbind", "aten::len"} & names

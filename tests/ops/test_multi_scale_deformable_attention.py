@@ -1,27 +1,22 @@
-from __future__ import annotations
-
 import pytest
 import torch
 from mmcv.ops.multi_scale_deform_attn import multi_scale_deformable_attn_pytorch
 
-from tests.helpers import oracle
 from tfpose_mm.ops import has_cuda_kernel, multi_scale_deformable_attention
 
 needs_kernel = pytest.mark.skipif(
     not (torch.cuda.is_available() and has_cuda_kernel()), reason="needs a CUDA device and mmcv built with CUDA"
 )
 SHAPES = ((5, 3), (3, 2), (2, 1))
-NUM_TOKENS = 23
 
 
-def inputs(batch=3, queries=4, heads=2, dims=3, points=4, dtype=torch.float64, device="cpu"):
-    generator = torch.Generator().manual_seed(0)
-    levels = len(SHAPES)
-    value = torch.randn(batch, NUM_TOKENS, heads, dims, generator=generator, dtype=dtype)
-    locations = torch.rand(batch, queries, heads, levels, points, 2, generator=generator, dtype=dtype) * 1.4 - 0.2
-    weights = torch.rand(batch, queries, heads, levels * points, generator=generator, dtype=dtype).softmax(-1)
-    weights = weights.view(batch, queries, heads, levels, points)
-    return tuple(tensor.to(device) for tensor in (value, locations, weights))
+def inputs(batch=3, heads=2, dims=3, dtype=torch.float64, device="cpu", shapes=SHAPES):
+    """Values, locations, of which some are outside, and weights."""
+    generator, tokens = torch.Generator().manual_seed(0), sum(h * w for h, w in shapes)
+    value = torch.randn(batch, tokens, heads, dims, generator=generator, dtype=dtype)
+    locations = torch.rand(batch, 4, heads, len(shapes), 4, 2, generator=generator, dtype=dtype) * 1.4 - 0.2
+    weights = torch.rand(batch, 4, heads, len(shapes) * 4, generator=generator, dtype=dtype).softmax(-1)
+    return tuple(tensor.to(device) for tensor in (value, locations, weights.view(batch, 4, heads, len(shapes), 4)))
 
 
 def attend(tensors, shapes=SHAPES, implementation=None):
@@ -29,37 +24,21 @@ def attend(tensors, shapes=SHAPES, implementation=None):
     return multi_scale_deformable_attention(value, shapes, locations, weights, implementation)
 
 
-def test_equals_the_formula():
-    value, locations, weights = inputs()
-    expected = oracle.attend(value, SHAPES, locations, weights)
-    torch.testing.assert_close(attend((value, locations, weights)), expected, atol=1e-12, rtol=0)
-
-
-def test_equals_mmcv_forward_and_backward():
-    compare_with_mmcv(inputs(), inputs(), SHAPES)
-
-
-def test_equals_mmcv_where_the_interpolation_has_kinks():
-    """Untrained heads sample exactly at pixel centres; sides are powers of 2, so that the centres are exact."""
-    shapes = ((4, 2), (2, 4), (4, 1))
-    ours, theirs = inputs(), inputs()
-    sizes = torch.tensor(shapes).flip(1)[:, None]
-    for tensors in (ours, theirs):
-        tensors[0].resize_(3, 20, 2, 3)
-        tensors[1].copy_(((tensors[1] * sizes).round() + 0.5) / sizes)
-    compare_with_mmcv(ours, theirs, shapes)
-
-
-def compare_with_mmcv(ours, theirs, shapes):
-    for tensor in (*ours, *theirs):
-        tensor.requires_grad_()
-    output = attend(ours, shapes)
-    expected = multi_scale_deformable_attn_pytorch(theirs[0], torch.tensor(shapes), theirs[1], theirs[2])
+@pytest.mark.parametrize("at_pixel_centres", [False, True])
+def test_equals_mmcv_forward_and_backward(at_pixel_centres):
+    """Untrained heads sample exactly at pixel centres, where the interpolation has kinks."""
+    shapes = ((4, 2), (2, 4), (4, 1)) if at_pixel_centres else SHAPES  # powers of 2, so that the centres are exact
+    value, locations, weights = inputs(shapes=shapes)
+    if at_pixel_centres:
+        sizes = torch.tensor(shapes).flip(1)[:, None]
+        locations = ((locations * sizes).round() + 0.5) / sizes
+    tensors = tuple(tensor.requires_grad_() for tensor in (value, locations, weights))
+    output = attend(tensors, shapes)
+    expected = multi_scale_deformable_attn_pytorch(value, torch.tensor(shapes), locations, weights)
     torch.testing.assert_close(output, expected, atol=1e-12, rtol=0)
     direction = torch.randn_like(expected)
-    for gradient, reference in zip(
-        torch.autograd.grad(output, ours, direction), torch.autograd.grad(expected, theirs, direction)
-    ):
+    gradients = (torch.autograd.grad(one, tensors, direction) for one in (output, expected))
+    for gradient, reference in zip(*gradients):
         torch.testing.assert_close(gradient, reference, atol=1e-10, rtol=0)
 
 

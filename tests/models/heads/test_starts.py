@@ -1,17 +1,14 @@
-from __future__ import annotations
-
-import pytest
+import numpy as np
 import torch
 
-from tests.helpers.models import build, images, randomise, samples, tiny_model_cfg
+from tests.helpers.models import INPUT_SIZE, build, images, randomise, samples, tiny_model_cfg
 from tfpose_mm.models import KeypointMapStart
-from tfpose_mm.models.layers import local_maximum
+from tfpose_mm.models.layers import local_maximum, probability_near
 
 H, W, K = 9, 7, 5
 
 
 def test_a_token_predicts_its_pixels_on_all_levels():
-    torch.manual_seed(0)
     start = KeypointMapStart(8, K, num_levels=2, upscale=2)
     memory = torch.randn(3, H * W + 1, 8)  # the coarse level has one token, which all pixels get
     logits = start(memory, ((H, W), (1, 1))).maps
@@ -24,10 +21,9 @@ def test_a_token_predicts_its_pixels_on_all_levels():
         torch.testing.assert_close(logits[1, 3, 4 + row, 8 + column], expected)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_y0_is_the_maximum_in_float32_without_a_gradient(dtype):
-    start = KeypointMapStart(8, K, num_levels=2).to(dtype)
-    proposal = start(torch.randn(3, H * W + 6, 8).to(dtype), ((H, W), (3, 2)))
+def test_y0_is_the_maximum_in_float32_without_a_gradient():
+    start = KeypointMapStart(8, K, num_levels=2).bfloat16()
+    proposal = start(torch.randn(3, H * W + 6, 8).bfloat16(), ((H, W), (3, 2)))
     assert not proposal.coordinates.requires_grad
     assert proposal.maps.requires_grad
     assert proposal.maps.dtype is proposal.coordinates.dtype is torch.float32
@@ -47,6 +43,9 @@ def test_with_the_flip_test_both_views_start_at_the_same_maximum(monkeypatch):
     feats = [model.extract_feat(images(1)) for _ in range(2)]
     batch = samples(num_joints=1)[:1]
     batch[0].set_metainfo(dict(flip_indices=[0]))
-    model.head.predict(feats, batch, dict(flip_test=True))
+    (predicted,) = model.head.predict(feats, batch, dict(flip_test=True, keypoint_scores="keypoint_map"))
     torch.testing.assert_close(starts[0], torch.tensor([[[4.5 / 6, 6.5 / 8]]]), atol=1e-4, rtol=0)
     torch.testing.assert_close(starts[1], torch.tensor([[[1.5 / 6, 6.5 / 8]]]), atol=1e-4, rtol=0)
+    points = torch.from_numpy(predicted.keypoints / INPUT_SIZE)
+    expected = probability_near((maps[0] + maps[1].flip(-1)) / 2, points)
+    np.testing.assert_allclose(predicted.keypoint_scores, expected, atol=1e-6)

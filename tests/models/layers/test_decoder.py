@@ -1,44 +1,28 @@
-from __future__ import annotations
-
 import pytest
 import torch
 from torch import nn
 
 from tests.helpers import oracle
-from tests.helpers.models import randomise
+from tests.helpers.models import POSITIONS, randomise
 from tfpose_mm.models.layers import DeformableAttention, DeformableTransformerDecoder, RegressionBranch
 
 SHAPES = ((5, 3), (3, 2))
 K, C = 5, 8
 
 
-def build(query_attention=True, num_layers=3, **parts):
-    decoder = DeformableTransformerDecoder(
-        num_keypoints=K,
-        num_layers=num_layers,
-        embed_dims=C,
-        num_levels=2,
-        num_heads=2,
-        num_points=2,
-        feedforward_channels=12,
-        query_attention=query_attention,
-        **parts,
-    )
-    branches = nn.ModuleList(RegressionBranch(C) for _ in range(num_layers))
+def build(**parts):
+    sizes = dict(embed_dims=C, num_levels=2, num_heads=2, num_points=2, feedforward_channels=12)
+    decoder = DeformableTransformerDecoder(K, num_layers=3, **sizes, **parts)
+    branches = nn.ModuleList(RegressionBranch(C) for _ in range(3))
     return randomise(decoder).eval().double(), randomise(branches).double()
 
 
-def memory(batch=3):
-    return torch.randn(batch, 21, C, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+MEMORY = torch.randn(3, 21, C, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
-def decode(decoder, branches, tokens=None, y0=None, records=None):
+def decode(decoder, branches, memory=MEMORY, y0=None, records=None):
     """The coordinates of all layers, from the learned y_0 unless another one is given."""
-    tokens = memory() if tokens is None else tokens
-    return decoder(tokens, SHAPES, branches, decoder.learned_coordinates(len(tokens)) if y0 is None else y0, records)
-
-
-POSITIONS = dict(reference_position=True, token_position=True)
+    return decoder(memory, SHAPES, branches, decoder.learned_coordinates(3) if y0 is None else y0, records)
 
 
 @pytest.mark.parametrize("parts", [{}, dict(query_attention=False), dict(POSITIONS, learned_start=False)])
@@ -51,7 +35,7 @@ def test_equation_4(parts):
         torch.testing.assert_close(decoder.learned_coordinates(3), y0)
     assert (decoder.reference_points is None) == ("learned_start" in parts)
     position, query = (half.expand(3, K, C) for half in decoder.query_embedding.weight.split(C, dim=1))
-    expected = oracle.decode(decoder, branches, query, position, memory(), y0, SHAPES)
+    expected = oracle.decode(decoder, branches, query, position, MEMORY, y0, SHAPES)
     assert (torch.diff(torch.cat([y0[None], expected]), dim=0).abs().amax((1, 2, 3)) > 1e-2).all()  # in each layer
     records = []
     for given in (None, records):
@@ -92,9 +76,8 @@ def test_an_untrained_decoder_predicts_y0_and_samples_as_mmcv_s():
     torch.testing.assert_close(decode(decoder.double(), branches)[-1], y0, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("parts", [{}, POSITIONS])
-def test_half_precision_keeps_the_coordinates_in_float32(parts):
-    decoder, branches = build(**parts)
-    output = decode(decoder.bfloat16(), branches.bfloat16(), memory().bfloat16())
+def test_half_precision_keeps_the_coordinates_in_float32():
+    decoder, branches = build(**POSITIONS)
+    output = decode(decoder.bfloat16(), branches.bfloat16(), MEMORY.bfloat16())
     assert output.dtype is torch.float32
     assert (output * 256 % 1).any()  # finer than the 8 bits of bfloat16

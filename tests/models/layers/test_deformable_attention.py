@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import pytest
 import torch
 from mmcv.ops.multi_scale_deform_attn import MultiScaleDeformableAttention
@@ -14,19 +12,12 @@ SHAPES = ((5, 3), (3, 2), (2, 1))
 NUM_TOKENS = 23
 
 
-def attention():
-    return randomise(DeformableAttention(12, num_heads=2, num_levels=3, num_points=2, dropout=0.0))
-
-
-def inputs():
-    return torch.randn(3, 5, 12), torch.randn(3, NUM_TOKENS, 12), torch.rand(3, 5, 1, 2), torch.randn(1, 5, 12)
-
-
-def test_equals_mmcv_with_the_same_parameters():
-    ours = attention()
+def test_equals_mmcv_with_the_same_parameters_and_records_what_was_attended_to():
+    ours = randomise(DeformableAttention(12, num_heads=2, num_levels=3, num_points=2, dropout=0.0))
     theirs = MultiScaleDeformableAttention(12, 2, 3, 2, dropout=0.0, batch_first=True)
     theirs.load_state_dict(ours.state_dict())
-    query, memory, reference, position = inputs()
+    query, memory, position = torch.randn(3, 5, 12), torch.randn(3, NUM_TOKENS, 12), torch.randn(1, 5, 12)
+    reference, records = torch.rand(3, 5, 1, 2), []
     expected = theirs(
         query,
         value=memory,
@@ -37,19 +28,12 @@ def test_equals_mmcv_with_the_same_parameters():
     )
     output = ours(query, memory, reference, SHAPES, query_pos=position)
     torch.testing.assert_close(output, expected, atol=1e-5, rtol=1e-5)
-
-
-def test_the_record_is_what_was_attended_to():
-    module = attention()
-    query, memory, reference, position = inputs()
-    records = []
-    output = module(query, memory, reference, SHAPES, query_pos=position, records=records)
-    torch.testing.assert_close(output, module(query, memory, reference, SHAPES, query_pos=position), atol=0, rtol=0)
+    assert torch.equal(ours(query, memory, reference, SHAPES, query_pos=position, records=records), output)
     ((locations, weights, _),) = records
     assert locations.shape == (3, 5, 2, 3, 2, 2)
     torch.testing.assert_close(weights.sum((3, 4)), torch.ones(3, 5, 2))
-    values = module.value_proj(memory).view(3, NUM_TOKENS, 2, 6)
-    again = module.output_proj(multi_scale_deformable_attention(values, SHAPES, locations, weights)) + query
+    values = ours.value_proj(memory).view(3, NUM_TOKENS, 2, 6)
+    again = ours.output_proj(multi_scale_deformable_attention(values, SHAPES, locations, weights)) + query
     torch.testing.assert_close(again, output, atol=1e-6, rtol=0)
 
 

@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import math
 
 import torch
@@ -10,25 +8,23 @@ from tfpose_mm.models.layers.keypoint_maps import smooth_probabilities
 H, W, K = 9, 7, 5
 
 
-def labels(batch=3):
-    """Keypoints at least one pixel from the border, where a window of 5 pixels around them is whole."""
-    generator = torch.Generator().manual_seed(0)
-    return 0.4 + 0.2 * torch.rand(batch, K, 2, generator=generator, dtype=torch.float64)
+# at least one pixel from the border, where a window of 5 pixels around them is whole
+LABELS = 0.4 + 0.2 * torch.rand(3, K, 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
 def test_targets_are_distributions_with_their_mean_at_the_label():
-    targets = gaussian_targets(labels(), H, W, sigma=0.8)
+    targets = gaussian_targets(LABELS, H, W, sigma=0.8)
     assert targets.shape == (3, K, H, W)
     torch.testing.assert_close(targets.sum((-2, -1)), torch.ones(3, K).double())
     x = (torch.arange(W).double() + 0.5) / W
     y = (torch.arange(H).double() + 0.5) / H
     mean = torch.stack([(targets.sum(-2) * x).sum(-1), (targets.sum(-1) * y).sum(-1)], -1)
-    torch.testing.assert_close(mean, labels(), atol=2e-3, rtol=0)
+    torch.testing.assert_close(mean, LABELS, atol=2e-3, rtol=0)
 
 
 def test_the_local_maximum_inverts_the_targets():
-    found = local_maximum(gaussian_targets(labels(), H, W, sigma=0.7).log())
-    torch.testing.assert_close(found, labels(), atol=2e-3, rtol=0)
+    found = local_maximum(gaussian_targets(LABELS, H, W, sigma=0.7).log())
+    torch.testing.assert_close(found, LABELS, atol=2e-3, rtol=0)
     outside = gaussian_targets(torch.tensor([[[50.0, -3.0]]]), H, W, sigma=0.5)
     assert torch.isfinite(outside).all()
     corner = torch.tensor([[[(W - 0.5) / W, 0.5 / H]]])
@@ -76,15 +72,11 @@ def test_the_probability_near_a_point():
     assert probability_near(logits, torch.tensor([50.0, -3.0]).expand(2, K, 2)).max() == 0
 
 
-def test_between_pixels_bilinearly():
+def test_heat_maps_are_interpolated_bilinearly_and_cut_off():
+    """Outside of the map there is the value of its border."""
     heatmaps = torch.zeros(1, 1, 3, 5)
     heatmaps[0, 0, 1, 2], heatmaps[0, 0, 1, 3], heatmaps[0, 0, 2, 2] = 0.4, 0.8, 1.0
-    for (x, y), value in (((2, 1), 0.4), ((2.5, 1), 0.6), ((2, 1.25), 0.55), ((0, 0), 0.0)):
+    heatmaps[0, 0, 0, 0], heatmaps[0, 0, 2, 4] = -2.0, 3.0
+    for (x, y), value in (((2.5, 1), 0.6), ((2, 1.25), 0.55), ((0, 0), 0.0), ((4, 2), 1.0), ((9, 2), 1.0)):
         point = torch.tensor([[[x / 4, y / 2]]])
         torch.testing.assert_close(sample_heatmaps(heatmaps, point), torch.tensor([[value]]))
-
-
-def test_what_lies_outside_is_cut_off():
-    heatmaps = torch.tensor([[[[-2.0, 3.0]]]])
-    for x, value in ((0.0, 0), (1.0, 1), (-4.0, 0)):  # the last is the border's value
-        assert sample_heatmaps(heatmaps, torch.tensor([[[x, 0.5]]])) == value

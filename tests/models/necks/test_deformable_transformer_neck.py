@@ -1,5 +1,3 @@
-from __future__ import annotations
-
 import pytest
 import torch
 from mmpose.registry import MODELS
@@ -19,8 +17,8 @@ def build(channels=CHANNELS, **cfg):
 
 @pytest.mark.parametrize(("num_layers", "levels"), [(0, 3), (2, 3), (1, 1)])
 def test_every_parameter_gets_a_gradient_and_levels_keep_their_order(num_layers, levels):
-    neck = randomise(build(CHANNELS[:levels], num_layers=num_layers))
-    maps, shapes = feature_maps(CHANNELS[:levels], SHAPES[:levels]), SHAPES[:levels]
+    channels, shapes = CHANNELS[:levels], SHAPES[:levels]
+    neck, maps = randomise(build(channels, num_layers=num_layers)), feature_maps(channels, shapes)
     outputs, records = neck.forward_with_records(maps)
     assert isinstance(outputs, tuple)
     assert [tuple(level.shape) for level in outputs] == [(3, 32, *shape) for shape in shapes]
