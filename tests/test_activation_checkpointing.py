@@ -1,5 +1,7 @@
 """MMEngine's activation checkpointing of encoder and decoder layers."""
 
+from __future__ import annotations
+
 import torch
 from mmengine.runner.activation_checkpointing import turn_on_activation_checkpointing
 

@@ -1,5 +1,7 @@
 """Check that a config changes every copy of a value in its base."""
 
+from __future__ import annotations
+
 import pytest
 from mmengine.config import Config, ConfigDict
 

@@ -1,5 +1,7 @@
 """Train in several processes, as MMEngine's launchers do, on the CPU with gloo instead of NCCL."""
 
+from __future__ import annotations
+
 import copy
 import datetime
 

@@ -1,5 +1,7 @@
 """Combine TFPose's head with backbones and necks of MMPose, and TFPose's neck with heads of MMPose."""
 
+from __future__ import annotations
+
 import numpy as np
 import pytest
 import torch

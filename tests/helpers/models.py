@@ -1,5 +1,7 @@
 """Small models, random images and labelled samples."""
 
+from __future__ import annotations
+
 import numpy as np
 import torch
 from mmengine.config import Config

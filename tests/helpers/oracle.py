@@ -1,5 +1,7 @@
 """Reference attention and decoder, written from the formulas in plain torch with loops."""
 
+from __future__ import annotations
+
 import itertools
 import math
 

@@ -1,5 +1,7 @@
 """Check that the names of parameters and the predictions of a model do not change."""
 
+from __future__ import annotations
+
 import json
 import zlib
 from pathlib import Path

@@ -1,5 +1,7 @@
 """Features that other models of MMPose support: compilation, memory formats, precisions, inference mode."""
 
+from __future__ import annotations
+
 import copy
 import warnings
 from functools import partial

@@ -1,5 +1,7 @@
 """Losses, gradients and predictions are finite for extreme logits, labels and images."""
 
+from __future__ import annotations
+
 import itertools
 
 import numpy as np

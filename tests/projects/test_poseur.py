@@ -1,5 +1,7 @@
 """Poseur, which is built on the parts of the package."""
 
+from __future__ import annotations
+
 import pytest
 import torch
 from mmengine.config import Config
