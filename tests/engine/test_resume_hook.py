@@ -164,39 +164,26 @@ def test_without_a_complete_checkpoint_it_stops(make_runner, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_longer_schedule_is_not_taken_in_silence(make_runner, tmp_path, reliability):
-    """MMEngine restores the schedule of the checkpoint; the log says where it ends."""
-    make_runner(1).train()
-    make_runner(3, resume=True).train()
-    expected = (
-        r"schedules of its checkpoint \(.*end at iteration 100, 2\), not those of the config \(.*iteration 100, 6\)"
-    )
-    log = log_of(tmp_path / "work")
-    assert re.search(expected, log)
-    assert "start a new training with load_from=CHECKPOINT" in log
-    make_runner(3, resume=True).train()
-    assert "The checkpoint has all 6 iterations of the config: nothing is left to train." in log_of(tmp_path / "work")
-    reliability.row("inputs", "resuming with a longer schedule, and a finished training", 1, "a sentence in the log")
+def test_another_schedule_or_learning_rate_is_not_dropped_in_silence(make_runner, tmp_path, reliability):
+    """MMEngine restores those of the checkpoint; the log says where the schedule ends."""
+    folder = tmp_path / "work"
 
+    def resume(epochs, **changes):
+        make_runner(epochs, resume=True, **changes).train()
+        return logs_of(folder)[-1].read_text()
 
-@pytest.mark.slow
-def test_the_same_schedule_gives_no_warning(make_runner, tmp_path):
-    make_runner(2, **{"default_hooks.checkpoint.interval": 1}).train()
-    (tmp_path / "work/epoch_2.pth").unlink()
-    (tmp_path / "work/last_checkpoint").unlink()
-    make_runner(2, resume=True).train()
-    log = log_of(tmp_path / "work")
+    make_runner(2).train()
+    (folder / "epoch_2.pth").unlink()
+    (folder / "last_checkpoint").unlink()
+    log = resume(2)
     assert "resumed epoch: 1" in log
     assert "keeps the learning rates and schedules" not in log
     assert "nothing is left" not in log
-
-
-@pytest.mark.slow
-def test_another_learning_rate_is_not_dropped_in_silence(make_runner, tmp_path):
-    """MMEngine restores the learning rates of the checkpoint."""
-    make_runner(1).train()
-    make_runner(1, resume=True, **{"optim_wrapper.optimizer.lr": 0.5}).train()
-    log = log_of(tmp_path / "work")
-    assert re.search(
-        r"keeps the learning rates and schedules of its checkpoint .*, not those of the config .*0\.5", log
-    )
+    kept = "keeps the learning rates and schedules of its checkpoint"
+    log = resume(3)
+    assert re.search(rf"{kept} \(.*end at iteration 100, 4\), not those of the config \(.*iteration 100, 6\)", log)
+    assert "start a new training with load_from=CHECKPOINT" in log
+    log = resume(3, **{"optim_wrapper.optimizer.lr": 0.5})
+    assert re.search(rf"{kept} .*, not those of the config .*0\.5", log)
+    assert "The checkpoint has all 6 iterations of the config: nothing is left to train." in log
+    reliability.row("inputs", "resuming with a longer schedule, and a finished training", 1, "a sentence in the log")
