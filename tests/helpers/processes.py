@@ -29,6 +29,7 @@ SMALL = [
     "default_hooks.logger.interval=1",
 ]
 NO_WORKERS = SMALL[5:]
+TFPOSE = (sys.executable, "-m", "tfpose_mm")
 PRELOADED = ("tfpose_mm", "benchmarks.keypoint_scores")
 SCRIPTS = Path(mmpose.__path__[0]) / ".mim/tools"  # what mim starts
 
