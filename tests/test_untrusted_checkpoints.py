@@ -69,7 +69,7 @@ def test_runner(how, config, checkpoint):
 @pytest.mark.slow
 @pytest.mark.parametrize(("action", "option"), [("test", "--checkpoint"), ("train", "--resume")])
 def test_mim(action, option, people, checkpoint, tmp_path):
-    process = mim(action, option, checkpoint, cwd=tmp_path, data=people)
+    process = mim(action, option, checkpoint, cwd=tmp_path, data=people, itself=True)
     assert process.returncode != 0
     assert "it was not loaded (GLOBAL posix.system): other content could run code" in process.stderr
     assert list(tmp_path.rglob("epoch_*.pth")) == []
