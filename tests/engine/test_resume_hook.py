@@ -140,6 +140,8 @@ def test_a_damaged_checkpoint_is_skipped(make_runner, tmp_path):
     assert runner.epoch == 2
     assert "Skipped: The checkpoint" in log_of(folder)
     assert f"Resuming from {folder}/epoch_1.pth: epoch 1" in log_of(folder)
+    make_runner(2, resume=True).train()
+    assert "The checkpoint has all 4 iterations of the config: nothing is left to train." in log_of(folder)
     for path in folder.glob("epoch_*.pth"):
         path.write_bytes(b"")
     with pytest.raises(UserError, match="must have a complete checkpoint to resume from, but none of its 3 is"):
