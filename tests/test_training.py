@@ -13,9 +13,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 from mmpose.apis import MMPoseInferencer
-from mmpose.registry import MODELS
 
-from tests.helpers.models import randomise
 from tests.helpers.paths import MAIN, ROOT, TINY
 from tests.helpers.processes import NO_WORKERS, SMALL, TFPOSE, mim, start, succeed
 from tfpose_mm import training
@@ -45,26 +43,14 @@ def test_mim_trains_and_tests(trained, people):
     assert metrics_of(tested) == metrics_of(log)
 
 
-@pytest.fixture(scope="module")
-def moved(trained):
-    """The trained checkpoint with every parameter changed, so that a test shows whether it was loaded."""
-    folder, _ = trained
-    checkpoint = torch.load(folder / "work/epoch_1.pth", map_location="cpu")
-    model = MODELS.build(Config.fromfile(str(TINY)).model)
-    model.load_state_dict(checkpoint["state_dict"])
-    checkpoint["state_dict"] = randomise(model).state_dict()
-    torch.save(checkpoint, folder / "moved.pth")
-    return folder / "moved.pth"
-
-
 @pytest.mark.slow
-def test_tfpose_test_measures_what_mim_test_measures(trained, moved, people):
+def test_tfpose_test_measures_what_mim_test_measures(trained, checkpoint, people):
     folder, log = trained
-    command = [*TFPOSE, "test", TINY, moved, "--out", "metrics.json", "--dump", "predictions.pkl"]
+    command = [*TFPOSE, "test", TINY, checkpoint, "--out", "metrics.json", "--dump", "predictions.pkl"]
     command += ["--work-dir", "tested", "--cfg-options", *NO_WORKERS]
     shown = succeed(start(*command, cwd=folder, SYNTHETIC_ROOT=people))
     metrics = json.loads((folder / "metrics.json").read_text())
-    logged = metrics_of(succeed(mim("test", "--checkpoint", moved, cwd=folder, data=people)))
+    logged = metrics_of(succeed(mim("test", "--checkpoint", checkpoint, cwd=folder, data=people)))
     assert logged != metrics_of(log)
     assert f"coco/AP: {metrics['coco/AP']:.6f}" in logged
     assert f"PCK@0.2/PCK: {metrics['PCK@0.2/PCK']:.6f}" in logged
@@ -172,24 +158,24 @@ def test_amp_is_taken(people, tmp_path):
     assert "AmpOptimWrapper" in next((tmp_path / "amp").glob("*/*.log")).read_text()
 
 
-@pytest.mark.slow
-def test_detected_boxes(trained, people):
+def test_detected_boxes(checkpoint, people, tmp_path, monkeypatch):
     """Test as the main config does: boxes of a detector, annotations only for the metric."""
-    folder, _ = trained
     annotations = json.loads((people / "annotations/person_keypoints_val.json").read_text())["annotations"]
     boxes = [dict(image_id=a["image_id"], category_id=1, bbox=a["bbox"], score=0.9) for a in annotations]
-    (folder / "boxes.json").write_text(json.dumps(boxes))
-    config = folder / "boxes.py"  # PCK wants annotations with the boxes
-    config.write_text(f"_base_ = {str(TINY)!r}\ntest_evaluator = [dict(type='CocoMetric')]\n")
-    command = [*TFPOSE, "test", config, "work/epoch_1.pth", "--out", "boxes/metrics.json", "--cfg-options"]
-    succeed(start(*command, "test_dataloader.dataset.bbox_file=boxes.json", cwd=folder, SYNTHETIC_ROOT=people))
-    metrics = json.loads((folder / "boxes/metrics.json").read_text())
+    (tmp_path / "boxes.json").write_text(json.dumps(boxes))
+    monkeypatch.setenv("SYNTHETIC_ROOT", str(people))
+    cfg = Config.fromfile(str(TINY))
+    cfg.test_evaluator = [dict(type="CocoMetric")]  # PCK wants annotations with the boxes
+    cfg.test_dataloader.dataset.bbox_file = str(tmp_path / "boxes.json")
+    out = tmp_path / "new/metrics.json"
+    training.evaluate(cfg, checkpoint, out=out, work_dir=tmp_path, cfg_options=NO_WORKERS)
+    metrics = json.loads(out.read_text())
     assert metrics["coco/AP"] >= 0
-    assert metrics["boxes"] == "boxes.json"
+    assert metrics["boxes"] == str(tmp_path / "boxes.json")
 
 
-def test_the_inferencer_of_mmpose_runs_it(moved, people):
-    inferencer = MMPoseInferencer(pose2d=str(TINY), pose2d_weights=str(moved), det_model="whole_image", device="cpu")
+def test_the_inferencer_of_mmpose_runs_it(checkpoint, people):
+    inferencer = MMPoseInferencer(str(TINY), str(checkpoint), device="cpu", det_model="whole_image")
     result = next(inferencer(str(people / "val/000000000001.jpg")))
     (person,) = result["predictions"][0]
     assert len(person["keypoints"]) == 17
