@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import ast
 import re
-from pathlib import Path
 
 import pytest
 from mmengine.config import Config
 from mmpose.registry import HOOKS
 
+from tests.helpers.paths import MAIN, ROOT
 from tfpose_mm.host.requirements import KNOWN_ISSUES
 
-ROOT = Path(__file__).parents[1]
 PAGE, SECURITY = ROOT / "docs/troubleshooting.md", ROOT / "SECURITY.md"
 SOURCES = sorted((ROOT / "tfpose_mm").rglob("*.py"))
 
 
 def entries():
     """Each entry of the page as (its messages, its explanation); an entry of a symptom has no message."""
-    items = re.findall(r"^- (.+(?:\n  .+)*)", PAGE.read_text(encoding="utf-8"), re.M)
-    for item in (" ".join(item.split()) for item in items):
-        heading, colon, text = re.match(r"((?:`[^`]+`(?:, )?)+|\*\*.+?\*\*)(: ?)(.*)", item).groups()
-        assert colon
-        assert text
+    for item in re.findall(r"^- (.+(?:\n  .+)*)", PAGE.read_text(encoding="utf-8"), re.M):
+        heading, text = re.match(r"((?:`[^`]+`(?:, )?)+|\*\*.+?\*\*): ?(.+)", " ".join(item.split())).groups()
         yield re.findall(r"`([^`]+)`", heading) if heading.startswith("`") else [], text
 
 
@@ -49,7 +45,7 @@ def test_names_in_the_page_exist():
 
 
 def test_options_in_the_page_change_the_main_config():
-    cfg = Config.fromfile(str(ROOT / "configs/tfpose_r50_coco_256x192.py"))
+    cfg = Config.fromfile(str(MAIN))
     text = " ".join(text for _, text in ENTRIES)
     new = {"accumulative_counts", "keypoint_scores", "shift_coords"}  # keys with a default
     paths = re.findall(r"\b((?:\w+\.)+\w+)=", " ".join(re.findall(r"`([^`]+)`", text)))
@@ -82,9 +78,8 @@ LOADER = {"tfpose_mm/engine/checkpoint_loader.py"}
 def test_only_the_loader_of_checkpoints_downloads():
     modules = r"urllib\.request|http|socket|ssl|ftplib|requests|httpx|aiohttp|boto3"
     assert files_with(rf"^\s*(import|from) ({modules})\b") == set()
-    assert (
-        files_with(r"(download_url_to_file|load_state_dict_from_url|urlopen|urlretrieve|hf_hub_download)\(") == LOADER
-    )
+    functions = "download_url_to_file|load_state_dict_from_url|urlopen|urlretrieve|hf_hub_download"
+    assert files_with(rf"({functions})\(") == LOADER
 
 
 def test_no_code_is_executed():

@@ -64,9 +64,9 @@ def test_an_epoch_begins_again_with_its_weights(make_runner, tmp_path):
 @pytest.mark.slow
 def test_a_loop_of_iterations_continues(make_runner, tmp_path):
     with pytest.raises(SystemExit):
-        make_runner(2, hooks=[EMA, Terminate(3)], val_every=1000).train()
+        make_runner(2, hooks=[EMA, Terminate(3)], by_epoch=False).train()
     assert meta_of(tmp_path / "work")[1] == 3
-    runner = make_runner(2, hooks=[EMA], resume=True, val_every=1000)
+    runner = make_runner(2, hooks=[EMA], resume=True, by_epoch=False)
     runner.train()
     assert runner.iter == 4
 

@@ -29,34 +29,25 @@ def touch(marker):
     return Call(os.system, f"touch {marker}")
 
 
-def plain_meta():
-    return dict(epoch=1, iter=1, seed=None)
-
-
 def wrap(payload, state=None):
     """A checkpoint as MMEngine writes it, with the payload in its metadata."""
     hub = dict(log_scalars={}, runtime_info={}, resumed_keys={})
-    return dict(state_dict=state or {}, meta=dict(plain_meta(), payload=payload), message_hub=hub)
-
-
-def history(marker):
-    """A HistoryBuffer whose methods are another function: ``__setstate__`` of the real class installs it."""
-    buffer = HistoryBuffer([1.0], [1])
-    buffer._statistics_methods = {"mean": os.system}
-    return buffer
+    meta = dict(epoch=1, iter=1, seed=None, payload=payload)
+    return dict(state_dict=state or {}, meta=meta, message_hub=hub)
 
 
 def attacks(marker):
     """Each attack's checkpoint by its name."""
     code = f"open({str(marker)!r}, 'w').close()"
-    counts = collections.defaultdict(os.getcwd)
+    history = HistoryBuffer([1.0], [1])
+    history._statistics_methods = {"mean": os.system}  # ``__setstate__`` of the real class installs it
     return {
         "os.system": wrap(touch(marker)),
         "eval": wrap(Call(eval, code)),
         "exec": wrap(Call(exec, code)),
         "getattr": wrap(Call(getattr, dict, "fromkeys")),
-        "history": wrap(history(marker)),
-        "defaultdict": wrap(counts),
+        "history": wrap(history),
+        "defaultdict": wrap(collections.defaultdict(os.getcwd)),
         "in the weights": dict(state_dict={"weight": touch(marker)}),
         "not a dict": touch(marker),
         "subclass": wrap(torch.nn.Linear(2, 3)),
@@ -83,10 +74,10 @@ def number(value):
     return b"J" + struct.pack("<i", value)
 
 
-def dtype(code, flags=0, subarray=b"N", fields=b"NN", size=-1):
+def dtype(code, flags=0, size=-1):
     """Opcodes of a NumPy dtype with any state: NumPy itself believes it."""
     made = name("numpy", "dtype") + text(code) + b"\x89\x88\x87R"
-    return made + b"(" + number(3) + text("|") + subarray + fields + number(size) + number(1) + number(flags) + b"tb"
+    return made + b"(" + number(3) + text("|") + b"NNN" + number(size) + number(1) + number(flags) + b"tb"
 
 
 def scalar(kind, content):
@@ -101,12 +92,6 @@ def opcodes():
     return {
         "object at any address": scalar(dtype("O8", flags=0x20), struct.pack("<Q", 0x41414141)),
         "object without flags": scalar(dtype("O8"), struct.pack("<Q", 0x41414141)),
-        "sub-array of any size": name("numpy", "ndarray")
-        + b"("
-        + b")"
-        + dtype("V1", subarray=dtype("u1") + b"(" + number(2**31 - 1) + b"t\x86", size=1)
-        + data(b"A")
-        + b"tR",
         "structure": scalar(dtype("V8"), b"12345678"),
         "size of a number": scalar(dtype("f8", size=4), b"1234"),
         "array longer than its data": array + dtype("f8") + b"\x89" + data(b"12345678") + b"tb",
@@ -118,48 +103,38 @@ def opcodes():
     }
 
 
-def save_opcodes(folder):
-    """Write the pickles in a zip file of torch; return the files by name."""
-    files = {}
-    for key, body in opcodes().items():
-        files[key] = folder / f"{key.replace(' ', '_')}.pth"
-        content = b"\x80\x02}" + text("state_dict") + b"}" + b"s" + text("payload") + body + b"s."
-        with zipfile.ZipFile(files[key], "w") as archive:
-            archive.writestr("archive/data.pkl", content)
-            archive.writestr("archive/version", "3\n")
-    return files
-
-
-def save_ignored(path):
-    """A pickle whose calls of ``bytes`` and of ``getattr`` are replaced by a function that ignores its arguments."""
+def ignored():
+    """Calls of ``bytes`` and of ``getattr``, which are replaced by a function that ignores its arguments."""
     history = name("mmengine.logging.history_buffer", "HistoryBuffer")
     many = name("builtins", "bytes") + number(2**30) + b"\x85R"
     method = name("builtins", "getattr") + history + text("__init__") + b"\x86R"
-    content = b"\x80\x02}" + text("state_dict") + b"}s" + text("payload") + b"](" + many + method + b"es."
+    return b"](" + many + method + b"e"
+
+
+def save_opcodes(path, body):
+    """Write opcodes as the ``payload`` of a pickle in a zip file of torch."""
     with zipfile.ZipFile(path, "w") as archive:
+        content = b"\x80\x02}" + text("state_dict") + b"}s" + text("payload") + body + b"s."
         archive.writestr("archive/data.pkl", content)
         archive.writestr("archive/version", "3\n")
     return path
 
 
-def save_all(folder, marker):
-    """Write all attacks in both formats of torch, and a tar file of torch 0.1; return the files by name."""
-    files = {}
-    for name, content in attacks(marker).items():
-        for form in ("zip", "legacy"):
-            path = folder / f"{name.replace(' ', '_')}_{form}.pth"
-            torch.save(content, path, _use_new_zipfile_serialization=form == "zip")
-            files[f"{name}, {form}"] = path
-    files["tar"] = folder / "tar.pth"
-    with tarfile.open(files["tar"], "w") as archive:
-        for name in ("sys_info", "pickle", "storages", "tensors"):
-            data = pickle.dumps(touch(marker), protocol=2)
-            entry = tarfile.TarInfo(name)
-            entry.size = len(data)
-            archive.addfile(entry, io.BytesIO(data))
-    files["pickle"] = folder / "pickle.pth"
-    files["pickle"].write_bytes(pickle.dumps(wrap(touch(marker))))
-    return files
+def save_attack(path, name, form, marker):
+    """Write an attack in a format of torch ("zip", "legacy", or "tar" of torch 0.1), or as a plain pickle."""
+    content = attacks(marker)[name]
+    if form == "pickle":
+        path.write_bytes(pickle.dumps(content))
+    elif form == "tar":
+        with tarfile.open(path, "w") as archive:
+            for part in ("sys_info", "pickle", "storages", "tensors"):
+                data = pickle.dumps(content, protocol=2)
+                entry = tarfile.TarInfo(part)
+                entry.size = len(data)
+                archive.addfile(entry, io.BytesIO(data))
+    else:
+        torch.save(content, path, _use_new_zipfile_serialization=form == "zip")
+    return path
 
 
 def save(path, marker, state=None):

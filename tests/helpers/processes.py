@@ -29,6 +29,7 @@ SMALL = [
     "default_hooks.logger.interval=1",
 ]
 NO_WORKERS = SMALL[5:]
+TFPOSE = (sys.executable, "-m", "tfpose_mm")
 PRELOADED = ("tfpose_mm", "benchmarks.keypoint_scores")
 SCRIPTS = Path(mmpose.__path__[0]) / ".mim/tools"  # what mim starts
 
@@ -36,9 +37,8 @@ SCRIPTS = Path(mmpose.__path__[0]) / ".mim/tools"  # what mim starts
 def in_process_config(work_dir, **changes):
     """The demo's config for a runner in this process: without worker processes; changes by dotted keys."""
     cfg = Config.fromfile(str(TINY))
-    options = [option.split("=", 1) for option in NO_WORKERS]
-    cfg.merge_from_dict({name: ast.literal_eval(value) for name, value in options})
-    cfg.merge_from_dict(dict(work_dir=str(work_dir), **changes))
+    options = {name: ast.literal_eval(value) for name, value in (option.split("=", 1) for option in SMALL[3:])}
+    cfg.merge_from_dict({**options, "work_dir": str(work_dir), **changes})
     return cfg
 
 
@@ -49,6 +49,12 @@ def free_port():
         return free.getsockname()[1]
 
 
+def succeed(process):
+    """The output of a process that must have succeeded."""
+    assert process.returncode == 0, (process.stdout + process.stderr)[-3000:]
+    return process.stdout + process.stderr
+
+
 def start(*command, cwd, **environment):
     """Run a command and wait for its end; keyword arguments are environment variables.
 
@@ -56,10 +62,8 @@ def start(*command, cwd, **environment):
     which saves 5 seconds.
     """
     env = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
-    env.update(
-        {name: str(value) for name, value in environment.items()},
-        PATH=f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}",
-    )
+    env.update((name, str(value)) for name, value in environment.items())
+    env["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{env['PATH']}"
     if command[:2] == (sys.executable, "-m") and command[2] in PRELOADED and "PYTHONPATH" not in env:
         return run_preloaded(command[2], command[3:], cwd, env)
     if command[0] == sys.executable and Path(command[1]).parent == SCRIPTS:

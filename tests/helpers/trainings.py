@@ -33,15 +33,13 @@ def differences(checkpoint, other):
 
 
 def _differing(name, value, other):
-    if isinstance(value, torch.Tensor):
-        return [] if torch.equal(value, other) else [name]
+    if isinstance(value, (list, tuple)):
+        value, other = dict(enumerate(value)), dict(enumerate(other))
     if isinstance(value, dict):
         assert set(value) == set(other), name
         return [item for key in value for item in _differing(f"{name}.{key}", value[key], other[key])]
-    if isinstance(value, (list, tuple)):
-        assert len(value) == len(other), name
-        return [item for i, pair in enumerate(zip(value, other)) for item in _differing(f"{name}.{i}", *pair)]
-    return [] if value == other else [name]
+    is_same = torch.equal(value, other) if isinstance(value, torch.Tensor) else value == other
+    return [] if is_same else [name]
 
 
 # SLOW_DISK: seconds that a checkpoint needs until it is on the disk

@@ -25,14 +25,9 @@ def find(boxes, *frames, threshold=0.3, category=None):
     return found, [found.find(item).tolist() for item in frames]
 
 
-@pytest.fixture
-def write(tmp_path):
-    def write_boxes(content):
-        path = tmp_path / "boxes.json"
-        path.write_text(content if isinstance(content, str) else json.dumps(content))
-        return path
-
-    return write_boxes
+def write(folder, content):
+    (folder / "boxes.json").write_text(content if isinstance(content, str) else json.dumps(content))
+    return folder / "boxes.json"
 
 
 def test_boxes_without_a_file():
@@ -50,7 +45,7 @@ def test_boxes_without_a_file():
         find(lambda image: [[1, 2, 3]], frame("a.jpg"))
 
 
-def test_coco_annotations(write, tmp_path, monkeypatch):
+def test_coco_annotations(tmp_path, monkeypatch):
     content = dict(
         images=[dict(id=number, file_name=f"val/{name}.jpg") for number, name in ((7, "a"), (9, "b"), (11, "c"))],
         annotations=[
@@ -60,7 +55,7 @@ def test_coco_annotations(write, tmp_path, monkeypatch):
             dict(image_id=9, bbox=[0, 0, 4, 4]),
         ],
     )
-    path = write(content)
+    path = write(tmp_path, content)
     (tmp_path / "val").mkdir()
     monkeypatch.chdir(tmp_path / "val")  # the name in the file is longer than that of the input
     boxes, found = find(path, frame("a.jpg"), frame("c.jpg"), frame("other/d.jpg"))
@@ -69,30 +64,30 @@ def test_coco_annotations(write, tmp_path, monkeypatch):
     assert boxes.notes == ["1 boxes of the file are of images that are not among the inputs."]
 
 
-def test_coco_detections(write):
+def test_coco_detections(tmp_path):
     entries = [
         dict(image_id=139, bbox=[1, 2, 10, 20], score=0.9, category_id=1),
         dict(image_id=139, bbox=[1, 2, 10, 20], score=0.1),
         dict(file_name="b.jpg", bbox=[0, 0, 3, 5], score=0.5, frame=4),  # an image has no frames
     ]
     inputs = [frame("val2017/000000000139.jpg"), frame("x/b.jpg")]
-    boxes, found = find(write(entries), *inputs)
+    boxes, found = find(write(tmp_path, entries), *inputs)
     assert found == [[[1, 2, 11, 22, 0.9, 1]], [[0, 0, 3, 5, 0.5, 1]]]
     assert boxes.image_ids == {inputs[0].source.name: 139}
-    assert len(find(write(entries), *inputs, threshold=0)[1][0]) == 2
+    assert len(find(write(tmp_path, entries), *inputs, threshold=0)[1][0]) == 2
 
 
-def test_boxes_of_a_video_are_those_of_a_frame_or_of_every_frame(write):
+def test_boxes_of_a_video_are_those_of_a_frame_or_of_every_frame(tmp_path):
     entries = [
         dict(file_name="clip.mp4", frame=0, bbox=[0, 0, 1, 1], score=1),
         dict(file_name="clip.mp4", frame=2, bbox=[1, 1, 1, 2], score=1),
         dict(file_name="clip.mp4", bbox=[0, 0, 5, 7], score=1),
     ]
-    _, found = find(write(entries), *(frame("clip.mp4", index, 30.0) for index in range(4)))
+    _, found = find(write(tmp_path, entries), *(frame("clip.mp4", index, 30.0) for index in range(4)))
     assert [[box[3] for box in boxes] for boxes in found] == [[1, 7], [7], [3, 7], [7]]
 
 
-def test_wrong_files(write):
+def test_wrong_files(tmp_path):
     for content, message in (
         ("{", r"must be json with COCO annotations .* \(JSONDecodeError"),
         ("3", "does not fit"),
@@ -103,7 +98,7 @@ def test_wrong_files(write):
         ('[{"file_name": "1.jpg", "bbox": [0, 0, 5, 5], "score": 1}]', r"1\.jpg ends those of a/1\.jpg and b/1\.jpg: "),
     ):
         with pytest.raises(UserError, match=message):
-            find(write(content), frame("a/1.jpg"), frame("b/1.jpg"))
+            find(write(tmp_path, content), frame("a/1.jpg"), frame("b/1.jpg"))
 
 
 @pytest.mark.parametrize(
@@ -121,10 +116,10 @@ def test_wrong_files(write):
         ([1, 3], [], 0, "must have boxes of category 0, but has those of 1, 3: choose one"),
     ],
 )
-def test_the_categories_of_the_model_are_chosen(found, descriptions, wanted, expected, write, reliability):
+def test_the_categories_of_the_model_are_chosen(found, descriptions, wanted, expected, tmp_path, reliability):
     annotations = [dict(image_id=1, category_id=number, bbox=[number, 2, 10, 20]) for number in found]
     images = [dict(id=1, file_name="a.jpg")]
-    path = write(dict(images=images, annotations=annotations, categories=descriptions))
+    path = write(tmp_path, dict(images=images, annotations=annotations, categories=descriptions))
     if isinstance(expected, str):
         with pytest.raises(UserError, match=expected):
             find(path, frame("a.jpg"), category=wanted)

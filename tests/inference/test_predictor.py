@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import os
+import multiprocessing
 import re
-import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import cv2
 import numpy as np
@@ -17,7 +17,6 @@ from tests.helpers.paths import ROOT, TINY
 from tests.inference.test_sources import write_video
 from tfpose_mm.errors import UserError
 from tfpose_mm.inference import Predictor
-from tfpose_mm.inference.predictor import _use_one_thread_after_fork
 
 
 @pytest.fixture
@@ -142,56 +141,25 @@ def test_other_devices_are_a_sentence(checkpoint, reliability):
     reliability.row("inputs", fault, 1, "a sentence with the device that is meant")
 
 
-def run_in_fork(work):
-    """The exit status of a forked process: 0 if the work is true, 9 if it takes more than a minute."""
-    child = os.fork()
-    if child == 0:
-        os._exit(0 if work() else 1)
-    timer = threading.Timer(60, os.kill, (child, 9))
-    timer.start()
-    status = os.waitpid(child, 0)[1]
-    timer.cancel()
-    return status
+def test_predictors_in_threads_and_in_a_forked_process(checkpoint, path, reliability):
+    """A fork has no threads of torch and OpenCV: an operation that needs them would wait forever."""
+    with ThreadPoolExecutor(6) as pool:
+        made = [*pool.map(lambda _: Predictor("tfpose_tiny_synthetic_128x96", checkpoint), range(6))]
+    (expected,) = made[0](path)
+    large, threads = np.zeros((720, 1280, 3), np.uint8), cv2.getNumThreads()
 
-
-def test_a_forked_process_does_not_wait_for_the_threads_of_opencv():
-    """cv2.setNumThreads(1) in the forked process joins threads that are not there: it hangs or crashes."""
-    image, threads = np.zeros((720, 1280, 3), np.uint8), cv2.getNumThreads()
-
-    def work():
-        _use_one_thread_after_fork()
-        return cv2.GaussianBlur(image, (15, 15), 0).size
+    def compare(make):
+        (found,) = make()(path)
+        cv2.GaussianBlur(large, (15, 15), 0)
+        np.testing.assert_allclose(found.keypoints, expected.keypoints, atol=1e-3)
 
     cv2.setNumThreads(4)
-    try:
-        for _ in range(20):
-            cv2.GaussianBlur(image, (15, 15), 0)
-            assert run_in_fork(work) == 0
-    finally:
-        cv2.setNumThreads(threads)
-
-
-def test_predictors_in_threads_and_in_a_forked_process(checkpoint, path, reliability):
-    """A fork has no threads of torch: an operation that needs them would wait forever."""
-    made, errors = [], []
-
-    def work():
-        try:
-            made.append(Predictor("tfpose_tiny_synthetic_128x96", checkpoint))
-        except Exception as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=work) for _ in range(6)]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
-    assert (len(made), errors) == (6, [])
-    (expected,) = made[0](path)
-
-    def agrees(make):
-        (found,) = make()(path)
-        return np.allclose(found.keypoints, expected.keypoints, atol=1e-3)
-
-    assert run_in_fork(lambda: agrees(lambda: made[0])) == 0
-    assert run_in_fork(lambda: agrees(lambda: Predictor(TINY, checkpoint))) == 0
+    cv2.GaussianBlur(large, (15, 15), 0)  # starts the threads
+    for make in (lambda: made[0], lambda: Predictor(TINY, checkpoint)):
+        child = multiprocessing.get_context("fork").Process(target=compare, args=[make], daemon=True)
+        child.start()
+        child.join(60)
+        assert child.exitcode == 0
+    cv2.setNumThreads(threads)
     fault = "Predictors made in 6 threads at once, used and made in a forked process"
     reliability.row("inputs", fault, 1, "the same predictions")
