@@ -87,10 +87,12 @@ def test_a_training_that_cannot_work_is_a_sentence(tmp_path, monkeypatch):
     monkeypatch.setattr(training, "get_device", lambda: "cpu")
     workers = ["val_dataloader.num_workers=0", "val_dataloader.persistent_workers=True"]
     nowhere = ["train_dataloader.dataset.data_root=/nowhere"]
+    unscaled = {"auto_scale_lr": dict(_delete_=True, enable=False)}
     for variable in ("RANK", "SLURM_PROCID"):
         monkeypatch.delenv(variable, raising=False)
     for config, options, message in (
         (TINY, dict(amp=True), "--amp needs a GPU, but torch finds only the device cpu"),
+        (TINY, dict(auto_scale_lr=True, cfg_options=unscaled), "--auto-scale-lr needs auto_scale_lr.base_batch_size"),
         (TINY, dict(cfg_options=workers), "val_dataloader has persistent_workers=True, but num_workers=0: set"),
         (TINY, dict(launcher="pytorch"), "--launcher pytorch needs .* RANK is not set: start the command"),
         (TINY, dict(launcher="slurm"), "--launcher slurm needs .* SLURM_PROCID is not set: start the command"),

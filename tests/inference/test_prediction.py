@@ -1,9 +1,13 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import json
 import shutil
+import signal
+import subprocess
+import time
 
 import cv2
 import numpy as np
@@ -137,3 +141,25 @@ def test_an_end_in_between_leaves_complete_files(error, checkpoint, people, tmp_
         assert summary.errors == ["Interrupted: the files contain all results up to this point."]
     assert len(json.loads((tmp_path / "predictions.json").read_text())["instance_info"]) == 2
     assert {entry["image_id"] for entry in json.loads((tmp_path / "results.json").read_text())} == {1, 2}
+
+
+@pytest.mark.slow
+def test_ctrl_c_leaves_complete_records(checkpoint, people, tmp_path):
+    (tmp_path / "images").mkdir()
+    for index in range(3000):
+        (tmp_path / f"images/{index:05d}.jpg").symlink_to(people / "val/000000000001.jpg")
+    command = [*TFPOSE, "predict", TINY.stem, str(checkpoint), "images", "--out", "out", "--no-drawings"]
+    # a process in the background of a shell script ignores Ctrl-C, and so do its children
+    heed = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True, preexec_fn=heed)
+    file, end = tmp_path / "out/predictions.json", time.monotonic() + 120
+    while time.monotonic() < end and not (file.exists() and file.stat().st_size > 40000):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors[-2000:]
+    assert errors.splitlines()[-1] == "Interrupted: the files contain all results up to this point."
+    images = [record["image"] for record in json.loads(file.read_text())["instance_info"]]
+    assert 0 < len(images) < 3000
+    assert images == [f"images/{index:05d}.jpg" for index in range(len(images))]
+    assert len(json.loads((tmp_path / "out/results.json").read_text())) == len(images)
