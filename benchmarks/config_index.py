@@ -15,6 +15,7 @@ from mmengine.config import Config
 from mmpose.registry import MODELS
 from mmpose.utils import register_all_modules
 
+from benchmarks.command_line import make_parser
 from tfpose_mm.comparison.complexity import Complexity, count_complexity
 from tfpose_mm.tables import markdown_table
 
@@ -285,4 +286,5 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    make_parser(__doc__).parse_args()
     main()

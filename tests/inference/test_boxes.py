@@ -61,7 +61,7 @@ def test_coco_annotations(tmp_path, monkeypatch):
     boxes, found = find(path, frame("a.jpg"), frame("c.jpg"), frame("other/d.jpg"))
     assert found == [[[1, 2, 11, 22, 1, 1]], [], []]
     assert boxes.image_ids == {"a.jpg": 7, "c.jpg": 11}
-    assert boxes.notes == ["1 boxes of the file are of images that are not among the inputs."]
+    assert boxes.notes == ["1 boxes of the file belong to no input."]
 
 
 def test_coco_detections(tmp_path):

@@ -64,7 +64,7 @@ def test_images_without_persons_are_kept_and_unreadable_ones_are_named(checkpoin
     assert (summary.exit_status, summary.images, summary.persons) == (3, 3, 1)
     assert summary.errors == [f"{inputs[2]} could not be read: it is not an image that OpenCV can decode."]
     assert str(summary).startswith("3 images or frames with 1 persons in ")
-    assert str(summary).endswith("\n1 boxes of the file are of images that are not among the inputs.")
+    assert str(summary).endswith("\n1 boxes of the file belong to no input.")
     records = json.loads((tmp_path / "out/predictions.json").read_text())["instance_info"]
     assert [len(record["instances"]) for record in records] == [0, 1, 0]
     assert len(list((tmp_path / "out/drawn").iterdir())) == 3
@@ -121,7 +121,7 @@ def test_the_json_evaluates_to_what_mim_test_measures(checkpoint, people, tmp_pa
     written = {row["category_id"] for row in json.loads((tmp_path / "out/results.json").read_text())}
     assert written == set(categories)
     fault = "AP of results.json by COCO's evaluation, with the category ids 1, 0, 7, and 3 and 7"
-    reliability.row("inputs", fault, 1, "that of `mim test`")
+    reliability.row("inputs", fault, 1, "the same AP as `mim test`")
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])

@@ -138,7 +138,7 @@ def test_other_devices_are_a_sentence(checkpoint, reliability):
         with pytest.raises(UserError, match=message):
             Predictor(TINY, checkpoint, device)
     fault = "--device 0, gpu, mps and other wrong names"
-    reliability.row("inputs", fault, 1, "a sentence with the device that is meant")
+    reliability.row("inputs", fault, 1, "a sentence that names the wrong device and the right form")
 
 
 def test_predictors_in_threads_and_in_a_forked_process(checkpoint, path, reliability):

@@ -73,7 +73,7 @@ def draw_figures(
         out: Folder for pictures and arrays.
         persons: Numbers of the persons in the test data whose sampling points and refinement are drawn.
         keypoints: Keypoints of Figures 11 and 12. Defaults to right_shoulder and right_knee, or the first and the last.
-        limit: Persons for the means. Defaults to all; those of persons and the first 12 are always included.
+        limit: Number of persons for the means. Defaults to all. The first 12 and those of persons are always included.
         logs: Work directories of trainings as LABEL=FOLDER; those that differ only in their seed have the same label.
         metric: Metric of the curves. Defaults to AP, or MPII's PCK, or another of the logs.
         device: cpu, or a GPU as cuda:0.

@@ -65,7 +65,7 @@ def compare_models(
 
     Args:
         configs: One or several configs of top-down estimators, names of packaged ones, or MMPose's own as mmpose::path.
-        checkpoints: A checkpoint for each config, or 'none' to measure no accuracy.
+        checkpoints: A checkpoint for each config, in the same order; 'none' in its place measures no accuracy.
         batch_size: Batch size of throughput and memory; latency is measured with batch size 1.
         repeats: Timed rounds.
         device: cpu, or a GPU as cuda:0.

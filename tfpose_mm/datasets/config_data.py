@@ -134,7 +134,7 @@ def need_annotation_files(cfg: Config, loader: str) -> None:
     for data, _ in list_data_sets(cfg, loader):
         path = Path(data.get("data_root") or "", data.get("ann_file") or "")
         if data.get("ann_file") and "://" not in f"{data.get('data_root')}{data['ann_file']}":
-            need_file("annotation file", path, "point the config's data_root to the data, as the README shows")
+            need_file("annotation file", path, "point the config's data_root to the data")
 
 
 def need_annotations(cfg: Config) -> None:

@@ -40,7 +40,7 @@ def need_metrics(metrics: dict[str, float]) -> None:
 
 def need_checkpoint(path: str | Path) -> None:
     """Raise a UserError if a checkpoint does not exist."""
-    need_file("checkpoint", path, "train one first, as the README shows")
+    need_file("checkpoint", path, "check the path, or train a model first")
 
 
 def need_device(device: str) -> None:

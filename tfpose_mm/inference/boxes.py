@@ -82,7 +82,7 @@ def _from_file(
     notes = []
     unmatched = sum(map(len, rows.values())) - sum(found.values())
     if unmatched:
-        notes.append(f"{unmatched} boxes of the file are of images that are not among the inputs.")
+        notes.append(f"{unmatched} boxes of the file belong to no input.")
     others = {described.get(number, {}).get("name", number): n for number, n in found.items() if number not in chosen}
     if others:
         numbers = ", ".join(f"{name}: {count}" for name, count in others.items())

@@ -91,7 +91,7 @@ def predict(
         detector: Config of a detector of MMDetection, in place of boxes.
         detector_weights: Checkpoint of the detector.
         box_threshold: Lowest score of a box.
-        batch_size: Persons at once, of several images.
+        batch_size: Number of persons in a batch; they come from several images.
         device: cpu, or a GPU as cuda:0.
         keypoint_scores: Kind of keypoint scores; auto: from keypoint maps or heat maps if the model has them.
         drawings: Whether to write drawings.

@@ -79,9 +79,10 @@ def _find(text: str) -> list[Source]:
         matching = [path] if path.exists() else map(Path, glob.glob(str(path), recursive=True))
         files = [file for file in matching if file.is_file()]
     if not files:
+        endings = f"; subfolders are not searched, and the endings must be {', '.join(IMAGES + VIDEOS)}"
         raise UserError(
             f"The input {text} must be webcam, a file, or a folder or glob with images or videos, but there is none: "
-            f"check the path. Known endings in a folder are {', '.join(IMAGES + VIDEOS)}; subfolders are not searched."
+            f"check the path{endings if path.is_dir() else ''}."
         )
     return [_describe(file) for file in sorted(files)]
 
