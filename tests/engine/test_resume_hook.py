@@ -29,6 +29,8 @@ from tests.helpers.trainings import (
 from tfpose_mm.engine.hooks import ResumeHook
 from tfpose_mm.errors import UserError
 
+SAME_RESULT = "the result equals that of an uninterrupted training bit for bit"
+
 
 def test_a_training_killed_while_it_saves_resumes_from_the_checkpoint_before(make_runner, tmp_path):
     folder = tmp_path / "work"
@@ -76,7 +78,7 @@ def test_a_training_that_is_killed_again_and_again(make_runner, tmp_path, reliab
     make_runner(epochs, hooks=[EMA], resume=True, **changes).train()
     last = f"epoch_{epochs}.pth"
     assert differences(tmp_path / "whole" / last, folder / last) == []
-    outcome = "resumes from the newest complete checkpoint; the result has the same bits as that of an uninterrupted training"
+    outcome = f"resumes from the newest complete checkpoint; {SAME_RESULT}"
     fault = f"kill -9 at random moments, a third of them while it saves; {workers} workers"
     reliability.row("training", fault, kills, outcome, "the current epoch")
 
@@ -120,7 +122,7 @@ def test_a_fault_leaves_the_checkpoints_before_it(make_runner, tmp_path, reliabi
     assert sorted(path.name for path in tmp_path.glob("work/epoch*")) == ["epoch_1.pth"]
     make_runner(3, hooks=[EMA], resume=True, **changes).train()
     assert differences(tmp_path / "whole/epoch_3.pth", tmp_path / "work/epoch_3.pth") == []
-    outcome = f"the training ends with {cause}'s message; after resuming, the result has the same bits as that of an uninterrupted training"
+    outcome = f"the training ends with {cause}'s message; after resuming, {SAME_RESULT}"
     reliability.row("training", fault, 1, outcome, "the current epoch")
 
 

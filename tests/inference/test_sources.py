@@ -70,7 +70,7 @@ def test_wrong_inputs(folder):
     for inputs, message in (
         ([], "needs at least one input, but got none"),
         (["nowhere.jpg"], r"The input nowhere\.jpg must be .* but there is none: check the path\.$"),
-        ("sub", "The input sub must be .* but there is none: check the path; subfolders are not searched, .* .avif, .bmp"),
+        ("sub", "The input sub must be .* there is none: check the path; subfolders are not searched, .* .avif, .bmp"),
         ([np.zeros((5, 7, 3), np.uint8), np.zeros((5, 7, 4), np.uint8)], r"but input 1 is uint8 \(5, 7, 4\)"),
         (3, "input 0 is a int: convert it"),
         ("", "An input must be the path of an image"),
@@ -117,7 +117,8 @@ def test_damaged_and_cut_videos(tmp_path, reliability):
     fault = "damaged frames in a video: first, middle, two places, most"
     outcome = "the other frames are predicted with their own numbers; one sentence has the number of the missing ones"
     reliability.row("inputs", fault, 1, outcome, "these frames")
-    reliability.row("inputs", "a video without its end", 1, "as for damaged frames", "the frames that are not in the file")
+    lost = "the frames that are not in the file"
+    reliability.row("inputs", "a video without its end", 1, "as for damaged frames", lost)
 
 
 def test_a_rotated_video_is_turned_as_players_turn_it(tmp_path, reliability):
@@ -137,7 +138,8 @@ def test_a_rotated_video_is_turned_as_players_turn_it(tmp_path, reliability):
         frames, unreadable = read(path)
         assert unreadable == []
         assert np.array_equal(frames[3].image, cv2.rotate(upright, turn))
-    reliability.row("inputs", "a video of a phone that is stored turned by 90, 180 or 270 degrees", 1, "upright, as players show it")
+    fault = "a video of a phone that is stored turned by 90, 180 or 270 degrees"
+    reliability.row("inputs", fault, 1, "upright, as players show it")
 
 
 def test_videos_are_known_by_their_content(tmp_path, reliability):
