@@ -127,9 +127,15 @@ def test_a_sample_that_cannot_be_loaded(data):
     failing = build(data, pipeline=[dict(type="LoadImage"), dict(type="TopdownAffine", input_size=(96, 128))])
     with pytest.raises(UserError, match=r"annotation id 1\): the pipeline must .*, but has 'KeyError"):
         failing[0]
-    dataset.data_list[0]["keypoints"][0, 3] = NAN  # as a transform may give it
-    with pytest.raises(UserError, match=r"annotation id 1\): .*, but has 'gt_instances.* is not finite"):
-        dataset[0]
+    for number, value in ((0, NAN), (3, np.inf), (4, -np.inf)):
+        dataset.data_list[number]["keypoints"][0, 3] = value  # as a transform may give it
+        message = rf"annotation id {number + 1}\): .*, but has 'gt_instances.* is not finite"
+        with pytest.raises(UserError, match=message):
+            dataset[number]
+    sample = build(data)[3]["data_samples"]
+    assert checked_dataset._find_not_finite(sample) is None
+    sample.gt_instance_labels.keypoint_labels[0, 4, 1] = NAN
+    assert checked_dataset._find_not_finite(sample) == "gt_instance_labels.keypoint_labels"
     for content in (b"", b"text", b"\xff\xd8\xff\xe0" + b"\0" * 50, None):
         path.unlink()
         if content is not None:

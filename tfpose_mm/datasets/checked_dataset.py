@@ -10,17 +10,18 @@ from typing import Any, ClassVar
 
 import mmpose
 import numpy as np
+import torch
 from mmcv.transforms import LoadImageFromFile
 from mmengine.logging import MessageHub, print_log
 from mmpose.datasets.datasets.base import BaseCocoStyleDataset
 from mmpose.datasets.datasets.body import CocoDataset
 from mmpose.registry import DATASETS
+from mmpose.structures import PoseDataSample
 
 from ..errors import UserError
 from .annotation_checks import Inspection, inspect_annotations
 from .annotations import read_json
 from .findings import REFUSED, SKIPPED, describe_groups
-from .finite_samples import find_not_finite
 
 # MMPose leaves these instances out of a test, too, and AP counts them as missed
 LEFT_OUT_IN_TESTS = ("bbox_without_area", "num_keypoints_zero", "keypoints_at_origin")
@@ -157,7 +158,7 @@ class CheckedCocoDataset(CocoDataset):
         data, error = None, None
         try:
             data = super().prepare_data(idx)
-            wrong = find_not_finite(data.get("data_samples"), ("gt_instances", "gt_instance_labels"))
+            wrong = _find_not_finite(data.get("data_samples"))
             fault = f"{wrong} is not finite" if wrong else None
         except Exception as raised:
             error, fault = raised, f"{type(raised).__name__}: {raised}".replace("\n", " ")
@@ -169,6 +170,15 @@ class CheckedCocoDataset(CocoDataset):
                 f"numbers, but has '{fault:.300}': correct or delete the image or the annotation."
             ) from error
         return data
+
+
+def _find_not_finite(sample: PoseDataSample | None) -> str | None:
+    """The first array that has NaN or infinite values, as ``"gt_instance_labels.keypoint_labels"``; else ``None``."""
+    for part in ("gt_instances", "gt_instance_labels"):
+        for name, value in getattr(sample, part, {}).items():
+            if isinstance(value, (np.ndarray, torch.Tensor)) and not torch.as_tensor(value).isfinite().all():
+                return f"{part}.{name}"
+    return None
 
 
 def inspect_data_set(data: BaseCocoStyleDataset, for_test: bool) -> tuple[Any, Inspection]:
