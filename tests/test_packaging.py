@@ -18,7 +18,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS, DefaultScope
 
 from tests.helpers.paths import ROOT
-from tests.helpers.processes import NO_WORKERS, start
+from tests.helpers.processes import NO_WORKERS, TFPOSE, start, succeed
 
 
 @pytest.fixture(scope="module")
@@ -60,9 +60,7 @@ def test_tools_work_from_an_installed_wheel(installed, checkpoint, people, tmp_p
         ("report", ["--cfg-options", *NO_WORKERS], {"report.html", "report.json", "figures"}),
     ):
         model = ["tfpose_tiny_synthetic_128x96", checkpoint]
-        tool = [sys.executable, "-m", "tfpose_mm", command, *model, "--out", command]
-        process = start(*tool, *options, **environment)
-        assert process.returncode == 0, process.stderr[-3000:]
+        succeed(start(*TFPOSE, command, *model, "--out", command, *options, **environment))
         assert files <= {path.name for path in (tmp_path / command).iterdir()}
     assert {path.name for path in tmp_path.iterdir()} == {"predict", "report"}
 

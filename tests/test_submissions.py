@@ -14,7 +14,7 @@ from mmpose.registry import MODELS
 from tests.helpers.models import randomise
 from tests.helpers.mpii import as_matlab_evaluates, write_mpii, write_release
 from tests.helpers.paths import ROOT, TINY
-from tests.helpers.processes import NO_WORKERS, SCRIPTS, SMALL, start
+from tests.helpers.processes import NO_WORKERS, SCRIPTS, SMALL, TFPOSE, start, succeed
 from tests.own_data.layouts import read, write
 from tfpose_mm.config_files import read_config
 from tfpose_mm.engine.running import KeepSamples, run_test
@@ -32,12 +32,6 @@ train_cfg = dict(max_epochs=16, val_interval=4)
 default_hooks = dict(checkpoint=dict(interval=1))
 del tiny, head
 """
-
-
-def run(*command, cwd, **environment):
-    process = start(*command, cwd=cwd, **environment)
-    assert process.returncode == 0, (process.stdout + process.stderr)[-3000:]
-    return process.stdout + process.stderr
 
 
 def save_moved(config, path):
@@ -58,20 +52,20 @@ def mpii(people, tmp_path_factory):
 def test_mpii_trains_and_is_evaluated_by_joint_group(mpii):
     train = [sys.executable, SCRIPTS / "train.py"]
     command = [*train, "tiny_mpii_256x256.py", "--work-dir", "work", "--cfg-options", *SMALL]
-    log = run(*command, cwd=mpii, MPII_ROOT=mpii / "data")
+    log = succeed(start(*command, cwd=mpii, MPII_ROOT=mpii / "data"))
     assert "Head PCK:" in log
     assert list((mpii / "work").glob("best_PCK_*.pth"))
-    command = [sys.executable, "-m", "tfpose_mm", "test", "tiny_mpii_256x256.py", "moved.pth"]
-    table = run(*command, "--cfg-options", *NO_WORKERS, cwd=mpii, MPII_ROOT=mpii / "data")
+    command = [*TFPOSE, "test", "tiny_mpii_256x256.py", "moved.pth"]
+    table = succeed(start(*command, "--cfg-options", *NO_WORKERS, cwd=mpii, MPII_ROOT=mpii / "data"))
     names = [line.split("|")[1].strip() for line in table.splitlines() if line.startswith("|")]
     assert names == ["Head", "Sho.", "Elb.", "Wri.", "Hip", "Knee", "Ank.", "Total", "Total@0.1"]
 
 
 def test_mpii_s_file_holds_what_the_model_predicts(mpii, monkeypatch):
-    command = [sys.executable, "-m", "tfpose_mm", "submission", "tiny_mpii_256x256.py", "moved.pth"]
+    command = [*TFPOSE, "submission", "tiny_mpii_256x256.py", "moved.pth"]
     arguments = ["--release", "release.mat", "--out", "submission"]
     options = ["--cfg-options", *NO_WORKERS, "test_dataloader.batch_size=4"]
-    log = run(*command, *arguments, *options, cwd=mpii, MPII_ROOT=mpii / "data")
+    log = succeed(start(*command, *arguments, *options, cwd=mpii, MPII_ROOT=mpii / "data"))
     assert "6 persons are written to submission/pred_keypoints_mpii.mat" in log
     points = as_matlab_evaluates(mpii / "submission/pred_keypoints_mpii.mat", mpii / "release.mat")
 
@@ -102,7 +96,7 @@ def test_mpii_s_file_holds_what_the_model_predicts(mpii, monkeypatch):
     ],
 )
 def test_what_does_not_fit_is_refused_for_mpii(mpii, tmp_path, config, option, message):
-    tool = [sys.executable, "-m", "tfpose_mm", "submission", config or mpii / "tiny_mpii_256x256.py"]
+    tool = [*TFPOSE, "submission", config or mpii / "tiny_mpii_256x256.py"]
     command = [*tool, mpii / "moved.pth", "--release", mpii / "release.mat", "--cfg-options", *NO_WORKERS, option]
     process = start(*command, cwd=tmp_path, MPII_ROOT=mpii / "data")
     assert process.returncode == 2, process.stderr[-2000:]
@@ -127,11 +121,11 @@ def test_testdev_writes_what_the_server_takes(people, tmp_path):
     save_moved(TINY, tmp_path / "moved.pth")
 
     command = [sys.executable, SCRIPTS / "test.py", config, "moved.pth", "--cfg-options", *NO_WORKERS[2:4]]
-    refused = [sys.executable, "-m", "tfpose_mm", "report", config, "moved.pth", "--out", "report"]
+    refused = [*TFPOSE, "report", config, "moved.pth", "--out", "report"]
     process = start(*refused, cwd=tmp_path, SYNTHETIC_ROOT=data)
     assert process.returncode == 2
     assert "writes a submission: run mim test mmpose" in process.stderr.splitlines()[-1]
-    run(*command, cwd=tmp_path, SYNTHETIC_ROOT=data)
+    succeed(start(*command, cwd=tmp_path, SYNTHETIC_ROOT=data))
     written = tmp_path / "out/person_keypoints_test-dev2017_tfpose_results.json"
     assert written.with_suffix(".zip").is_file()
     predicted = json.loads(written.read_text())

@@ -17,7 +17,7 @@ from mmpose.structures import PoseDataSample
 from benchmarks.keypoint_scores import read_maxima
 from tests.helpers.models import randomise
 from tests.helpers.paths import TINY
-from tests.helpers.processes import NO_WORKERS, start
+from tests.helpers.processes import NO_WORKERS, start, succeed
 
 
 def test_maxima_are_read_in_the_image():
@@ -52,7 +52,7 @@ def test_a_row_for_each_score(people, tmp_path):
             torch.save(dict(state_dict=model.state_dict()), tmp_path / "moved.pth")
         tool = [sys.executable, "-m", "benchmarks.keypoint_scores", config, tmp_path / "moved.pth", "--out", name]
         process = start(*tool, "--cfg-options", *NO_WORKERS, cwd=tmp_path, SYNTHETIC_ROOT=people)
-        assert process.returncode == 0, process.stderr[-3000:]
+        succeed(process)
         assert "Evaluated on annotated boxes." in process.stdout
         tables[name] = (tmp_path / name / "keypoint_scores.md").read_text().splitlines()
     assert tables["detected"] == tables["annotated"]

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import sys
 
 import pytest
 import torch
@@ -9,7 +8,7 @@ from mmengine.config import Config
 from mmpose.registry import MODELS
 
 from tests.helpers.paths import ROOT, TINY
-from tests.helpers.processes import NO_WORKERS, start
+from tests.helpers.processes import NO_WORKERS, TFPOSE, start, succeed
 from tfpose_mm.comparison.table import Comparison, compare_models
 from tfpose_mm.config_files import read_config
 from tfpose_mm.errors import UserError
@@ -21,10 +20,10 @@ PEER = ROOT / "benchmarks/configs/deeppose_small_lspet_128x96.py"
 def test_one_table_of_models_with_and_without_accuracy(people, tmp_path):
     model = MODELS.build(Config.fromfile(str(TINY)).model)
     torch.save(dict(state_dict=model.state_dict()), tmp_path / "tiny.pth")
-    tool = [sys.executable, "-m", "tfpose_mm", "compare", TINY, PEER]
+    tool = [*TFPOSE, "compare", TINY, PEER]
     options = ["--checkpoints", "tiny.pth", "none", "--repeats", 2, "--batch-size", 3, "--out", "out"]
     process = start(*tool, *options, "--cfg-options", *NO_WORKERS, cwd=tmp_path, SYNTHETIC_ROOT=people)
-    assert process.returncode == 0, process.stderr[-3000:]
+    succeed(process)
     tfpose, deeppose = json.loads((tmp_path / "out/comparison.json").read_text())
     assert (tfpose["model"], deeppose["model"]) == (TINY.stem, PEER.stem)
     assert "coco/AP" not in deeppose

@@ -16,7 +16,7 @@ from mmpose.datasets.datasets.utils import parse_pose_metainfo
 from mmpose.registry import DATASETS
 
 from tests.datasets.conftest import dataset_config
-from tests.helpers.processes import NO_WORKERS, SCRIPTS, start
+from tests.helpers.processes import NO_WORKERS, SCRIPTS, TFPOSE, start, succeed
 from tests.own_data.layouts import LAYOUTS, label, read, write, yolo
 from tfpose_mm.config_files import config_path
 from tfpose_mm.datasets.checked_dataset import CheckedCocoDataset
@@ -278,19 +278,17 @@ def test_nothing_is_overwritten(data):
 def test_four_commands(layout, people, tmp_path):
     """init, mim train, report and predict, as the output of init has them; with a small backbone and one epoch."""
     data = LAYOUTS[layout](people, tmp_path / "my data")
-    init = start(sys.executable, "-m", "tfpose_mm", "init", data, "--out", "my pose", cwd=tmp_path)
-    assert init.returncode == 0, init.stderr
+    init = start(*TFPOSE, "init", data, "--out", "my pose", cwd=tmp_path)
+    succeed(init)
     _, train, report, predict = map(shlex.split, init.stdout.splitlines()[-4:])
     options = ["--cfg-options", *SMALL, *NO_WORKERS]
     assert train[:3] == ["mim", "train", "mmpose"]
     one_epoch = ["train_cfg.max_epochs=1", "train_cfg.val_interval=1"]
-    trained = start(sys.executable, SCRIPTS / "train.py", *train[3:], *options, *one_epoch, cwd=tmp_path)
-    assert trained.returncode == 0, trained.stderr
+    succeed(start(sys.executable, SCRIPTS / "train.py", *train[3:], *options, *one_epoch, cwd=tmp_path))
     for command in (report, predict):
         assert command[0] == "tfpose"
         arguments = [str(next(tmp_path.glob(part))) if "*" in part else part for part in command[1:]]
-        done = start(sys.executable, "-m", "tfpose_mm", *arguments, *options, cwd=tmp_path)
-        assert done.returncode == 0, done.stderr
+        succeed(start(*TFPOSE, *arguments, *options, cwd=tmp_path))
     assert (tmp_path / "my pose/report/report.html").is_file()
     persons = 2 if layout in ("cvat", "label_studio") else 5  # a fifth of the 9 training images, or all of val
     assert len(json.loads((tmp_path / "my pose/predictions/results.json").read_text())) == persons
