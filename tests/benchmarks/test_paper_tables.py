@@ -40,8 +40,6 @@ def test_ratios_are_of_the_figures_beside_them(page):
                 assert float(row["ratio"]) == pytest.approx(ratio, abs=0.003)
             if "../configs" in row["config"] and row.get("q2q") != "off":  # TFPose; for the other row see below
                 assert float(row["ratio"]) == pytest.approx(1, abs=0.0145)
-    # Table 1 of the paper gives a difference of 0.10, but the counted difference is 0.03. The count is not adjusted
-    assert [row["here"] for row in rows(page, 1)] == ["3.57", "3.60"]
     # SimpleBaseline has 5.45 GMACs, not 8.9; counted as in HRNet's code they are near the paper's figure
     (row, _) = (row for row in rows(page, 5) if row["method"] == "SimpleBaseline")
     assert (row["GFLOPs, paper"], row["here"], row["ratio"]) == ("8.9", "5.45", "0.612")
@@ -96,6 +94,15 @@ def test_the_page_is_written(monkeypatch, tmp_path):
     assert "Nothing has been trained on COCO" not in written
 
 
+def count(name):
+    return paper_tables.count_config(name, (), (256, 192)).gflops
+
+
 def test_gflops_are_those_of_the_paper_s_text():
-    complexity = paper_tables.count_config("tfpose_r50_coco_256x192.py", (), (256, 192))
-    assert complexity.gflops == pytest.approx(9.15, rel=0.015)
+    assert count("tfpose_r50_coco_256x192.py") == pytest.approx(9.15, rel=0.015)
+
+
+def test_query_attention_costs_what_it_costs():
+    """Table 1 gives a difference of 0.10, but the counted difference is 0.03. The count is not adjusted."""
+    counted = [count(f"ablations/tfpose_r18_ne0_{part}coco_256x192.py") for part in ("", "noq2q_")]
+    assert counted[0] - counted[1] == pytest.approx(0.028, abs=0.002)

@@ -154,7 +154,7 @@ def test_the_fault_of_an_image_is_found_in_its_row(data, reliability):
 
 
 def test_a_cut_jpeg_is_found_whether_or_not_the_decoder_reads_it(data, monkeypatch, reliability):
-
+    """Some decoders fill the missing rows with grey, others refuse the file."""
     path, original = data.image(ROW), mmcv.imfrombytes
     whole = cv2.imread(str(path))
     cut = path.read_bytes()[: int(path.stat().st_size * 0.6)]

@@ -133,7 +133,8 @@ def test_a_sample_that_cannot_be_loaded(data):
         with pytest.raises(UserError, match=message):
             dataset[number]
     sample = build(data)[3]["data_samples"]
-    assert checked_dataset._find_not_finite(sample) is None
+    sample.gt_instances.ids, sample.gt_instances.names = np.array([3]), ["a name"]
+    assert checked_dataset._find_not_finite(sample) is checked_dataset._find_not_finite(None) is None
     sample.gt_instance_labels.keypoint_labels[0, 4, 1] = NAN
     assert checked_dataset._find_not_finite(sample) == "gt_instance_labels.keypoint_labels"
     for content in (b"", b"text", b"\xff\xd8\xff\xe0" + b"\0" * 50, None):

@@ -7,7 +7,10 @@ import subprocess
 import sys
 
 import numpy as np
+import pycocotools.mask
 import pytest
+import xtcocotools
+from mmpose.evaluation.metrics import CocoMetric
 from xtcocotools.coco import COCO as InstalledCOCO
 from xtcocotools.cocoeval import COCOeval as InstalledCOCOeval
 
@@ -131,3 +134,8 @@ assert mmpose.evaluation.metrics.coco_metric.COCO is COCO
 """
     subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=True)
     assert not stand_in()  # here it is there already
+
+
+def test_mmpose_uses_it_or_the_real_package():
+    assert CocoMetric.__init__.__globals__["COCOeval"] is InstalledCOCOeval
+    assert xtcocotools.mask.decode is pycocotools.mask.decode or IS_REAL
