@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import itertools
+import signal
 
 import pytest
 from mmengine.runner import Runner
@@ -15,6 +16,7 @@ NUMBERS = itertools.count()
 def make_runner(people, tmp_path, monkeypatch):
     """Make a runner of the demo's config with 2 iterations in an epoch; changes of the config have dotted keys."""
     monkeypatch.setenv("SYNTHETIC_ROOT", str(people))
+    handler = signal.getsignal(signal.SIGTERM)
 
     def make(epochs, folder="work", hooks=(), by_epoch=True, **changes):
         options = {**SHORT, "train_cfg.max_epochs": epochs, **changes}
@@ -30,4 +32,5 @@ def make_runner(people, tmp_path, monkeypatch):
             runner.register_hook(hook)
         return runner
 
-    return make
+    yield make
+    signal.signal(signal.SIGTERM, handler)  # a training that fails does not restore it

@@ -114,6 +114,19 @@ def test_a_signal_to_one_process_stops_all_after_the_same_iteration(people, tmp_
     assert meta_of(tmp_path / "work") == (1, 3)  # 3 iterations in an epoch
 
 
+def test_forked_processes_obey_the_signal():
+    """Also those that a process starts after a training that it stopped: a pool waits for its workers without end."""
+    hook, handler = PreemptionHook(), signal.getsignal(signal.SIGTERM)
+    hook.before_train(None)
+    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=[60], daemon=True)
+    child.start()
+    hook.after_train(None)
+    child.terminate()
+    child.join(20)
+    assert child.exitcode == -signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is handler
+
+
 def test_a_training_in_another_thread_has_no_handler():
     """Python sets handlers of signals in the main thread only."""
     hook, handler = PreemptionHook(), signal.getsignal(signal.SIGTERM)

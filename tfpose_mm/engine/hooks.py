@@ -240,11 +240,13 @@ class PreemptionHook(Hook):
     priority = "LOWEST"  # after the hooks that change the state of the training
     _is_asked = False
     _previous: Any = None
+    _process = 0
 
     def before_train(self, runner: Runner) -> None:
         """Replace the handler of SIGTERM."""
         self._is_asked = False
         if threading.current_thread() is threading.main_thread():
+            self._process = os.getpid()
             self._previous = signal.signal(signal.SIGTERM, self._ask) or signal.SIG_DFL  # None: set by another language
 
     def after_train(self, runner: Runner) -> None:
@@ -274,4 +276,7 @@ class PreemptionHook(Hook):
         sys.exit(128 + signal.SIGTERM)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
+        if os.getpid() != self._process:  # a fork has the handler, but must end: multiprocessing.Pool waits for it
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
         self._is_asked = True
