@@ -118,8 +118,16 @@ def test_forked_processes_obey_the_signal():
     """Also those that a process starts after a training that it stopped: a pool waits for its workers without end."""
     hook, handler = PreemptionHook(), signal.getsignal(signal.SIGTERM)
     hook.before_train(None)
-    child = multiprocessing.get_context("fork").Process(target=time.sleep, args=[60], daemon=True)
+    context = multiprocessing.get_context("fork")
+    works = context.Event()  # Python forgets signals that arrive before
+
+    def work():
+        works.set()
+        time.sleep(60)
+
+    child = context.Process(target=work, daemon=True)
     child.start()
+    assert works.wait(20)
     hook.after_train(None)
     child.terminate()
     child.join(20)
