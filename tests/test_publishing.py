@@ -60,7 +60,7 @@ def test_weights_without_metadata(tmp_path):
     assert all(torch.equal(value, read["state_dict"][name]) for name, value in state.items())
     again = publish(files.weights, tmp_path / "again")  # what is published can be published under another name
     assert again.sha256 == files.sha256
-    with pytest.raises(UserError, match=rf"{files.weights.name} exists already: choose another name"):
+    with pytest.raises(UserError, match=rf"{files.weights.name} exists already: delete it or choose another name"):
         publish(tmp_path / "weights.pth", tmp_path / "model")
     assert set(tmp_path.iterdir()) == {tmp_path / "weights.pth", files.weights, again.weights}
 

@@ -19,6 +19,13 @@ def need_file(what: str, path: str | Path, fix: str) -> None:
         raise UserError(f"The {what} {path} does not exist: {fix}.")
 
 
+def need_new(*paths: str | Path) -> None:
+    """Raise a UserError if a file or folder that would be written exists."""
+    for path in map(Path, paths):
+        if path.exists():
+            raise UserError(f"{path} exists already: delete it or choose another name; nothing was changed.")
+
+
 def need_at_least(lowest: int, **values: int | None) -> None:
     """Raise a UserError if one of these arguments, by their names, is lower; ``None`` is allowed."""
     for name, value in values.items():

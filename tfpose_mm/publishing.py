@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
-from .engine import METADATA, read_checkpoint, sha256
+from .engine import METADATA, read_checkpoint
+from .engine.atomic_files import write_atomic
 from .engine.checkpoint_values import to_plain
-from .errors import UserError
+from .errors import UserError, need_new
 
 
 class Published(NamedTuple):
@@ -72,21 +73,14 @@ def publish(checkpoint: str | Path, out: str | Path) -> Published:
         raise UserError(f"{checkpoint} must have parameters, but has none: choose a checkpoint of a model.")
     meta = _describe(content)
     out = Path(out)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    part = out.with_name(f"{out.name}.{os.getpid()}.part")
-    try:
-        # one entry, because safetensors writes several in random order, which changes the hash
-        save_file(tensors, str(part), metadata={METADATA: json.dumps(meta)})
-        digest = sha256(part)
-        weights, config = (out.with_name(f"{out.name}-{digest[:8]}{ending}") for ending in (".safetensors", ".py"))
-        for path in (weights, config):
-            if path.exists():
-                raise UserError(f"{path} exists already: choose another name; nothing was changed.")
-        if meta["config_text"] is not None:
-            config.write_text(meta["config_text"], encoding="utf-8")
-        os.replace(part, weights)
-    finally:
-        part.unlink(missing_ok=True)
+    # one entry of metadata, because safetensors writes several in random order, which changes the hash
+    data = save(tensors, metadata={METADATA: json.dumps(meta)})
+    digest = hashlib.sha256(data).hexdigest()
+    weights, config = (out.with_name(f"{out.name}-{digest[:8]}{ending}") for ending in (".safetensors", ".py"))
+    need_new(weights, config)
+    if meta["config_text"] is not None:
+        write_atomic(config, meta["config_text"].encode())
+    write_atomic(weights, data)
     return Published(weights, config if meta["config_text"] is not None else None, digest, meta["metrics"])
 
 

@@ -84,7 +84,7 @@ def describe(cfg: Config, model: BaseModel) -> str:
             f"the learning rates are for batch size {(cfg.get('auto_scale_lr') or {}).get('base_batch_size', '?')}",
             *map(_call, schedulers if isinstance(schedulers, (list, tuple)) else [schedulers]),
         ],
-        "augmentation": [_call(step) for data in sets for step in data.steps if step["type"] != "GenerateTarget"],
+        "augmentation": [_call(step) for data in sets for step in data["pipeline"] if step["type"] != "GenerateTarget"],
         "targets": [_call(cfg.get("codec"))],
         "loss": [_call(cfg.model.head.get("loss") or "the head's default")],
     }
@@ -187,7 +187,7 @@ def _codec(cfg: Config) -> Iterator[str]:
     if _plain(decoder) != _plain(codec):
         yield f"model.head.decoder is {decoder}, but codec is {codec}: {FIX}"
     for loader in LOADERS:
-        for step in (step for data in list_data_sets(cfg, loader) for step in data.steps):
+        for step in (step for data in list_data_sets(cfg, loader) for step in data["pipeline"]):
             if step["type"] == "GenerateTarget" and _plain(step.get("encoder")) != _plain(codec):
                 yield f"{loader}'s targets are made by {step.get('encoder')}, but codec is {codec}: {FIX}"
             if step["type"] == "TopdownAffine" and _plain(step.get("input_size")) != _plain(size):
@@ -203,7 +203,7 @@ def _keypoints(cfg: Config, loader: str) -> Iterator[str]:
     """The number K of keypoints in the data sets of a loader."""
     whole = (cfg.get(loader) or {}).get("dataset") or {}
     # a wrapper with a metainfo converts to its own; the arguments of some data sets choose the keypoints
-    sets = [whole] if whole.get("metainfo") else [data.settings for data in list_data_sets(cfg, loader)]
+    sets = [whole] if whole.get("metainfo") else list_data_sets(cfg, loader)
     for data in sets:
         described = data.get("metainfo") or getattr(DATASETS.get(data["type"]), "METAINFO", None)
         if not described:

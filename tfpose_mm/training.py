@@ -23,7 +23,7 @@ from .datasets.config_data import (
     need_annotation_files,
 )
 from .engine.running import KeepSamples, need_checkpoint, run_test
-from .errors import UserError
+from .errors import UserError, need_new
 from .evaluation.metrics_table import format_table
 from .recipe import find_worker_problems
 
@@ -119,9 +119,7 @@ def evaluate(
             if a predicted coordinate is NaN or infinite.
     """
     cfg = _prepare(config, work_dir, launcher, cfg_options)
-    for path in filter(None, (out, dump)):
-        if Path(path).exists():
-            raise UserError(f"{path} exists already: delete it or choose another name; nothing was changed.")
+    need_new(*filter(None, (out, dump)))
     need_checkpoint(checkpoint)
     if not cfg.get("test_dataloader"):
         raise UserError("The config must have a test_dataloader, but has none: set it.")

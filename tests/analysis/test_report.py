@@ -101,7 +101,7 @@ def test_wrong_input_is_named(report, cfg, checkpoint, tmp_path):
             write_report(config, weights, out=out, **options)
 
     before = report[2].read_bytes()
-    fails("must not have a report, but .*report.html exists: delete it", out=report[1] / "out")
+    fails("report.html exists already: delete it or choose another name", out=report[1] / "out")
     assert report[2].read_bytes() == before
     fails("The checkpoint nowhere.pth does not exist", weights="nowhere.pth")
     fails("The device must be cpu or a GPU that torch can use", device="cuda:99")

@@ -198,7 +198,7 @@ def test_nothing_is_overwritten(exported, tmp_path):
     cfg, checkpoint, _ = exported
     for name in ("model.onnx", "onnx_runner.py"):
         (tmp_path / name).write_text("mine")
-        with pytest.raises(UserError, match=f"{name} exists already: choose another name; nothing was changed"):
+        with pytest.raises(UserError, match=f"{name} exists already: delete it or choose another name; nothing"):
             export_onnx(cfg, checkpoint, out=tmp_path / "model.onnx", runner=True)
         assert (tmp_path / name).read_text() == "mine"
         (tmp_path / name).unlink()

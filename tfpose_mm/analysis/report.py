@@ -15,7 +15,7 @@ from ..comparison.latency import describe_device
 from ..config_files import parse_cfg_options, read_config
 from ..datasets.config_data import annotation_file, input_size
 from ..engine.running import need_device
-from ..errors import UserError, need_at_least
+from ..errors import need_at_least, need_new
 from ..evaluation.metrics_table import format_table, metric_rows
 from ..host.requirements import list_versions
 from ..recipe import describe
@@ -96,11 +96,7 @@ def write_report(
     cfg, options, trainings = read_config(config, cfg_options), parse_cfg_options(cfg_options), split_labels(logs)
     out = Path(out)
     page = out / "report.html"
-    if page.exists():
-        raise UserError(
-            f"The folder must not have a report, but {page} exists: delete it or choose another folder; nothing was "
-            "changed."
-        )
+    need_new(page)
     need_device(device)
     curves = write_drawings(out / "figures", _of_trainings(trainings, metric)) if trainings else {}
     result = analyse_checkpoint(cfg, checkpoint, out / "test", persons)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 from mmengine.config import Config
@@ -21,19 +20,15 @@ LOADERS = ("train_dataloader", "val_dataloader", "test_dataloader")
 LARGEST = 32766  # longest side of an image that OpenCV's warpAffine takes, in pixels
 
 
-class DataSet(NamedTuple):
-    """A data set: its config, and the steps of its pipeline, then those of the data sets that wrap it."""
+def list_data_sets(cfg: Config, loader: str) -> list[dict]:
+    """List the data sets of a dataloader, also those in ``ConcatDataset``, ``RepeatDataset`` or ``CombinedDataset``.
 
-    settings: dict
-    steps: list[dict]
-
-
-def list_data_sets(cfg: Config, loader: str) -> list[DataSet]:
-    """List the data sets of a dataloader, also those in ``ConcatDataset``, ``RepeatDataset`` or ``CombinedDataset``."""
+    The pipeline of each has its own steps, then those of the data sets that wrap it.
+    """
     return list(_unwrap((cfg.get(loader) or {}).get("dataset"), []))
 
 
-def _unwrap(settings: dict | None, outer: list[dict]) -> Iterator[DataSet]:
+def _unwrap(settings: dict | None, outer: list[dict]) -> Iterator[dict]:
     if not settings:
         return
     steps = [*(settings.get("pipeline") or ()), *outer]
@@ -41,7 +36,7 @@ def _unwrap(settings: dict | None, outer: list[dict]) -> Iterator[DataSet]:
     for one in inner:
         yield from _unwrap(one, steps)
     if not inner:
-        yield DataSet(settings, steps)
+        yield dict(settings, pipeline=steps)
 
 
 def list_evaluators(cfg: Config, names: Sequence[str] = ("val_evaluator", "test_evaluator")) -> list[dict]:
@@ -57,7 +52,7 @@ def input_size(cfg: Config) -> tuple[int, int]:
         UserError: If the test pipeline has no ``TopdownAffine``.
     """
     for data in list_data_sets(cfg, "test_dataloader"):
-        for step in data.steps:
+        for step in data["pipeline"]:
             if step["type"].rpartition(".")[2] == "TopdownAffine":
                 return tuple(step["input_size"])
     raise UserError("The test pipeline must have a TopdownAffine, which gives the input size, but has none: add it.")
@@ -131,7 +126,7 @@ def annotation_file(cfg: Config) -> Path:
 
 def need_annotation_files(cfg: Config, loader: str) -> None:
     """Raise a UserError if an annotation file of a dataloader does not exist; remote ones are not looked for."""
-    for data, _ in list_data_sets(cfg, loader):
+    for data in list_data_sets(cfg, loader):
         path = Path(data.get("data_root") or "", data.get("ann_file") or "")
         if data.get("ann_file") and "://" not in f"{data.get('data_root')}{data['ann_file']}":
             need_file("annotation file", path, "point the config's data_root to the data")

@@ -23,7 +23,7 @@ from scipy.io.matlab import MatReadError
 from ..config_files import read_config
 from ..datasets.config_data import predicted_keypoints
 from ..engine.running import KeepSamples, run_test
-from ..errors import UserError, need_file
+from ..errors import UserError, need_file, need_new
 
 NUM_JOINTS = 16
 
@@ -57,8 +57,7 @@ def submit_mpii(
     """
     cfg, out = read_config(config, cfg_options), Path(out)
     path = out / "pred_keypoints_mpii.mat"
-    if path.exists():
-        raise UserError(f"{path} exists already: delete it or choose another folder; nothing was changed.")
+    need_new(path)
     content = read_release(release)
     people = single_people(content)
     write_submission(content, people, _predict_people(cfg, checkpoint, people, out), path)

@@ -16,7 +16,7 @@ from ..config_files import read_config
 from ..datasets.config_data import input_size, keypoint_names, list_data_sets
 from ..engine import sha256
 from ..engine.running import need_checkpoint
-from ..errors import UserError
+from ..errors import UserError, need_new
 from ..host.requirements import installed_version, list_versions
 from ..inference import Predictor
 from ..models.heads import is_tfpose_head
@@ -105,9 +105,7 @@ def export_onnx(
         )
     out = Path(out)
     copy = out.with_name("onnx_runner.py") if runner else None
-    for path in filter(None, (out, copy)):
-        if path.exists():
-            raise UserError(f"{path} exists already: choose another name; nothing was changed.")
+    need_new(*filter(None, (out, copy)))
     need_checkpoint(checkpoint)
     need_package("onnx")
     need_package("onnxruntime")
@@ -151,7 +149,7 @@ def _check_parity(parity: Parity, tolerance: float) -> None:
 
 def _describe(predictor: Predictor, checkpoint: str | Path, flip_test: bool, fp16: bool) -> dict[str, object]:
     """The metadata of the file: what a runner must know about a model, plain values by name."""
-    pipeline = list_data_sets(predictor.cfg, "test_dataloader")[0].steps
+    pipeline = list_data_sets(predictor.cfg, "test_dataloader")[0]["pipeline"]
     steps = {step["type"].rpartition(".")[2]: step for step in pipeline}
     unknown = sorted(set(steps) - {"LoadImage", "GetBBoxCenterScale", "TopdownAffine", "PackPoseInputs"})
     if unknown:

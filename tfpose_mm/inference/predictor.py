@@ -94,7 +94,7 @@ class Predictor:
             raise UserError(
                 f"The model predicts {predicted} keypoints, but the data have {number}: use its own config."
             )
-        self.pipeline = Compose(sets[0].steps)
+        self.pipeline = Compose(sets[0]["pipeline"])
 
     def __call__(
         self,

@@ -104,9 +104,9 @@ def _build_data_sets(cfg: Config) -> list[tuple[BaseDataset, list[str]]]:
     init_default_scope(cfg.get("default_scope", "mmpose"))
     found: dict[tuple, tuple[BaseDataset, list[str]]] = {}
     for loader in LOADERS:
-        for settings, steps in list_data_sets(cfg, loader):
+        for settings in list_data_sets(cfg, loader):
             try:
-                data = DATASETS.build(dict(settings, pipeline=steps, lazy_init=True))
+                data = DATASETS.build(dict(settings, lazy_init=True))
             except Exception as error:
                 cause = f"{type(error).__name__}: {error}".split("\n")[0]
                 raise UserError(

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from mmengine.utils import track_progress_rich
 
-from ...errors import UserError, need_at_least
+from ...errors import UserError, need_at_least, need_new
 from .scene import draw_scene
 from .skeleton import COCO_KEYPOINTS
 
@@ -50,8 +50,7 @@ def write_dataset(
     need_at_least(0, train=train, val=val, seed=seed)
     if train + val == 0:
         raise UserError("There must be at least one image, but train and val are 0: choose numbers of images.")
-    if out.exists():
-        raise UserError(f"{out} exists already: delete it or choose another folder; nothing was written.")
+    need_new(out)
     out.parent.mkdir(parents=True, exist_ok=True)
     partial = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))
     try:
