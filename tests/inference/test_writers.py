@@ -7,7 +7,7 @@ import pytest
 from mmpose.evaluation.metrics import CocoMetric
 
 from tests.inference.test_tracking import prediction
-from tfpose_mm.inference.writers import PredictionWriter, coco_results
+from tfpose_mm.inference.writers import COCO, PredictionWriter, coco_results
 
 K = 5
 META = dict(dataset_name="five", num_keypoints=K, sigmas=np.full(K, 0.05, np.float32))
@@ -47,16 +47,26 @@ def test_files(tmp_path):
     assert results[0]["bbox"][2:] == [40, 80.5]
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_scores_and_nms_are_those_of_mmpose(seed, tmp_path):
+@pytest.mark.parametrize(
+    ("seed", "coco"),
+    [
+        (0, {}),
+        (1, {}),
+        (0, dict(score_mode="bbox_rle", nms_mode="soft_oks_nms")),
+        (0, dict(score_mode="keypoint", nms_mode="none")),
+        (0, dict(score_mode="bbox", nms_thr=0.5)),
+        (0, dict(keypoint_score_thr=0.6)),
+    ],
+)
+def test_scores_and_nms_are_those_of_mmpose(seed, coco, tmp_path):
     """Persons 1 and 3 are copies of 0 with small changes: the NMS removes some; without sigmas all are kept."""
     entry = persons(5, seed=seed)
     entry.keypoints[1], entry.keypoints[3] = entry.keypoints[0] + 0.5, entry.keypoints[0] + 4
     entry.keypoint_scores[4] = 0.1
-    ours = coco_results(entry, 6, META["sigmas"], keypoint_score_thr=0.2, nms_thr=0.9)
-    assert len(coco_results(entry, 6, [], keypoint_score_thr=0.2, nms_thr=0.9)) == 5
+    ours = coco_results(entry, 6, META["sigmas"], **{**COCO, **coco})
+    assert len(coco_results(entry, 6, [], **COCO)) == 5
 
-    metric = CocoMetric(format_only=True, outfile_prefix=str(tmp_path / "theirs"))
+    metric = CocoMetric(format_only=True, outfile_prefix=str(tmp_path / "theirs"), **coco)
     metric.dataset_meta, metric.coco = META, object()
     samples = [
         dict(
@@ -70,7 +80,8 @@ def test_scores_and_nms_are_those_of_mmpose(seed, tmp_path):
     metric.process([], samples)
     metric.compute_metrics(metric.results)
     theirs = json.loads((tmp_path / "theirs.keypoints.json").read_text())
-    assert 2 < len(theirs) < 5
+    assert 2 < len(theirs)
+    assert (len(theirs) < 5) == (coco.get("nms_mode", "oks_nms") == "oks_nms")
     assert len(ours) == len(theirs)
     for first, second in zip(ours, theirs):
         assert first["score"] == pytest.approx(second["score"])

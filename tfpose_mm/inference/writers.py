@@ -6,11 +6,12 @@ import json
 from pathlib import Path
 
 import numpy as np
-from mmpose.evaluation.functional import oks_nms
+from mmpose.evaluation.functional import oks_nms, soft_oks_nms
 
 from .predictor import Prediction
 
-COCO = dict(keypoint_score_thr=0.2, nms_thr=0.9)  # MMPose's CocoMetric
+# defaults of MMPose's CocoMetric
+COCO = dict(score_mode="bbox_keypoint", keypoint_score_thr=0.2, nms_mode="oks_nms", nms_thr=0.9)
 
 
 class PredictionWriter:
@@ -65,20 +66,30 @@ class _JsonList:
 
 
 def coco_results(
-    prediction: Prediction, image_id: int, sigmas: np.ndarray, keypoint_score_thr: float, nms_thr: float
+    prediction: Prediction,
+    image_id: int,
+    sigmas: np.ndarray,
+    score_mode: str,
+    keypoint_score_thr: float,
+    nms_mode: str,
+    nms_thr: float,
 ) -> list[dict]:
-    """Entries of COCO's result format for an image, as MMPose's ``CocoMetric`` computes them.
+    """Entries of COCO's result format for an image, as MMPose's ``CocoMetric`` with these arguments computes them.
 
-    The score of a person is the score of its box times the mean of its keypoint scores above ``keypoint_score_thr``. Of
-    persons whose OKS is above ``nms_thr`` the best is kept. A data set without sigmas (K,) has no OKS: all are kept.
+    By default the score of a person is the score of its box times the mean of its keypoint scores above
+    ``keypoint_score_thr``, and of persons whose OKS is above ``nms_thr`` the best is kept. A data set without sigmas
+    (K,) has no OKS: all are kept.
     """
     points = np.concatenate([prediction.keypoints, prediction.keypoint_scores[..., None]], axis=-1)  # (P, K, 3)
-    valid = [scores[scores > keypoint_score_thr] for scores in prediction.keypoint_scores]
-    scores = [float(box * (part.mean() if len(part) else 0)) for box, part in zip(prediction.box_scores, valid)]
+    scores = [
+        float(_score(score_mode, box, keypoints, keypoint_score_thr))
+        for box, keypoints in zip(prediction.box_scores, prediction.keypoint_scores)
+    ]
     kept = range(len(points))
-    if len(points) and len(sigmas):
+    if len(points) and len(sigmas) and nms_mode != "none":
         persons = [dict(keypoints=p, score=s, area=a) for p, s, a in zip(points, scores, prediction.areas)]
-        kept = oks_nms(persons, nms_thr, sigmas=np.asarray(sigmas))
+        suppress = oks_nms if nms_mode == "oks_nms" else soft_oks_nms
+        kept = suppress(persons, nms_thr, sigmas=np.asarray(sigmas))
     corners = np.round(prediction.boxes.astype(float), 5)
     boxes = np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
     return [
@@ -93,6 +104,18 @@ def coco_results(
         )
         for row in kept
     ]
+
+
+def _score(mode: str, box: float, keypoints: np.ndarray, threshold: float) -> float:
+    """The score of a person, from those of its box and of its keypoints (K,)."""
+    if mode == "bbox":
+        return box
+    if mode == "keypoint":
+        return keypoints.mean()
+    if mode == "bbox_rle":
+        return box + keypoints.mean() + keypoints.max()
+    valid = keypoints[keypoints > threshold]
+    return box * valid.mean() if len(valid) else 0.0
 
 
 def _instances(prediction: Prediction) -> list[dict]:
