@@ -8,6 +8,11 @@ from pathlib import Path
 class UserError(ValueError):
     """An error that the user can fix: one sentence with what was expected, what was given and how to fix it."""
 
+    def __str__(self) -> str:
+        """The sentence, without the traceback in which torch puts it if a worker of a data loader raised it."""
+        text = super().__str__()
+        return text.splitlines()[-1].partition(": ")[2] if text.startswith("Caught ") else text
+
 
 class MissingFileError(UserError, FileNotFoundError):
     """A file that the user named does not exist."""

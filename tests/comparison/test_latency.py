@@ -9,7 +9,7 @@ from mmengine.config import Config
 from torch import nn
 
 from tests.helpers.models import build, tiny_model_cfg
-from tests.helpers.paths import TINY
+from tests.helpers.paths import ROOT, TINY
 from tfpose_mm.comparison.latency import summarise, time_parts
 from tfpose_mm.comparison.memory import measure_memory
 
@@ -58,6 +58,8 @@ def test_memory_grows_with_the_batch_and_with_training():
     assert large.training > 2 * small.training
     activations = 16 * 3 * 128 * 96 * 4 / 2**20
     assert activations < large.inference < large.training < 4000
+    own_imports = Config.fromfile(str(ROOT / "projects/poseur/configs/poseur_small_lspet_128x96.py"))
+    assert measure_memory(own_imports, 1, "cpu").inference > 0
 
 
 @pytest.mark.gpu

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,7 +10,7 @@ from mmengine.config import Config
 from mmpose.registry import MODELS
 
 from tests.helpers.paths import ROOT, TINY
-from tests.helpers.processes import NO_WORKERS, TFPOSE, start, succeed
+from tests.helpers.processes import NO_WORKERS, start, succeed
 from tfpose_mm.comparison.table import Comparison, compare_models
 from tfpose_mm.config_files import read_config
 from tfpose_mm.errors import UserError
@@ -20,7 +22,8 @@ PEER = ROOT / "benchmarks/configs/deeppose_small_lspet_128x96.py"
 def test_one_table_of_models_with_and_without_accuracy(people, tmp_path):
     model = MODELS.build(Config.fromfile(str(TINY)).model)
     torch.save(dict(state_dict=model.state_dict()), tmp_path / "tiny.pth")
-    tool = [*TFPOSE, "compare", TINY, PEER]
+    # the script: processes that it spawns see its name, and do not register when they import the package
+    tool = [Path(sys.executable).with_name("tfpose"), "compare", TINY, PEER]
     options = ["--checkpoints", "tiny.pth", "none", "--repeats", 2, "--batch-size", 3, "--out", "out"]
     process = start(*tool, *options, "--cfg-options", *NO_WORKERS, cwd=tmp_path, SYNTHETIC_ROOT=people)
     succeed(process)

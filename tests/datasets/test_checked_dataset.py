@@ -146,8 +146,9 @@ def test_a_sample_that_cannot_be_loaded(data):
         assert str(raised.value).startswith(f"{path} ({dataset.ann_file}, annotation id 3): the pipeline must load it ")
         assert "\n" not in str(raised.value)
         assert raised.value.__cause__ is not None
-    with pytest.raises(UserError, match="the pipeline must load it"):
-        list(DataLoader(dataset, num_workers=1, collate_fn=list))
+    with pytest.raises(UserError) as of_worker:
+        list(DataLoader(dataset, num_workers=1, sampler=[2], collate_fn=list))
+    assert str(of_worker.value) == str(raised.value)  # torch adds the worker's traceback
 
 
 def test_subsets_and_lazy_loading(data):

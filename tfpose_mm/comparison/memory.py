@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from mmengine.config import Config
 from mmengine.runner.activation_checkpointing import turn_on_activation_checkpointing
+from mmengine.utils import import_modules_from_strings
 from mmpose.datasets.transforms import GenerateTarget, PackPoseInputs
 from mmpose.registry import MODELS
 from mmpose.structures import PoseDataSample
@@ -66,7 +67,10 @@ def measure_memory(cfg: Config, batch: int, device: str) -> Memory:
 
 
 def _measure(cfg: dict, batch: int, device: str) -> Memory:
-    register_all_modules()  # MMPose's; this package's are registered by importing this module
+    from .. import registration  # noqa: F401 - a child of the command tfpose has not registered anything
+
+    register_all_modules()
+    import_modules_from_strings(**(cfg.get("custom_imports") or dict(imports=[])))
     cfg = Config(cfg)
     images, samples = labelled_batch(cfg, batch, device)
     gc.collect()
