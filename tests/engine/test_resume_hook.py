@@ -147,16 +147,27 @@ def test_a_damaged_checkpoint_is_skipped(make_runner, tmp_path):
         make_runner(2, resume=True).train()
 
 
-def test_in_a_copy_of_the_folder_the_named_checkpoint_is_the_newest(tmp_path):
-    """A copy can have any order of times."""
-    for time_ns, epoch in enumerate((2, 1)):
-        path = tmp_path / f"epoch_{epoch}.pth"
-        torch.save(dict(state_dict={}, meta=dict(epoch=epoch, iter=epoch), message_hub={}), path)
-        os.utime(path, (time_ns, time_ns))
-    (tmp_path / "last_checkpoint").write_text("/elsewhere/epoch_2.pth")
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        (("epoch_2", "epoch_1", "last_checkpoint"), "epoch_2"),
+        (("last_checkpoint", "epoch_2", "epoch_1"), "epoch_2"),
+        (("epoch_1", "epoch_2", "last_checkpoint", "preempted"), "epoch_2"),  # the training was resumed from it before
+        (("epoch_1", "epoch_2", "last_checkpoint", "epoch_3"), "epoch_3"),  # not a copy: killed before it was named
+    ],
+)
+def test_in_a_copy_of_the_folder_earlier_checkpoints_can_be_newer(tmp_path, order, expected):
+    for moment, name in enumerate(order):
+        path = tmp_path / (name if name == "last_checkpoint" else f"{name}.pth")
+        epoch = int(name[6:]) if name.startswith("epoch") else 1
+        if name == "last_checkpoint":
+            path.write_text("/elsewhere/epoch_2.pth")
+        else:
+            torch.save(dict(state_dict={}, meta=dict(epoch=epoch, iter=epoch), message_hub={}), path)
+        os.utime(path, (moment, moment))
     runner = SimpleNamespace(cfg=dict(resume=True), work_dir=tmp_path, logger=logging.getLogger("test"))
     ResumeHook().before_run(runner)
-    assert (tmp_path / "last_checkpoint").read_text() == str(tmp_path / "epoch_2.pth")
+    assert (tmp_path / "last_checkpoint").read_text() == str(tmp_path / f"{expected}.pth")
 
 
 @pytest.mark.slow

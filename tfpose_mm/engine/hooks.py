@@ -202,18 +202,22 @@ class ResumeHook(Hook):
         written = {path: path.stat().st_mtime_ns for name in names for path in folder.glob(name)}
         pointer = folder / POINTER
         named = folder / Path(pointer.read_text().strip()).name if pointer.is_file() else None
-        if named in written:  # the pointer is later than its checkpoint, also in a copy of the folder
+        if named in written:  # the pointer is written after its checkpoint
             written[named] = pointer.stat().st_mtime_ns
+        complete: list[tuple[int, bool, Path, int]] = []  # of those that are newer than the pointer, and the named one
         for path in sorted(written, key=written.__getitem__, reverse=True):
+            if complete and written[path] < written.get(named, written[path] + 1):
+                break
             try:
                 meta = read_checkpoint(path).get("meta", {})
+                complete.append((meta.get("iter", 0), path == named, path, meta.get("epoch", 0)))
             except UserError as error:
                 runner.logger.warning(f"Skipped: {error}")
-                continue
-            runner.logger.info(f"Resuming from {path}: epoch {meta.get('epoch')}, iteration {meta.get('iter')}.")
+        if complete:  # a copied file can be newer than the pointer, and have fewer iterations
+            iteration, _, path, epoch = max(complete, key=lambda one: one[:2])
+            runner.logger.info(f"Resuming from {path}: epoch {epoch}, iteration {iteration}.")
             write_atomic(pointer, str(path).encode())
-            return
-        if written:
+        elif written:
             raise UserError(
                 f"{folder} must have a complete checkpoint to resume from, but none of its {len(written)} is complete: "
                 "start a new training, without resume, in another work directory."
