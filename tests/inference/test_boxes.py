@@ -74,6 +74,7 @@ def test_coco_detections(tmp_path):
     boxes, found = find(write(tmp_path, entries), *inputs)
     assert found == [[[1, 2, 11, 22, 0.9, 1]], [[0, 0, 3, 5, 0.5, 1]]]
     assert boxes.image_ids == {inputs[0].source.name: 139}
+    assert boxes.notes == ["1 boxes are left out, because their score is below 0.3 (--box-threshold)."]
     assert len(find(write(tmp_path, entries), *inputs, threshold=0)[1][0]) == 2
 
 

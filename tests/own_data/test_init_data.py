@@ -96,6 +96,7 @@ def test_a_config_of_each_layout(layout, people, tmp_path, init):
     data = LAYOUTS[layout](people, tmp_path / "my data")
     before = {path: path.read_bytes() for path in data.rglob("*") if path.is_file()}
     result, cfg = init(data)
+    assert "keypoints.py" not in cfg.pretty_text  # the config that a checkpoint keeps needs no other file
     assert {path: path.read_bytes() for path in data.rglob("*") if path.is_file()} == before
     assert result.exit_status == 0, str(result)
     assert "\nflip pairs: 8\n" in str(result)

@@ -87,6 +87,9 @@ def _from_file(
     if others:
         numbers = ", ".join(f"{name}: {count}" for name, count in others.items())
         notes.append(f"Boxes of other categories are left out (category: number): {numbers}.")
+    low = sum(row[4] < threshold and row[5] in chosen for key in keys.values() for row in rows[key])
+    if low:
+        notes.append(f"{low} boxes are left out, because their score is below {threshold:g} (--box-threshold).")
 
     def find(frame: Frame) -> np.ndarray:
         listed = rows[keys[frame.source.name]] if frame.source.name in keys else []
