@@ -122,6 +122,8 @@ def test_a_test_that_cannot_work_is_a_sentence(trained, people, tmp_path, monkey
         monkeypatch.setenv("SYNTHETIC_ROOT", str(data))
         with pytest.raises(UserError, match=message):
             training.evaluate(config, weights, out=out, work_dir=tmp_path / "work", cfg_options=options)
+    with pytest.raises(UserError, match=r"--dump writes a \.pkl file, but got new\.json"):
+        training.evaluate(TINY, good, dump="new.json", work_dir=tmp_path / "work")
     assert not new.exists()
     assert before.read_text() == "before"
 

@@ -120,6 +120,8 @@ def evaluate(
     """
     cfg = _prepare(config, work_dir, launcher, cfg_options)
     need_new(*filter(None, (out, dump)))
+    if dump is not None and Path(dump).suffix not in (".pkl", ".pickle"):
+        raise UserError(f"--dump writes a .pkl file, but got {dump}: choose a name that ends in .pkl.")
     need_checkpoint(checkpoint)
     if not cfg.get("test_dataloader"):
         raise UserError("The config must have a test_dataloader, but has none: set it.")
