@@ -218,6 +218,24 @@ def test_yolo_with_flip_indices_and_several_folders(people, data, init):
     assert "RandomFlip" in [step.type for step in cfg.train_dataloader.dataset.pipeline]
 
 
+@pytest.mark.parametrize(("names", "pairs", "flips"), [(True, 8, True), (False, 0, False)])
+def test_flip_indices_without_a_pair_count_as_not_given(names, pairs, flips, people, data, init):
+    yolo(people, data, flip_idx=list(range(17)), **({} if names else dict(kpt_names=[])))
+    result, cfg = init()
+    assert "flip_idx has no pair and counts as not given" in str(result)
+    assert f"\nflip pairs: {pairs}\n" in str(result)
+    assert ("RandomFlip" in [step.type for step in cfg.train_dataloader.dataset.pipeline]) == flips
+
+
+def test_flip_indices_of_one_keypoint(people, data, init):
+    yolo(people, data, kpt_shape=[1, 3], kpt_names=["tip"], flip_idx=[0])
+    for file in data.glob("labels/*/*.txt"):
+        file.write_text(" ".join(file.read_text().split()[:8]))
+    _, cfg = init()
+    assert "RandomFlip" in [step.type for step in cfg.train_dataloader.dataset.pipeline]
+    assert load_data(cfg).metainfo["flip_indices"] == [0]
+
+
 def test_wrong_yolo_data_are_a_sentence(people, data, fails):
     for change, words in (
         (dict(kpt_shape=[16, 3], kpt_names={}), r"line 1: kpt_shape \[16, 3\] needs 53 numbers, but the line has 56"),

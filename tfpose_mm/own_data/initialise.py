@@ -71,7 +71,13 @@ def init_data(
             f"There is no validation set: {VAL_FRACTION:.0%} of the images, selected with seed {SEED}, are for "
             "validation. If images are frames of one video, split them by video instead."
         )
-    keypoints = infer_keypoints(chosen.keypoints, parts[0].flip_indices)
+    flips = parts[0].flip_indices
+    if flips == list(range(len(chosen.keypoints))):
+        notes.append(
+            "flip_idx has no pair and counts as not given: flip pairs are inferred from the names of keypoints"
+        )
+        flips = None
+    keypoints = infer_keypoints(chosen.keypoints, flips)
     settings = choose_settings(parts[0], keypoints)
     config = write_files(out, chosen, keypoints, parts, settings)
     lines = [
