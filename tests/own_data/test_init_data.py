@@ -236,8 +236,26 @@ def test_flip_indices_of_one_keypoint(people, data, init):
     assert load_data(cfg).metainfo["flip_indices"] == [0]
 
 
+def test_yolo_data_in_unusual_but_clear_forms(people, data, init):
+    names = read(people, "train")["categories"][0]["keypoints"]
+    yolo(people, data, names={"0": "person"}, kpt_names={"0": names}, kpt_shape=[17, 3.0], path=5)
+    (data / "a.yaml").write_bytes("Übung".encode("latin-1"))
+    (data / "data.yaml").rename(data / "people.yaml")
+    result, _ = init()
+    assert "\nflip pairs: 8\n" in str(result)
+    assert result.exit_status == 0
+
+
 def test_wrong_yolo_data_are_a_sentence(people, data, fails):
     for change, words in (
+        (dict(names="person"), "names in .* must be a list, or a dict with numbers as keys, but is person: correct"),
+        (dict(names={"a": "person"}), "names in .* must be a list, or a dict with numbers as keys, but is {'a'"),
+        (dict(kpt_names=5), "kpt_names in .* must be a list, or a dict with numbers as keys, but is 5"),
+        (dict(kpt_names={0: 5}), "must have 17 names, as kpt_shape, but has 5"),
+        (dict(flip_idx=5), "must exchange pairs of the 17 keypoints, but is 5"),
+        (dict(flip_idx=[1.0, 0.0, *range(2, 17)]), "must exchange pairs of the 17 keypoints, but is"),
+        (dict(kpt_shape=[17.5, 3]), r"must be \[K, 2\] or \[K, 3\], but is \[17.5, 3\]"),
+        (dict(train=5), "train in .*data.yaml must have images with labels, but .*5.* has no image"),
         (dict(kpt_shape=[16, 3], kpt_names={}), r"line 1: kpt_shape \[16, 3\] needs 53 numbers, but the line has 56"),
         (dict(kpt_shape=[17, 4]), r"must be \[K, 2\] or \[K, 3\], but is \[17, 4\]"),
         (dict(kpt_shape="many", kpt_names={}), "must be a yaml with train, names and kpt_shape"),
@@ -249,6 +267,15 @@ def test_wrong_yolo_data_are_a_sentence(people, data, fails):
         shutil.rmtree(yolo(people, data, **change) / "labels/val")
         fails(words)
         shutil.rmtree(data)
+
+
+@pytest.mark.parametrize(("place", "word"), [(0, "nan"), (7, "nan"), (-1, "inf"), (5, "x")])
+def test_wrong_numbers_in_labels_are_a_sentence(place, word, people, data, fails):
+    file = next(yolo(people, data).glob("labels/train/*.txt"))
+    words = file.read_text().split()
+    words[place] = word
+    file.write_text(" ".join(words))
+    fails(f"{file.name}, line 1: a label must be numbers, but .*: correct the line")
 
 
 def test_wrong_annotations_are_a_sentence(data, fails):

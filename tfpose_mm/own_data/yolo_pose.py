@@ -22,7 +22,7 @@ def find_yaml(path: Path) -> Path | None:
     if path.suffix in (".yaml", ".yml"):
         return path
     files = sorted([*path.glob("*.yaml"), *path.glob("*.yml")], key=lambda file: file.stem != "data")
-    return next((file for file in files if "kpt_shape" in file.read_text(encoding="utf-8")), None)
+    return next((file for file in files if b"kpt_shape" in file.read_bytes()), None)
 
 
 def read_yolo_parts(file: Path) -> list[Part]:
@@ -32,12 +32,11 @@ def read_yolo_parts(file: Path) -> list[Part]:
     is at (0, 0).
     """
     settings = _read_settings(file)
-    names, flips = settings["names"], settings.get("flip_idx")
-    root = file.parent / (settings.get("path") or "")
+    root = file.parent / str(settings.get("path") or "")
     root = root.resolve() if root.is_dir() else file.parent.resolve()
     categories = [
         dict(id=number + 1, name=str(name), keypoints=_keypoint_names(settings, number, file))
-        for number, name in (enumerate(names) if isinstance(names, list) else names.items())
+        for number, name in _by_number(settings, "names", file).items()
     ]
     parts = []
     for split, keys in SPLITS.items():
@@ -45,7 +44,7 @@ def read_yolo_parts(file: Path) -> list[Part]:
         paths = sorted(_image_paths(root, places if isinstance(places, list) else [places]))
         content = dict(_convert(paths, root, settings["kpt_shape"]), categories=categories)
         if content["annotations"]:
-            parts.append(Part(split, content, file, root, changed=True, flip_indices=flips))
+            parts.append(Part(split, content, file, root, changed=True, flip_indices=settings.get("flip_idx")))
         elif places and split != "test":
             missing = f"{_label_file(paths[0])} is missing or empty" if paths else f"{places} in {root} has no image"
             raise UserError(
@@ -60,35 +59,47 @@ def _read_settings(file: Path) -> dict[str, Any]:
     try:
         settings = yaml.safe_load(file.read_text(encoding="utf-8"))
         num_keypoints, values = map(int, settings["kpt_shape"])
-        len(settings["names"])
     except (yaml.YAMLError, KeyError, TypeError, ValueError) as error:
         raise UserError(
             f"{file} must be a yaml with train, names and kpt_shape, for example [17, 3], but it cannot be used "
             f"({type(error).__name__}: {error}): correct it."
         ) from error
-    if values not in (2, 3) or num_keypoints < 1:
+    if values not in (2, 3) or num_keypoints < 1 or settings["kpt_shape"] != [num_keypoints, values]:
         raise UserError(f"kpt_shape in {file} must be [K, 2] or [K, 3], but is {settings['kpt_shape']}: correct it.")
     flips = settings.get("flip_idx")
-    if flips is not None and (sorted(flips) != list(range(num_keypoints)) or any(flips[flips[i]] != i for i in flips)):
+    is_list = isinstance(flips, list) and all(isinstance(index, int) for index in flips)
+    is_order = is_list and sorted(flips) == list(range(num_keypoints))
+    if flips is not None and not (is_order and all(flips[flips[index]] == index for index in flips)):
         raise UserError(
             f"flip_idx in {file} must exchange pairs of the {num_keypoints} keypoints, but is {flips}: correct or "
             "delete it."
         )
-    return settings
+    return dict(settings, kpt_shape=[num_keypoints, values])
+
+
+def _by_number(settings: dict[str, Any], key: str, file: Path) -> dict[int, Any]:
+    found: Any = settings.get(key)
+    try:
+        return {int(number): one for number, one in (enumerate(found) if isinstance(found, list) else found.items())}
+    except (AttributeError, TypeError, ValueError) as error:
+        raise UserError(
+            f"{key} in {file} must be a list, or a dict with numbers as keys, but is {found}: correct it."
+        ) from error
 
 
 def _keypoint_names(settings: dict[str, Any], number: int, file: Path) -> list[str]:
     names, expected = settings.get("kpt_names") or [], settings["kpt_shape"][0]
-    if isinstance(names, dict):
-        names = names.get(number, [])
-    if len(names) not in (0, expected):
-        raise UserError(f"kpt_names in {file} must have {expected} names, as kpt_shape, but has {len(names)}.")
+    if not isinstance(names, list):
+        names = _by_number(settings, "kpt_names", file).get(number) or []
+    if not isinstance(names, list) or len(names) not in (0, expected):
+        found = len(names) if isinstance(names, list) else names
+        raise UserError(f"kpt_names in {file} must have {expected} names, as kpt_shape, but has {found}: correct it.")
     return list(map(str, names))
 
 
 def _image_paths(root: Path, places: list[str]) -> Iterator[Path]:
     """Images of folders and of text files with a path in each line."""
-    for place in places:
+    for place in map(str, places):
         path = root / place
         if not path.exists() and place.startswith("../"):  # Roboflow's paths are relative to a folder that is not there
             path = root / place[len("../") :]
@@ -130,7 +141,8 @@ def _convert_label(line: str, place: str, shape: list[int], size: tuple[int, int
     expected, width, height = 5 + shape[0] * shape[1], *size
     try:
         numbers = list(map(float, line.split()))
-    except ValueError as error:
+        category, *visible = map(int, (numbers[0], *(numbers[7::3] if shape[1] == 3 else ())))
+    except (OverflowError, ValueError) as error:  # int(inf), int(nan)
         raise UserError(f"{place}: a label must be numbers, but {error}: correct the line.") from error
     if len(numbers) != expected:
         raise UserError(
@@ -139,8 +151,8 @@ def _convert_label(line: str, place: str, shape: list[int], size: tuple[int, int
         )
     x, y, w, h = (value * side for value, side in zip(numbers[1:5], (width, height, width, height)))
     keypoints = []
-    for start in range(5, expected, shape[1]):
-        kx, ky, *visible = numbers[start : start + shape[1]]
-        v = int(visible[0]) if visible else 2 * (kx > 0 or ky > 0)
+    for index, start in enumerate(range(5, expected, shape[1])):
+        kx, ky = numbers[start : start + 2]
+        v = visible[index] if visible else 2 * (kx > 0 or ky > 0)
         keypoints += [kx * width, ky * height, v] if v else [0.0, 0.0, 0]
-    return dict(category_id=int(numbers[0]) + 1, bbox=[x - w / 2, y - h / 2, w, h], keypoints=keypoints)
+    return dict(category_id=category + 1, bbox=[x - w / 2, y - h / 2, w, h], keypoints=keypoints)
