@@ -178,7 +178,8 @@ def test_schedule_and_input_size(instances, batch_size, epochs, warmup, lr):
 
 def test_one_of_several_categories(data, init, fails):
     content = dataset_of(data)
-    beau = dict(name="très beau", keypoints=["a", "b", "b"], skeleton=[[0, 1], [1, 2], [0, 7]])
+    links = [[0, 1], [1, 2], [0, 7], [-1, 0], [0, 1, 2], [True, 0], [0.0, 1], ["a", "c"], [[0], 1], 1, None]
+    beau = dict(name="très beau", keypoints=["a", "b", "b"], skeleton=links)
     content["categories"] += [dict(beau, id=2), dict(id=3, name="box")]
     content["annotations"][3].update(category_id=3)
     del content["annotations"][3]["keypoints"]
@@ -192,6 +193,16 @@ def test_one_of_several_categories(data, init, fails):
     metainfo = load_data(cfg).metainfo
     assert list(metainfo["keypoint_name2id"]) == ["a", "b", "b_2"]
     assert metainfo["skeleton_links"] == [(0, 1), (1, 2)]
+
+
+@pytest.mark.parametrize(
+    ("skeleton", "links"), [([["nose", "tail"], ["nose", "ear"]], [(0, 2)]), ([1, 2], []), (7, [])]
+)
+def test_a_skeleton_of_names_or_of_another_form(skeleton, links, data, init):
+    content = dataset_of(data, ["nose", "neck", "tail"])
+    content["categories"][0]["skeleton"] = skeleton
+    write(data / "all.json", content)
+    assert load_data(init()[1]).metainfo["skeleton_links"] == links
 
 
 def test_images_in_another_folder_or_missing(data, tmp_path, init, fails):

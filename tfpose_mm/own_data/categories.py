@@ -93,7 +93,10 @@ def _categories_with_keypoints(part: Part) -> dict[str, Category]:
 def _read_category(category: dict[str, Any], length: int) -> Category:
     names = list(map(str, category.get("keypoints") or (f"keypoint_{index}" for index in range(length))))
     names = [f"{text}_{index}" if text in names[:index] else text for index, text in enumerate(names)]
-    links = [tuple(link) for link in category.get("skeleton") or ()]
+    found = category.get("skeleton")
+    links = [link for link in found if isinstance(link, list)] if isinstance(found, list) else []
+    links = [[names.index(end) + 1 if end in names else end for end in link] for link in links]
+    links = [link for link in links if list(map(type, link)) == [int, int]]
     start = 0 if any(0 in link for link in links) else 1  # COCO counts from 1, some exports from 0
-    skeleton = [(a - start, b - start) for a, b in links if a != b and max(a, b) < len(names) + start]
-    return Category(str(category["name"]), names, list(dict.fromkeys(skeleton)))
+    pairs = dict.fromkeys((a - start, b - start) for a, b in links if a != b)
+    return Category(str(category["name"]), names, [pair for pair in pairs if min(pair) >= 0 and max(pair) < len(names)])
