@@ -291,6 +291,9 @@ def test_wrong_numbers_in_labels_are_a_sentence(place, word, people, data, fails
 
 def test_wrong_annotations_are_a_sentence(data, fails):
     for change, words in (
+        (lambda rows: rows[1].update(image_id=[1]), "category_id and image_id, but entry 1 does not .ids are numbers"),
+        (lambda rows: rows[1].update(id=[1]), "but entry 1 does not .ids are numbers or texts"),
+        (lambda rows: rows[1].update(keypoints=5), "but entry 1 does not .*keypoints are a list"),
         (lambda rows: [row.pop("keypoints") for row in rows], "has no annotation with 'keypoints'"),
         (lambda rows: rows[1].pop("image_id"), "'annotations' must have category_id and image_id, but entry 1 does"),
         (lambda rows: [row.update(category_id=5) for row in rows], "the data have none, .* or correct category_id"),
@@ -311,6 +314,22 @@ def test_files_that_do_not_fit_together(data, init, fails):
     (data / "other/all.json").rename(data / "other/my_val.json")
     _, cfg = init(data / "train/all.json", data / "other/my_val.json")
     assert [len(load_data(cfg, split)) for split in ("train", "val")] == [4, 4]
+
+
+@pytest.mark.parametrize(
+    ("key", "change", "words"),
+    [
+        ("images", dict(file_name=None), "file_name and id, but entry 0 does not .*file_name is a text"),
+        ("images", dict(id=[1]), "file_name and id, but entry 0 does not .ids are numbers or texts"),
+        ("categories", dict(id={}), "id and name, but entry 0 does not .ids are numbers or texts"),
+        ("categories", dict(keypoints=5), "but entry 0 does not .*keypoints are a list"),
+    ],
+)
+def test_wrong_images_and_categories_are_a_sentence(key, change, words, data, fails):
+    content = dataset_of(data)
+    content[key][0].update(change)
+    write(data / "all.json", content)
+    fails(words)
 
 
 def test_unknown_layouts(data, fails):

@@ -81,10 +81,17 @@ def _read(file: Path) -> dict[str, Any] | None:
         return None
     for name, keys in NEEDED.items():
         for index, entry in enumerate(content[name]):
-            if not isinstance(entry, dict) or not keys <= entry.keys():
+            if (
+                not isinstance(entry, dict)
+                or not keys <= entry.keys()
+                or any(isinstance(entry.get(key), (dict, list)) for key in (*keys, "id"))
+                or not isinstance(entry.get("file_name", ""), str)
+                or not isinstance(entry.get("keypoints") or [], list)
+            ):
                 raise UserError(
                     f"{file}: each entry of '{name}' must have {' and '.join(sorted(keys))}, but entry {index} does "
-                    "not: export the annotations again."
+                    "not (ids are numbers or texts, file_name is a text, keypoints are a list): export the annotations "
+                    "again."
                 )
     return content if any(row.get("keypoints") for row in content["annotations"]) else None
 
