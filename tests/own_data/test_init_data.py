@@ -332,6 +332,27 @@ def test_wrong_images_and_categories_are_a_sentence(key, change, words, data, fa
     fails(words)
 
 
+@pytest.mark.parametrize(
+    ("train", "val"),
+    [
+        ("keypointsTrain", "keypointsVal"),
+        ("COCOTrain", "COCOVal"),
+        ("valve_keypoints_train", "valve_keypoints_val"),
+        ("train_car_train", "train_car_val"),
+        ("person_keypoints_train2017", "instances_val2017"),
+        ("train/_annotations.coco", "valid/_annotations.coco"),
+        ("test/训练train", "test/MY-VALIDATION"),
+    ],
+)
+def test_the_last_word_for_a_split_in_a_name_counts(train, val, data, init):
+    content = dataset_of(data)
+    (data / "all.json").unlink()
+    for name, number in ((train, 3), (val, 2)):
+        write(data / f"{name}.json", dict(content, annotations=content["annotations"][:number]))
+    _, cfg = init(images=data)
+    assert [len(load_data(cfg, split)) for split in ("train", "val")] == [3, 2]
+
+
 def test_unknown_layouts(data, fails):
     fails("do not exist")
     image_file(data, "1.png")

@@ -47,8 +47,8 @@ def init_data(
 
     Args:
         data: A folder with COCO keypoint json files (of Roboflow, CVAT, Label Studio or MMPose) or with a data.yaml of
-            YOLO pose; or one or several such files. The word train, val or test in the name of a json file or of its
-            folder tells what it is for; a single file is split.
+            YOLO pose; or one or several such files. The last word train, val or test in the name of a json file, or
+            of its folder, tells what it is for; a single file is split.
         out: New folder for the config.
         category: Name of the category, if several have keypoints.
         images: Folder to which the image names in json files are relative. Defaults to the one with most of the images.

@@ -63,10 +63,14 @@ def infer_keypoints(names: Sequence[str], flip_indices: Sequence[int] | None = N
     return keypoints
 
 
+def lower_words(name: str) -> str:
+    """A name in lower case, with ``_`` between the words of camelCase."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name).lower()
+
+
 def _words(name: str) -> tuple[str, ...]:
     """Words and numbers of a name in lower case; ``lEye``, ``LEye`` and ``l_eye`` have the same."""
-    separated = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
-    return tuple(re.findall(r"\d+|[^\W\d_]+", separated.lower()))
+    return tuple(re.findall(r"\d+|[^\W\d_]+", lower_words(name)))
 
 
 def _find_partner(words: tuple[str, ...], number: int, index: dict[tuple[str, ...], int]) -> tuple[int, str]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import UserError
+from .keypoint_names import lower_words
 
 LAYOUTS = (
     "COCO keypoint json files in the folder or in folders of it (Roboflow: train/_annotations.coco.json, CVAT and "
@@ -34,8 +35,8 @@ class Part:
 def find_coco_parts(paths: Sequence[Path], images: Path | None) -> list[Part]:
     """Read the annotation files of one folder, or json files, and find their images, if their folder is not given.
 
-    The words train, val and test in the name of a file, else of its folder, tell what it is for; without one it is for
-    training.
+    The last of the words train, val and test in the name of a file, else of its folder, tells what it is for; without
+    one it is for training.
     """
     is_folder = len(paths) == 1 and paths[0].is_dir()
     files = sorted([*paths[0].glob("*.json"), *paths[0].glob("*/*.json")]) if is_folder else paths
@@ -44,8 +45,8 @@ def find_coco_parts(paths: Sequence[Path], images: Path | None) -> list[Part]:
         content = _read(file)
         if content is None:
             continue
-        words = [re.search(r"(?<![a-z])(train|val|test)", name.lower()) for name in (file.stem, file.parent.name)]
-        split = next((word[1] for word in words if word), "train")
+        words = re.findall(r"(?<![a-z])(?:train|val|test)", lower_words("/".join(file.parts[-2:])))
+        split = words[-1] if words else "train"
         if split in parts:
             raise UserError(
                 f"{parts[split].file} and {file} are both for {split}, but one file is needed: give the files, as in "
