@@ -51,6 +51,31 @@ def test_a_resumed_training_is_one_curve(tmp_path):
     assert read_curves([("run", tmp_path)]) == ("coco/AP", [Curve("run", {1: 0.1, 2: 0.2})])
 
 
+def test_a_run_replaces_what_follows_its_first_step(tmp_path):
+    """A training that starts anew replaces all, also validations that it has not reached."""
+
+    def run(name, *steps):
+        entries = [{"loss": step + len(name), "iter": step, "step": step} for step in steps]
+        write(tmp_path, name, [*entries, {"coco/AP": steps[-1] / 10, "step": steps[-1] // 10}])
+
+    def steps():
+        return list(read_log(tmp_path, training=True)["loss"]), read_log(tmp_path)["coco/AP"]
+
+    run("1", 10, 20)
+    run("2", 30, 40, 50)
+    assert steps() == ([10, 20, 30, 40, 50], {2: 2.0, 5: 5.0})
+    run("3", 40)  # resumed from iteration 30
+    assert steps() == ([10, 20, 30, 40], {2: 2.0, 4: 4.0})
+    write(tmp_path, "4", [{"coco/AP": 0.5, "step": 0}])  # a validation without a training
+    assert steps() == ([10, 20, 30, 40], {0: 0.5, 2: 2.0, 4: 4.0})
+    write(tmp_path, "5", [{"loss": 0.5, "iter": 10, "step": 10}])
+    assert read_log(tmp_path, training=True) == dict(loss={10: 0.5})
+    assert read_log(tmp_path) == {}
+    run("6", 20)
+    write(tmp_path, "7", [{"coco/AP": 0.7, "step": 1}])  # starts anew, and logs no iteration
+    assert read_log(tmp_path) == {"coco/AP": {1: 0.7}}
+
+
 def test_what_the_log_lacks_is_named(tmp_path):
     write(tmp_path, "run", [{"coco/AP": 0.1, "step": 1}])
     write(tmp_path, "training", [{"loss": 1.0, "iter": 1, "step": 1}])

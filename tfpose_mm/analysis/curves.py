@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -34,20 +36,27 @@ def split_labels(logs: Sequence[str]) -> list[tuple[str, str]]:
 def read_log(folder: str | Path, training: bool = False) -> dict[str, dict[int, float]]:
     """Read validations by epoch, or losses, learning rate and training accuracy by iteration, from a work directory.
 
-    All its runs are joined in the order of their names: a resumed training replaces the steps that it repeats. Returns
-    for each logged name its value by step. Raises a UserError if there is no log.
+    All its runs are joined in the order of their names. Each replaces what earlier ones logged from its first step on:
+    a resumed training continues the curves, and one that was started anew replaces them. Returns for each logged name
+    its value by step. Raises a UserError if there is no log.
     """
     files = sorted(Path(folder).rglob("scalars.json"))
     if not files:
         raise UserError(
             f"{folder} must have the log of a training, vis_data/scalars.json, but has none: check the path."
         )
+    entries: list[dict] = []
+    for file in files:
+        run: list[dict] = []
+        for line in file.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(ValueError):  # the last line of a training that runs or was killed
+                run.append(json.loads(line))
+        # first step of iterations and of validations; 0 is that of a validation without a training
+        first = {"iter" in entry: entry["step"] for entry in reversed(run) if entry["step"]}
+        old = (index for index, entry in enumerate(entries) if entry["step"] >= first.get("iter" in entry, math.inf))
+        entries = entries[: next(old, None)] + run
     values: dict[str, dict[int, float]] = {}
-    for line in [line for file in files for line in file.read_text(encoding="utf-8").splitlines()]:
-        try:
-            entry = json.loads(line)
-        except ValueError:  # the last line of a training that runs or was killed
-            continue
+    for entry in entries:
         for name in entry.keys() - NOT_DRAWN if ("iter" in entry) == training else ():
             values.setdefault(name, {})[int(entry["step"])] = float(entry[name])
     return {name: dict(sorted(values[name].items())) for name in sorted(values)}
