@@ -134,6 +134,17 @@ def test_mirrored_faces_are_found_but_not_in_turned_images(contents):
         assert not {"faces_mirrored", "flip_pair_exchanged"} & set(check(contents[17], turn))
 
 
+def test_a_pair_alone_has_no_distances_to_compare(contents):
+    names = [NAMES[17][index] for index in (5, 6)]
+    info = {i: dict(name=name, id=i, swap=names[1 - i]) for i, name in enumerate(names)}
+    links = {0: dict(link=tuple(names), id=0)}
+    weights = dict(joint_weights=[1, 1], sigmas=[0.05, 0.05])
+    described = dict(weights, dataset_name="two", keypoint_info=info, skeleton_info=links)
+    rows = [dict(row, keypoints=row["keypoints"][15:21]) for row in contents[17]["annotations"]]
+    found = inspect_annotations(dict(contents[17], annotations=rows), "a.json", 2)
+    assert list(check_labels(found.instances, found.skipped, parse(described), [])) == []
+
+
 def test_few_and_unused_rows_are_not_counted(contents):
     rows = contents[17]["annotations"]
     few = dict(contents[17], annotations=rows[: MIN_ROWS - 1])

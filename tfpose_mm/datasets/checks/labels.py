@@ -211,7 +211,7 @@ def _distances(rows: Instances, metainfo: dict[str, Any]) -> Faults:
             f"{1 - shortest / total:.0%} shorter after exchanging {exchanged}: correct the annotations or the metainfo",
         )
     for index, partner in pairs if (flip[flip] == np.arange(len(flip))).all() else ():
-        others = np.array([other for other in range(len(names)) if other not in (index, partner)])
+        others = np.array([other for other in range(len(names)) if other not in (index, partner)], dtype=int)
         own, mirrored = medians[index, others], medians[partner, flip[others]]
         good = np.minimum(counts[index, others], counts[partner, flip[others]]) >= MIN_FLIP
         good &= (own > 0) & (mirrored > 0)
