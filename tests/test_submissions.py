@@ -30,7 +30,7 @@ head = dict(tiny.head, num_joints=16, decoder=_base_.codec)
 model = dict(backbone=tiny.backbone, neck=tiny.neck, head=head)
 train_cfg = dict(max_epochs=16, val_interval=4)
 default_hooks = dict(checkpoint=dict(interval=1))
-del tiny, head
+del tiny, head, Config
 """
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import warnings
-from functools import partial
 
 import numpy as np
 import pytest
@@ -46,12 +45,12 @@ def compare_compiled(twins, compiled, inputs, tolerance):
 @pytest.mark.slow
 def test_the_network_compiles_in_one_graph(twins):
     """``fullgraph`` raises at the first graph break; backends that only trace need no C++ compiler."""
-    compiled = torch.compile(partial(predict, twins[1]), fullgraph=True, backend="eager")
+    compiled = torch.compile(lambda inputs: predict(twins[1], inputs), fullgraph=True, backend="eager")
     with torch.no_grad():
         for batch, height, width in ((3, 128, 96), (2, 160, 96)):  # from the second size on, some sizes are symbols
             inputs = torch.randn(batch, 3, height, width)
             torch.testing.assert_close(compiled(inputs), predict(twins[0], inputs), atol=1e-5, rtol=0)
-    compiled = torch.compile(partial(predict, twins[1]), fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(lambda inputs: predict(twins[1], inputs), fullgraph=True, backend="aot_eager")
     compare_compiled(twins, compiled, images(), 1e-5)
 
 
@@ -60,7 +59,7 @@ def test_the_network_compiles_in_one_graph(twins):
 def test_generated_code_on_the_gpu(twins):
     """Inductor is torch's default compiler."""
     twins = tuple(model.cuda() for model in twins)
-    compiled, inputs = torch.compile(partial(predict, twins[1]), fullgraph=True), images().cuda()
+    compiled, inputs = torch.compile(lambda inputs: predict(twins[1], inputs), fullgraph=True), images().cuda()
     with torch.no_grad():
         torch.testing.assert_close(compiled(inputs), predict(twins[0], inputs), atol=1e-4, rtol=0)
     compare_compiled(twins, compiled, inputs, 1e-4)

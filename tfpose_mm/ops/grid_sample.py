@@ -30,12 +30,13 @@ def grid_sample_attention(
     grids = (2 * sampling_locations - 1).permute(0, 2, 3, 4, 1, 5).to(value.dtype)  # (B, heads, L, P, Q, 2)
     weights = attention_weights.permute(0, 2, 3, 4, 1).to(value.dtype)  # (B, heads, L, P, Q)
 
-    sums = []
+    output = None
     for level, values in enumerate(value.split([h * w for h, w in value_spatial_shapes], dim=1)):
         h, w = value_spatial_shapes[level]
         image = values.permute(0, 2, 3, 1).reshape(batch * heads, dims, h, w)
         grid = grids[:, :, level].reshape(batch * heads, points, queries, 2)
         sampled = F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
         weight = weights[:, :, level].reshape(batch * heads, 1, points, queries)
-        sums.append((sampled * weight).sum(2))  # (B * heads, dims, Q)
-    return sum(sums[1:], sums[0]).view(batch, heads * dims, queries).transpose(1, 2)
+        of_level = (sampled * weight).sum(2)  # (B * heads, dims, Q)
+        output = of_level if output is None else output + of_level
+    return output.view(batch, heads * dims, queries).transpose(1, 2)

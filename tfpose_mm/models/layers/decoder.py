@@ -161,7 +161,8 @@ class DeformableTransformerDecoder(BaseModule):
 
         At least float32: half precision would be off by half a pixel of the input.
         """
-        logits = self.reference_points.to(torch.promote_types(self.reference_points.dtype, torch.float32))
+        points = self.reference_points
+        logits = points if points.dtype == torch.float64 else points.float()
         return logits.sigmoid().expand(batch_size, -1, -1)
 
     def forward(
