@@ -201,7 +201,7 @@ class ResumeHook(Hook):
         names = (PREEMPTED, "epoch_*.pth", "iter_*.pth")
         written = {path: path.stat().st_mtime_ns for name in names for path in folder.glob(name)}
         pointer = folder / POINTER
-        named = folder / Path(pointer.read_text().strip()).name if pointer.is_file() else None
+        named = folder / Path(pointer.read_text().strip()).name if pointer.is_file() else pointer
         if named in written:  # the pointer is written after its checkpoint
             written[named] = pointer.stat().st_mtime_ns
         complete: list[tuple[int, bool, Path, int]] = []  # of those that are newer than the pointer, and the named one

@@ -30,13 +30,15 @@ def grid_sample_attention(
     grids = (2 * sampling_locations - 1).permute(0, 2, 3, 4, 1, 5).to(value.dtype)  # (B, heads, L, P, Q, 2)
     weights = attention_weights.permute(0, 2, 3, 4, 1).to(value.dtype)  # (B, heads, L, P, Q)
 
-    output = None
+    sums = []
     for level, values in enumerate(value.split([h * w for h, w in value_spatial_shapes], dim=1)):
         h, w = value_spatial_shapes[level]
         image = values.permute(0, 2, 3, 1).reshape(batch * heads, dims, h, w)
         grid = grids[:, :, level].reshape(batch * heads, points, queries, 2)
         sampled = F.grid_sample(image, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
         weight = weights[:, :, level].reshape(batch * heads, 1, points, queries)
-        of_level = (sampled * weight).sum(2)  # (B * heads, dims, Q)
-        output = of_level if output is None else output + of_level
+        sums.append((sampled * weight).sum(2))  # (B * heads, dims, Q)
+    output = sums[0]
+    for of_level in sums[1:]:  # torch.compile of torch 2.1 does not know sum() of tensors
+        output = output + of_level
     return output.view(batch, heads * dims, queries).transpose(1, 2)
