@@ -5,7 +5,7 @@ from mmengine.config import Config
 
 import tfpose_mm
 from tests.helpers.paths import MAIN, ROOT, TINY
-from tfpose_mm.config_files import read_config
+from tfpose_mm.config_files import config_name, read_config
 from tfpose_mm.errors import UserError
 
 
@@ -19,8 +19,17 @@ def test_a_config_by_its_name(tmp_path, monkeypatch):
     main = Config.fromfile(str(MAIN))
     for found in (tfpose_mm.get_config(MAIN.stem), tfpose_mm.get_config(MAIN.name), read_config(MAIN.name)):
         assert found.to_dict() == main.to_dict()
-    with pytest.raises(UserError, match=r"tfpose_r5_coco_256x192 is neither a file .*, for .* tfpose_r50_coco_256x192"):
-        tfpose_mm.get_config("tfpose_r5_coco_256x192")
+    for wrong, similar in (("tfpose_r5_coco_256x192", "tfpose_r50_coco_256x192"), ("tfpose_tiny", TINY.stem)):
+        with pytest.raises(UserError, match=f"{wrong} is neither a file .*, for .* {similar}"):
+            tfpose_mm.get_config(wrong)
+
+
+def test_the_name_of_config_py_is_that_of_its_folder(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "config.py").write_text("a = 1\n")
+    assert config_name(Config.fromfile("config.py")) == tmp_path.name
+    assert config_name(Config.fromfile(str(TINY))) == TINY.stem
+    assert config_name(Config(dict(a=1))) == "config"
 
 
 @pytest.mark.parametrize(

@@ -34,12 +34,19 @@ def config_path(name: str) -> Path:
     paths = _paths()
     key = name.removesuffix(".py")
     if key not in paths:
-        similar = difflib.get_close_matches(key, paths, n=3) or list(paths)[:3]
+        similar = [*filter(lambda path: path.startswith(key), paths), *difflib.get_close_matches(key, paths, n=3)]
+        similar = [*dict.fromkeys(similar or paths)][:3]
         raise UserError(
             f"{name} is neither a file nor a packaged config: check the path, or choose a name that configs/README.md "
             f"lists, for example {', '.join(similar)}."
         )
     return paths[key]
+
+
+def config_name(cfg: Config) -> str:
+    """Name of a config in tables and titles: of its file, or of its folder if the file is ``config.py``."""
+    path = Path(cfg.filename or "config").absolute()
+    return path.parent.name if path.name == "config.py" else path.stem
 
 
 def get_config(name: str) -> Config:

@@ -15,7 +15,7 @@ from mmpose.registry import DATASETS, MODELS
 from mmpose.utils import register_all_modules
 from torch import Tensor
 
-from .config_files import read_config
+from .config_files import config_name, read_config
 from .datasets.config_data import LOADERS, find_mixed_annotations, list_data_sets, read_metainfo
 
 FIX = "use tfpose_mm.config.change_codec, which changes every copy."
@@ -59,7 +59,7 @@ def show_recipe(config: str | Path | Config, *, cfg_options: Mapping[str, Any] |
     cfg = read_config(config, cfg_options)
     register_all_modules()
     model = MODELS.build(cfg.model)
-    return Recipe(Path(cfg.filename or "config").stem, describe(cfg, model), find_problems(cfg, model))
+    return Recipe(config_name(cfg), describe(cfg, model), find_problems(cfg, model))
 
 
 def describe(cfg: Config, model: BaseModel) -> str:

@@ -59,6 +59,7 @@ def test_known_issues_have_a_fix():
         "No module named 'pkg_resources'": "setuptools<82",
         "libGL.so.1: cannot open shared object file": "apt-get install libgl1",
         "Unsupported global: GLOBAL mmengine.logging.history_buffer.HistoryBuffer": "import tfpose_mm.safe_loading",
+        "<urlopen error [Errno -2] Name or service not known>": "init_cfg.checkpoint",
         "CUDA error: no kernel image is available for execution on the device": "CUDA_VISIBLE_DEVICES=",
     }.items():
         problem = host.explain(ImportError(message))

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from mmengine.config import Config
 
 from ..comparison.latency import describe_device
-from ..config_files import parse_cfg_options, read_config
+from ..config_files import config_name, parse_cfg_options, read_config
 from ..datasets.config_data import annotation_file, input_size
 from ..engine.running import need_device
 from ..errors import need_at_least, need_new
@@ -103,7 +103,7 @@ def write_report(
     recording = result.recording
     figures = {} if recording is None else draw_recording(recording, out / "figures", persons)
     costs, latency = measure_cost(cfg, result.model, checkpoint, device)
-    name, annotations = Path(cfg.filename or "report").stem, str(annotation_file(cfg))
+    name, annotations = config_name(cfg), str(annotation_file(cfg))
     numbers = dict(config=name, checkpoint=str(checkpoint), annotations=annotations, cfg_options=options)
     numbers.update(collect_numbers(result), **costs)
     (out / "report.json").write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")

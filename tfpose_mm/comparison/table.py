@@ -11,7 +11,7 @@ from mmengine.config import Config
 from mmpose.registry import MODELS
 from mmpose.utils import register_all_modules
 
-from ..config_files import read_config
+from ..config_files import config_name, read_config
 from ..datasets.config_data import input_size, need_annotations
 from ..engine.running import KeepSamples, need_checkpoint, need_device, run_test
 from ..errors import UserError, need_at_least
@@ -94,7 +94,7 @@ def compare_models(
             need_checkpoint(checkpoint)
             need_annotations(cfg)
     register_all_modules()
-    out, names = Path(out), [Path(cfg.filename or "config").stem for cfg in cfgs]
+    out, names = Path(out), [*map(config_name, cfgs)]
     accuracies = [  # first: a wrong checkpoint ends here
         run_test(cfg, checkpoint, out / f"test_{name}", KeepSamples(0))[1] if checkpoint else {}
         for cfg, checkpoint, name in zip(cfgs, files, names)

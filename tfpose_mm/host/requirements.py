@@ -66,6 +66,11 @@ KNOWN_ISSUES = {
         "OpenCV needs a system library",
         "apt-get install libgl1 libglib2.0-0, or install opencv-python-headless in the version of opencv-python",
     ),
+    r"urlopen error|Name or service not known|Max retries exceeded": Problem(
+        "a file cannot be downloaded, as the backbone's weights that a training begins with",
+        "download it elsewhere and set model.backbone.init_cfg.checkpoint to its path, or set "
+        "model.backbone.init_cfg=None to begin with random weights",
+    ),
     r"Unsupported global|weights_only": Problem(
         "torch 2.6 and later refuse MMEngine's training checkpoints",
         "import tfpose_mm.safe_loading first, or name it in the config's custom_imports: it runs no code in them",
