@@ -67,9 +67,7 @@ def measure_memory(cfg: Config, batch: int, device: str) -> Memory:
 
 
 def _measure(cfg: dict, batch: int, device: str) -> Memory:
-    from .. import registration  # noqa: F401 - a child of the command tfpose has not registered anything
-
-    register_all_modules()
+    register_all_modules()  # MMPose's; this package's are registered by importing this module
     import_modules_from_strings(**(cfg.get("custom_imports") or dict(imports=[])))
     cfg = Config(cfg)
     images, samples = labelled_batch(cfg, batch, device)
